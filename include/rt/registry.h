@@ -1,0 +1,90 @@
+/* rt/registry.h - capabilities: who takes which class of asset.
+ *
+ * A registry belongs to its runtime. A capability is declared in a Lua file, a
+ * Lua table or in C; every session of the runtime sees it at once. All calls
+ * are [any] thread unless marked; those marked [waits] not on a thread of the
+ * runtime.
+ *
+ * SPDX-License-Identifier: MIT */
+#ifndef RT_REGISTRY_H
+#define RT_REGISTRY_H
+
+#include "rt/runtime.h"
+
+RT_BEGIN_DECL
+
+typedef struct rt_job rt_job;
+
+/* Does the work of a job, on a worker's thread, and must not wait there: it
+ * ends with rt_job_complete(), now or later from any thread. */
+typedef void (*rt_invoke_fn)(rt_job *job, void *arg);
+/* A gate: true to run, or false with the reason written to `why`. Quick. */
+typedef bool (*rt_match_fn)(const rt_value *asset, char *why, size_t size,
+                            void *arg);
+
+typedef struct rt_capability_opts {
+  size_t size; /* sizeof(rt_capability_opts) as compiled */
+  const char *name, *description;
+  const char *const *input; /* classes or patterns, at least one */
+  size_t input_count;
+  const char *const *output;
+  size_t output_count;
+  int priority;           /* 1 first .. 9 last; 0: 5 */
+  uint32_t max_instances; /* over the whole runtime; 0: no bound of its own */
+  double timeout;         /* seconds; 0: one hour; negative: none */
+  uint32_t retries;
+  double rate; /* starts a second; 0: no bound */
+  rt_match_fn match;
+  rt_invoke_fn invoke;
+  void *arg;
+} rt_capability_opts;
+#define RT_CAPABILITY_OPTS_INIT                                                \
+  {                                                                            \
+    sizeof(rt_capability_opts), NULL, NULL, NULL, 0, NULL, 0, 0, 0, 0, 0, 0,   \
+        NULL, NULL, NULL                                                       \
+  }
+
+/* Add a capability written in C. RT_EINVAL names the field; RT_EEXIST. */
+RT_API rt_err rt_registry_add(rt_registry *registry,
+                              const rt_capability_opts *opts, rt_error *err);
+/* One fault found while loading: `text` is one line with file, line or field
+ * and what was expected. */
+typedef void (*rt_fault_fn)(const char *text, void *arg);
+/* [waits] Load capability files: `path` is a file or a folder (its *.lua files
+ * by name, test files `*_test.lua` left out). Faulty ones are told to `fault`
+ * and do not stop the others. `*loaded` counts capabilities. RT_ENOTFOUND: no
+ * such path. */
+RT_API rt_err rt_registry_load(rt_registry *registry, const char *path,
+                               rt_fault_fn fault, void *arg, size_t *loaded,
+                               rt_error *err);
+RT_API rt_err rt_registry_remove(rt_registry *registry, const char *name,
+                                 rt_error *err);
+/* Maps [own] as of API 4.1 plus `file`; the list in order of registration. */
+RT_API rt_err rt_registry_get(rt_registry *registry, const char *name,
+                              rt_value **out, rt_error *err);
+RT_API rt_err rt_registry_list(rt_registry *registry, rt_value **out,
+                               rt_error *err);
+/* Names [own array] that take `class_name`, by priority, then registration. */
+RT_API rt_err rt_registry_target_tasks(rt_registry *registry,
+                                       const char *class_name, rt_value **out,
+                                       rt_error *err);
+/* The flow the declarations imply: {capabilities, edges, cycles, warnings}. */
+RT_API rt_err rt_registry_plan(rt_registry *registry, rt_value **out,
+                               rt_error *err);
+
+/* --- a job of a capability in C --------------------------------------- */
+/* Borrowed until rt_job_complete(): {key, class, value, metadata, depth,
+ * parent}; and the options map. */
+RT_API const rt_value *rt_job_asset(const rt_job *job);
+RT_API const rt_value *rt_job_options(const rt_job *job);
+RT_API uint32_t rt_job_attempt(const rt_job *job);
+/* Has it been asked to end? */
+RT_API bool rt_job_canceled(const rt_job *job);
+/* Stream one result {class, value, key?, metadata?}. RT_EINVAL: malformed or
+ * undeclared; RT_EFULL: try later; RT_ECANCELED: the lease is gone. */
+RT_API rt_err rt_job_send(rt_job *job, const rt_value *asset, rt_error *err);
+/* Done (`failure` NULL) or failed. The job must not be used afterwards. */
+RT_API void rt_job_complete(rt_job *job, const rt_error *failure);
+
+RT_END_DECL
+#endif

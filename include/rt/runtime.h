@@ -1,0 +1,94 @@
+/* rt/runtime.h - one runtime: workers, a bus, a registry and an engine.
+ *
+ * A runtime owns its threads: one worker per core (a libuv loop and a LuaJIT
+ * VM each), the bus's dispatcher, the engine and a watchdog. Several may live
+ * in one program. It installs no signal handler, never exits and prints
+ * nothing: what scripts print and what is logged goes to the callbacks below.
+ * [any] marks calls any thread may make; those that wait must not be made on a
+ * thread of the runtime itself (inside a callback).
+ *
+ * SPDX-License-Identifier: MIT */
+#ifndef RT_RUNTIME_H
+#define RT_RUNTIME_H
+
+#include "rt/bus.h"
+#include "rt/value.h"
+
+RT_BEGIN_DECL
+
+typedef struct rt_runtime rt_runtime;
+typedef struct rt_registry rt_registry;
+
+typedef enum rt_log_level {
+  RT_LOG_DEBUG,
+  RT_LOG_INFO,
+  RT_LOG_WARN,
+  RT_LOG_ERROR
+} rt_log_level;
+
+/* Called on any thread of the runtime, also on several at once. `fields` is a
+ * map or NULL; both are borrowed. */
+typedef void (*rt_log_fn)(rt_log_level level, const char *message,
+                          const rt_value *fields, void *arg);
+/* What a script prints: `fd` is 1 (print, io.write) or 2 (io.stderr). */
+typedef void (*rt_output_fn)(int fd, const char *text, size_t size, void *arg);
+
+typedef struct rt_runtime_opts {
+  size_t size;           /* sizeof(rt_runtime_opts) as compiled */
+  unsigned workers;      /* 0: one a core */
+  bool unsafe;           /* scripts get the whole of Lua (ffi, debug, luv) */
+  uint64_t vm_memory;    /* bytes a VM may use; 0: 1 GiB */
+  const char *resolver;  /* "HOST:PORT" of the DNS server; NULL: the system's */
+  const char *script_dir; /* package.path begins with it; NULL: none */
+  rt_log_fn log;         /* NULL: logs are dropped */
+  void *log_arg;
+  rt_output_fn output; /* NULL: output is dropped */
+  void *output_arg;
+} rt_runtime_opts;
+#define RT_RUNTIME_OPTS_INIT                                                   \
+  { sizeof(rt_runtime_opts), 0, false, 0, NULL, NULL, NULL, NULL, NULL, NULL }
+
+/* A script: a file (`path`), or `code` of `code_size` bytes shown as `name` in
+ * error messages. */
+typedef struct rt_script {
+  size_t size; /* sizeof(rt_script) as compiled */
+  const char *path;
+  const char *code;
+  size_t code_size;
+  const char *name;
+  const char *const *args; /* become arg[1]... and `...` */
+  size_t arg_count;
+} rt_script;
+#define RT_SCRIPT_INIT                                                         \
+  { sizeof(rt_script), NULL, NULL, 0, NULL, NULL, 0 }
+
+/* Start a runtime and its threads; `opts` may be NULL. */
+RT_API rt_err rt_runtime_new(rt_runtime **out, const rt_runtime_opts *opts,
+                             rt_error *err);
+/* [any] Stop in stages: sessions drain, processes are cancelled, after `grace`
+ * seconds terminated; threads end. Always returns. May be called again. */
+RT_API void rt_runtime_stop(rt_runtime *rt, double grace);
+/* Stop with no grace when that was not done, then release. NULL allowed. */
+RT_API void rt_runtime_free(rt_runtime *rt);
+
+/* [any] Borrowed parts, good until rt_runtime_free(). */
+RT_API rt_bus *rt_runtime_bus(rt_runtime *rt);
+RT_API rt_registry *rt_runtime_registry(rt_runtime *rt);
+
+/* [any, waits] Run a script as the main process until its main function has
+ * returned and nothing can happen any more. `*exit_code`: 0, 1 after an
+ * uncaught error (whose traceback goes to output as fd 2), or what the script
+ * gave to os.exit(). */
+RT_API rt_err rt_runtime_run(rt_runtime *rt, const rt_script *script,
+                             int *exit_code, rt_error *err);
+/* [any] Ask the running main process to end: the first call cancels it, a
+ * second terminates it. rt_runtime_run() then returns `exit_code`. */
+RT_API void rt_runtime_interrupt(rt_runtime *rt, int exit_code);
+
+/* [any] Write a line to the runtime's log. */
+RT_API void rt_runtime_log(rt_runtime *rt, rt_log_level level,
+                           const rt_value *fields, const char *fmt, ...)
+    RT_PRINTF(4, 5);
+
+RT_END_DECL
+#endif

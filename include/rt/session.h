@@ -1,0 +1,185 @@
+/* rt/session.h - durable sessions: assets become work, work finds assets.
+ *
+ * A session is one SQLite file, DIR/NAME.sqlite. The engine's thread owns it;
+ * calls queue work there. Those marked [waits] must not be made on a thread of
+ * the runtime; each has a twin ending in _async whose reply comes on the
+ * engine's thread, where it must not wait. All calls are [any] thread.
+ * A report reads a session's file, also while another process owns it.
+ *
+ * SPDX-License-Identifier: MIT */
+#ifndef RT_SESSION_H
+#define RT_SESSION_H
+
+#include "rt/registry.h"
+#include "rt/runtime.h"
+
+RT_BEGIN_DECL
+
+typedef struct rt_session rt_session;
+typedef struct rt_report rt_report;
+
+typedef enum rt_open_mode {
+  RT_OPEN_ANY,    /* create it, or go on with it */
+  RT_OPEN_CREATE, /* RT_EEXIST when it is there */
+  RT_OPEN_RESUME  /* RT_ENOTFOUND when it is not */
+} rt_open_mode;
+
+typedef struct rt_session_opts {
+  size_t size;      /* sizeof(rt_session_opts) as compiled */
+  const char *name; /* [A-Za-z0-9._-]+, no dot first, at most 100 bytes */
+  const char *dir;  /* made when missing; NULL: ".runtime" */
+  rt_open_mode mode;
+  /* Which registered capabilities take part (NULL: all). */
+  const char *const *only;
+  size_t only_count;
+  const char *const *without;
+  size_t without_count;
+  const char *const *scope; /* rules of API section 3 */
+  size_t scope_count;
+  int64_t max_depth;  /* negative: no bound */
+  int64_t max_assets; /* negative: no bound */
+  int64_t max_fanout; /* negative: no bound */
+  uint32_t concurrency; /* jobs at once; 0: 256 */
+  double deadline;      /* seconds from opening; 0: none */
+  double grace;         /* seconds at cancel; 0: 5 */
+  bool paused;          /* nothing runs until rt_session_resume() */
+  bool sync_normal;     /* PRAGMA synchronous=NORMAL instead of FULL */
+  const rt_value *options; /* map capability -> map of options, or NULL */
+  const rt_value *config;  /* kept in the file as it is, for the opener */
+} rt_session_opts;
+#define RT_SESSION_OPTS_INIT                                                   \
+  {                                                                            \
+    sizeof(rt_session_opts), NULL, NULL, RT_OPEN_ANY, NULL, 0, NULL, 0, NULL,  \
+        0, -1, -1, -1, 0, 0, 0, false, false, NULL, NULL                       \
+  }
+
+typedef enum rt_outcome {
+  RT_QUEUED,
+  RT_STARTED,
+  RT_STORED,
+  RT_DUPLICATE,
+  RT_OUT_OF_SCOPE,
+  RT_OVER_LIMIT
+} rt_outcome;
+/* "queued", "started", "stored", "duplicate", "out_of_scope", "over_limit". */
+RT_API const char *rt_outcome_text(rt_outcome outcome);
+
+/* How an asynchronous call ended. `result` [own] may be NULL. For dispatch it
+ * is an array of outcome texts. */
+typedef void (*rt_reply_fn)(rt_err code, const rt_error *err, rt_value *result,
+                            void *arg);
+
+RT_API rt_err rt_session_open(rt_session **out, rt_runtime *rt,
+                              const rt_session_opts *opts, rt_error *err);
+/* `fn` gets the session [own], or NULL. */
+typedef void (*rt_session_fn)(rt_err code, const rt_error *err,
+                              rt_session *session, void *arg);
+RT_API void rt_session_open_async(rt_runtime *rt, const rt_session_opts *opts,
+                                  rt_session_fn fn, void *arg);
+RT_API rt_session *rt_session_ref(rt_session *session);
+RT_API void rt_session_unref(rt_session *session);
+RT_API const char *rt_session_name(const rt_session *session);
+
+typedef struct rt_dispatch_opts {
+  size_t size;
+  bool meta; /* goes to the pipeline at once */
+  const rt_value *meta_value;
+  int priority; /* 0: the capability's */
+} rt_dispatch_opts;
+/* [waits] One asset {class, value, key?, metadata?}. */
+RT_API rt_err rt_session_dispatch(rt_session *session, const rt_value *asset,
+                                  const rt_dispatch_opts *opts,
+                                  rt_outcome *outcome, rt_error *err);
+/* One asset or an array of them, applied in order; when the intake is full the
+ * reply comes once there was room. */
+RT_API void rt_session_dispatch_async(rt_session *session,
+                                      const rt_value *assets,
+                                      const rt_dispatch_opts *opts,
+                                      rt_reply_fn fn, void *arg);
+
+/* [waits] Until the round is finished; `*summary` [own] may be NULL.
+ * RT_ETIMEOUT after `timeout` seconds (negative: none), RT_ECANCELED. */
+RT_API rt_err rt_session_wait(rt_session *session, double timeout,
+                              rt_value **summary, rt_error *err);
+/* The reply comes when the round is finished or the session canceled. */
+RT_API void rt_session_wait_async(rt_session *session, rt_reply_fn fn,
+                                  void *arg);
+/* [waits] Counters as of API 3, a map [own]. */
+RT_API rt_err rt_session_stats(rt_session *session, rt_value **out,
+                               rt_error *err);
+RT_API void rt_session_stats_async(rt_session *session, rt_reply_fn fn,
+                                   void *arg);
+RT_API void rt_session_pause(rt_session *session);
+RT_API void rt_session_resume(rt_session *session);
+/* Drain: no new jobs start, running ones are asked, after the grace ended; the
+ * rest stays queued. The reply comes when nothing runs any more. With
+ * `discard` what is queued is canceled for good. */
+RT_API void rt_session_cancel_async(rt_session *session, const char *reason,
+                                    bool discard, rt_reply_fn fn, void *arg);
+RT_API rt_err rt_session_cancel(rt_session *session, const char *reason,
+                                bool discard, rt_error *err);
+/* Canceled or closed? */
+RT_API bool rt_session_done(const rt_session *session);
+/* [waits] Drain, commit, release the file. The handle stays valid until
+ * rt_session_unref(). */
+RT_API void rt_session_close(rt_session *session);
+RT_API void rt_session_close_async(rt_session *session, rt_reply_fn fn,
+                                   void *arg);
+
+/* Called on the engine's thread after each commit that stored assets, with the
+ * row id of the last; quick, must not wait. NULL takes it away. */
+typedef void (*rt_commit_fn)(int64_t last_asset, void *arg);
+RT_API void rt_session_on_commit(rt_session *session, rt_commit_fn fn,
+                                 void *arg);
+/* Remember how far the opener has printed assets (kept with the next commit);
+ * the mark is in rt_report_status() as "printed". */
+RT_API void rt_session_set_mark(rt_session *session, int64_t asset);
+
+/* The session queue of API 3 (s.queue): `verb` is "has", "append", "next",
+ * "processed" or "delete"; `args` an array of its arguments. */
+RT_API void rt_session_queue_async(rt_session *session, const char *verb,
+                                   const rt_value *args, rt_reply_fn fn,
+                                   void *arg);
+
+/* --- reports: read only, each call [waits] on the disk only -------------- */
+RT_API rt_err rt_report_open(rt_report **out, const char *dir,
+                             const char *name, rt_error *err);
+RT_API void rt_report_close(rt_report *report);
+/* {name, state, owner, printed, config, counters...}; stats as of API 3. */
+RT_API rt_err rt_report_status(rt_report *report, rt_value **out,
+                               rt_error *err);
+/* Rows with an id above `after`, at most `limit`, in order of creation; `out`
+ * [own] is an array of maps that have an `id`. `class_pattern` may be NULL. */
+RT_API rt_err rt_report_assets(rt_report *report, int64_t after,
+                               const char *class_pattern, uint32_t limit,
+                               rt_value **out, rt_error *err);
+RT_API rt_err rt_report_asset(rt_report *report, const char *key,
+                              rt_value **out, rt_error *err);
+/* {id, from, to, capability, job} */
+RT_API rt_err rt_report_edges(rt_report *report, int64_t after, uint32_t limit,
+                              rt_value **out, rt_error *err);
+/* Jobs of API 3; `cursor` is "" first, then the `cursor` member of the answer
+ * {jobs = [...], cursor = text or nil at the end}. */
+RT_API rt_err rt_report_jobs(rt_report *report, const char *state,
+                             const char *capability, const char *cursor,
+                             uint32_t limit, rt_value **out, rt_error *err);
+/* The chain [{key, capability, depth}...] from a seed to this asset. */
+RT_API rt_err rt_report_explain(rt_report *report, const char *key,
+                                rt_value **out, rt_error *err);
+/* What holds the session open: {state, reasons=[{what, count, ...}]}. */
+RT_API rt_err rt_report_why(rt_report *report, rt_value **out, rt_error *err);
+/* {answer=text, state=, reason=, errors=...} */
+RT_API rt_err rt_report_why_not(rt_report *report, const char *capability,
+                                const char *key, rt_value **out, rt_error *err);
+
+/* Sessions in a folder: array of {name, state, assets, jobs...}, by name. */
+RT_API rt_err rt_session_list(const char *dir, rt_value **out, rt_error *err);
+/* RT_ECONFLICT while it is open somewhere. */
+RT_API rt_err rt_session_remove(const char *dir, const char *name,
+                                rt_error *err);
+/* Put failed jobs back into the queue of a closed session; `*count` of them. */
+RT_API rt_err rt_session_retry(const char *dir, const char *name,
+                               int64_t *count, rt_error *err);
+
+RT_END_DECL
+#endif

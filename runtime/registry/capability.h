@@ -1,0 +1,65 @@
+/* registry/capability.h - one capability as the engine and the workers see it.
+ *
+ * Constant once registered and reference counted, so any thread may read it
+ * while it holds a reference. Replacing a capability makes a new one with a
+ * higher `version`.
+ *
+ * SPDX-License-Identifier: MIT */
+#ifndef RT__REGISTRY_CAPABILITY_H
+#define RT__REGISTRY_CAPABILITY_H
+
+#include "rt/registry.h"
+
+typedef struct rt_capability rt_capability;
+
+struct rt_capability {
+  uint32_t refs;    /* atomic */
+  uint32_t ordinal; /* order of registration in its registry, from 1 */
+  char *name, *description;
+  char **input, **output; /* classes or patterns */
+  size_t input_count, output_count;
+  int priority;           /* 1..9 */
+  uint32_t max_instances; /* 0: no bound of its own */
+  double timeout;         /* seconds; negative: none */
+  uint32_t retries;
+  double rate; /* tokens a second; 0: no bound */
+  bool has_match, has_rate_key, has_prioritize;
+  rt_value *declaration; /* the map that API 4.1 describes, without functions */
+  /* written in Lua: the file's text and which of its capabilities this is */
+  char *file;   /* path as given; NULL for one made from a table or in C */
+  char *source; /* Lua source, `source_size` bytes; NULL for C */
+  size_t source_size;
+  uint32_t index; /* from 1, in the list the chunk returns */
+  /* written in C */
+  rt_match_fn match;
+  rt_invoke_fn invoke;
+  void *arg;
+};
+
+rt_capability *rt__capability_ref(rt_capability *capability);
+void rt__capability_unref(rt_capability *capability);
+/* Does it take / may it send assets of this class? */
+bool rt__capability_takes(const rt_capability *capability, const char *class_,
+                          size_t size);
+bool rt__capability_sends(const rt_capability *capability, const char *class_,
+                          size_t size);
+
+rt_err rt__registry_new(rt_registry **out, rt_runtime *rt, rt_error *err);
+void rt__registry_free(rt_registry *registry);
+/* [any] Add one that was declared in Lua; `declaration` is a map already
+ * checked by the library, `source` the chunk that gives it. */
+rt_err rt__registry_add_lua(rt_registry *registry, const rt_value *declaration,
+                            const char *file, const char *source,
+                            size_t source_size, uint32_t index, bool backfill,
+                            rt_error *err);
+/* [any] All capabilities now, by priority then ordinal; `*out` is an array
+ * [own, rt_free] of `*count` references [own]. */
+rt_err rt__registry_all(rt_registry *registry, rt_capability ***out,
+                        size_t *count);
+/* [any] Told after each change, on the thread that made it, under no lock:
+ * `added` or `removed` is NULL. One listener: the engine. */
+typedef void (*rt__registry_fn)(rt_capability *added, rt_capability *removed,
+                                bool backfill, void *arg);
+void rt__registry_listen(rt_registry *registry, rt__registry_fn fn, void *arg);
+
+#endif
