@@ -46,8 +46,11 @@ bool rt__capability_sends(const rt_capability *capability, const char *class_,
 
 rt_err rt__registry_new(rt_registry **out, rt_runtime *rt, rt_error *err);
 void rt__registry_free(rt_registry *registry);
+rt_runtime *rt__registry_runtime(rt_registry *registry);
 /* [any] Add one that was declared in Lua; `declaration` is a map already
- * checked by the library, `source` the chunk that gives it. */
+ * checked by the library (`timeout` in seconds or false, `rate` a number a
+ * second, has_match, has_rate_key and has_prioritize for the functions),
+ * `source` the chunk that gives it. */
 rt_err rt__registry_add_lua(rt_registry *registry, const rt_value *declaration,
                             const char *file, const char *source,
                             size_t source_size, uint32_t index, bool backfill,
@@ -56,8 +59,10 @@ rt_err rt__registry_add_lua(rt_registry *registry, const rt_value *declaration,
  * [own, rt_free] of `*count` references [own]. */
 rt_err rt__registry_all(rt_registry *registry, rt_capability ***out,
                         size_t *count);
-/* [any] Told after each change, on the thread that made it, under no lock:
- * `added` or `removed` is NULL. One listener: the engine. */
+/* [any] Told after each change, on the thread that made it: `added` or
+ * `removed` is NULL. One listener: the engine. It may read the registry, not
+ * change it. When rt__registry_listen(registry, NULL, NULL) has returned, the
+ * listener does not run and will not run again. */
 typedef void (*rt__registry_fn)(rt_capability *added, rt_capability *removed,
                                 bool backfill, void *arg);
 void rt__registry_listen(rt_registry *registry, rt__registry_fn fn, void *arg);

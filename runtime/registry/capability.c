@@ -1,0 +1,223 @@
+/* capability.c - one capability: made of its declaration, then constant.
+ *
+ * Both kinds, Lua and C, are described by the same map (API 4.1 without its
+ * functions); what the engine asks often is unpacked from it once. Counted
+ * references; the rest of a capability never changes, so any thread reads it.
+ *
+ * SPDX-License-Identifier: MIT */
+#include "registry/capability_make.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define NAME_MAX_BYTES   100
+#define DEFAULT_TIMEOUT  3600.0
+#define DEFAULT_PRIORITY 5
+
+/* --- unpacking the map ------------------------------------------------- */
+static char *copy_text(rt_view view) {
+  size_t size;
+  const char *text = rt_view_string(view, &size);
+  if (!text) return NULL;
+  char *copy = malloc(size + 1);
+  if (!copy) return NULL;
+  memcpy(copy, text, size);
+  copy[size] = '\0';
+  return copy;
+}
+
+static bool name_ok(rt_view view) {
+  size_t size;
+  const char *text = rt_view_string(view, &size);
+  if (!text || size == 0 || size > NAME_MAX_BYTES || text[0] == '.')
+    return false;
+  for (size_t i = 0; i < size; i++) {
+    unsigned char c = (unsigned char)text[i];
+    bool word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+    if (!word) return false;
+  }
+  return true;
+}
+
+static rt_err copy_list(char ***out, size_t *count, rt_view list,
+                        const char *field, rt_error *err) {
+  uint32_t n = rt_view_count(list);
+  *out = calloc(n ? n : 1, sizeof(**out));
+  if (!*out) return rt_fail(err, RT_ENOMEM, "no memory for a capability");
+  rt_iter iter = rt_iter_of(list);
+  rt_view item;
+  while (rt_iter_next(&iter, NULL, &item)) {
+    size_t size = 0;
+    if (!rt_view_string(item, &size) || size == 0)
+      return rt_fail(err, RT_EINVAL, "%s: expected non-empty class names",
+                     field);
+    char *text = copy_text(item);
+    if (!text) return rt_fail(err, RT_ENOMEM, "no memory for a capability");
+    (*out)[(*count)++] = text;
+  }
+  return RT_OK;
+}
+
+static double read_timeout(rt_view view) {
+  if (rt_view_type(view) == RT_BOOL) return -1;
+  double seconds = rt_view_number(view, DEFAULT_TIMEOUT);
+  return seconds == 0 ? DEFAULT_TIMEOUT : seconds;
+}
+
+static int read_priority(rt_view view) {
+  int64_t priority = rt_view_int(view, 0);
+  if (priority == 0) return DEFAULT_PRIORITY;
+  return priority < 1 ? 1 : priority > 9 ? 9 : (int)priority;
+}
+
+static rt_err unpack(rt_capability *c, rt_view map, rt_error *err) {
+  if (!name_ok(rt_view_get(map, "name")))
+    return rt_fail(err, RT_EINVAL,
+                   "name: expected letters, digits, '.', '_' and '-', at most "
+                   "100 of them");
+  c->name = copy_text(rt_view_get(map, "name"));
+  c->description = copy_text(rt_view_get(map, "description"));
+  if (!c->description) c->description = strdup("");
+  if (!c->name || !c->description)
+    return rt_fail(err, RT_ENOMEM, "no memory for a capability");
+  if (rt_view_count(rt_view_get(map, "input")) == 0)
+    return rt_fail(err, RT_EINVAL, "input: expected at least one class");
+  rt_err rc = copy_list(&c->input, &c->input_count, rt_view_get(map, "input"),
+                        "input", err);
+  if (rc != RT_OK) return rc;
+  rc = copy_list(&c->output, &c->output_count, rt_view_get(map, "output"),
+                 "output", err);
+  if (rc != RT_OK) return rc;
+  c->priority = read_priority(rt_view_get(map, "priority"));
+  c->max_instances =
+      (uint32_t)rt_view_int(rt_view_get(map, "max_instances"), 0);
+  c->timeout = read_timeout(rt_view_get(map, "timeout"));
+  c->retries = (uint32_t)rt_view_int(rt_view_get(map, "retries"), 0);
+  c->rate = rt_view_number(rt_view_get(map, "rate"), 0);
+  c->has_match = rt_view_bool(rt_view_get(map, "has_match"), false);
+  c->has_rate_key = rt_view_bool(rt_view_get(map, "has_rate_key"), false);
+  c->has_prioritize = rt_view_bool(rt_view_get(map, "has_prioritize"), false);
+  return RT_OK;
+}
+
+rt_err rt__capability_new(rt_capability **out, const rt_value *declaration,
+                          rt_error *err) {
+  *out = NULL;
+  rt_capability *c = calloc(1, sizeof(*c));
+  if (!c) return rt_fail(err, RT_ENOMEM, "no memory for a capability");
+  c->refs = 1;
+  rt_err rc = unpack(c, rt_value_view(declaration), err);
+  if (rc != RT_OK) {
+    rt__capability_unref(c);
+    return rc;
+  }
+  c->declaration = rt_value_ref(declaration);
+  *out = c;
+  return RT_OK;
+}
+
+rt_err rt__capability_set_source(rt_capability *c, const char *file,
+                                 const char *source, size_t source_size,
+                                 uint32_t index, rt_error *err) {
+  c->file = file ? strdup(file) : NULL;
+  c->source = malloc(source_size + 1);
+  if (!c->source || (file && !c->file))
+    return rt_fail(err, RT_ENOMEM, "no memory for a capability");
+  memcpy(c->source, source, source_size);
+  c->source[source_size] = '\0';
+  c->source_size = source_size;
+  c->index = index;
+  return RT_OK;
+}
+
+/* --- a map from the options of a capability in C ------------------------ */
+static void build_list(rt_builder *b, const char *key, const char *const *list,
+                       size_t count) {
+  rt_builder_key(b, key);
+  rt_builder_begin_array(b);
+  for (size_t i = 0; i < count; i++)
+    rt_builder_string(b, list[i] ? list[i] : "");
+  rt_builder_end(b);
+}
+
+static void build_numbers(rt_builder *b, const rt_capability_opts *o) {
+  rt_builder_key(b, "priority");
+  rt_builder_int(b, o->priority);
+  rt_builder_key(b, "max_instances");
+  rt_builder_int(b, o->max_instances);
+  rt_builder_key(b, "timeout");
+  if (o->timeout < 0)
+    rt_builder_bool(b, false);
+  else
+    rt_builder_number(b, o->timeout == 0 ? DEFAULT_TIMEOUT : o->timeout);
+  rt_builder_key(b, "retries");
+  rt_builder_int(b, o->retries);
+  if (o->rate <= 0) return;
+  rt_builder_key(b, "rate");
+  rt_builder_number(b, o->rate);
+}
+
+rt_err rt__capability_declare(rt_value **out, const rt_capability_opts *o,
+                              rt_error *err) {
+  *out = NULL;
+  if (!o->invoke) return rt_fail(err, RT_EINVAL, "invoke: expected a function");
+  if (!o->name) return rt_fail(err, RT_EINVAL, "name: expected a string");
+  rt_builder *b = rt_builder_new();
+  if (!b) return rt_fail(err, RT_ENOMEM, "no memory for a capability");
+  rt_builder_begin_map(b);
+  rt_builder_key(b, "name");
+  rt_builder_string(b, o->name);
+  rt_builder_key(b, "description");
+  rt_builder_string(b, o->description ? o->description : "");
+  build_list(b, "input", o->input, o->input_count);
+  build_list(b, "output", o->output, o->output_count);
+  build_numbers(b, o);
+  rt_builder_key(b, "has_match");
+  rt_builder_bool(b, o->match != NULL);
+  rt_builder_end(b);
+  rt_err rc = rt_builder_finish(b, out, err);
+  rt_builder_free(b);
+  return rc;
+}
+
+/* --- references, classes ------------------------------------------------ */
+rt_capability *rt__capability_ref(rt_capability *capability) {
+  __atomic_add_fetch(&capability->refs, 1, __ATOMIC_RELAXED);
+  return capability;
+}
+
+static void free_list(char **list, size_t count) {
+  for (size_t i = 0; i < count; i++) free(list[i]);
+  free(list);
+}
+
+void rt__capability_unref(rt_capability *c) {
+  if (!c || __atomic_sub_fetch(&c->refs, 1, __ATOMIC_ACQ_REL) > 0) return;
+  free_list(c->input, c->input_count);
+  free_list(c->output, c->output_count);
+  free(c->name);
+  free(c->description);
+  free(c->file);
+  free(c->source);
+  rt_value_unref(c->declaration);
+  free(c);
+}
+
+static bool any_matches(char *const *list, size_t count, const char *class_,
+                        size_t size) {
+  for (size_t i = 0; i < count; i++)
+    if (rt_pattern_match(list[i], strlen(list[i]), class_, size)) return true;
+  return false;
+}
+
+bool rt__capability_takes(const rt_capability *capability, const char *class_,
+                          size_t size) {
+  return any_matches(capability->input, capability->input_count, class_, size);
+}
+
+bool rt__capability_sends(const rt_capability *capability, const char *class_,
+                          size_t size) {
+  return any_matches(capability->output, capability->output_count, class_,
+                     size);
+}
