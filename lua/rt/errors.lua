@@ -1,0 +1,164 @@
+--- rt.errors - error objects, and what the library and C need to make them.
+-- An error object is a table with methods kind, message, retryable, details and stack. Its fields
+-- begin with an underscore and belong to this file. Public face: the module `errors`.
+--
+--   make(message, kind?, retryable?, details?, stack?)   no checks, no traceback: for the library
+--   from_map(map)   from {message=, kind=, retryable=, details=, stack=}, as it crosses a border
+--   to_map(value)   such a table of plain values from an error object or anything else raised
+--   of(value)       the error object of anything raised: itself, or one of kind UNKNOWN
+-- SPDX-License-Identifier: MIT
+local check = require("rt.check")
+
+local type, tostring, setmetatable, rawget = type, tostring, setmetatable, rawget
+local getmetatable = debug.getmetatable
+local traceback = debug.traceback
+
+local M = {}
+
+M.kinds = {
+  "NOT_FOUND",
+  "ALREADY_EXISTS",
+  "INVALID",
+  "PERMISSION_DENIED",
+  "UNAVAILABLE",
+  "INTERNAL",
+  "CANCELED",
+  "CONFLICT",
+  "TIMEOUT",
+  "RATE_LIMITED",
+  "UNKNOWN",
+}
+
+---@class rt.Error
+local methods = {}
+
+---@return string  one of the kinds
+function methods:kind()
+  return self._kind
+end
+
+---@return string
+function methods:message()
+  return self._message
+end
+
+---@return boolean  may the same call succeed later?
+function methods:retryable()
+  return self._retryable
+end
+
+---@return any  what was given as details
+function methods:details()
+  return self._details
+end
+
+---@return string  where it was made, or "" when that was not noted
+function methods:stack()
+  return self._stack
+end
+
+local meta = {
+  __index = methods,
+  __metatable = false,
+  __tostring = function(self)
+    return self._message
+  end,
+  __concat = function(left, right)
+    return tostring(left) .. tostring(right)
+  end,
+}
+
+---@return rt.Error
+function M.make(message, kind, retryable, details, stack)
+  return setmetatable({
+    _message = message,
+    _kind = kind or "UNKNOWN",
+    _retryable = retryable == true,
+    _details = details,
+    _stack = stack or "",
+  }, meta)
+end
+
+function M.is_error(value)
+  return type(value) == "table" and getmetatable(value) == meta
+end
+
+local function text_or(value, fallback)
+  if type(value) == "string" and value ~= "" then return value end
+  return fallback
+end
+
+function M.from_map(map)
+  local message = rawget(map, "message")
+  return M.make(
+    type(message) == "string" and message or tostring(message),
+    text_or(rawget(map, "kind"), "UNKNOWN"),
+    rawget(map, "retryable"),
+    rawget(map, "details"),
+    text_or(rawget(map, "stack"))
+  )
+end
+
+-- Text of anything, also of what has a failing __tostring.
+local function words(value)
+  if type(value) == "string" then return value end
+  local ok, text = pcall(tostring, value)
+  if ok and type(text) == "string" then return text end
+  return "(error object is a " .. type(value) .. " value)"
+end
+
+function M.of(value)
+  if M.is_error(value) then return value end
+  if type(value) == "table" and type(rawget(value, "message")) == "string" then
+    return M.from_map(value)
+  end
+  return M.make(words(value))
+end
+
+function M.to_map(value)
+  local err = M.of(value)
+  return {
+    message = words(err._message),
+    kind = text_or(err._kind, "UNKNOWN"),
+    retryable = err._retryable == true,
+    details = err._details,
+    stack = text_or(err._stack),
+  }
+end
+
+local function new(spec)
+  if type(spec) == "string" then return M.make(spec, nil, nil, nil, traceback("", 2)) end
+  if type(spec) ~= "table" then
+    check.fail(1, "new", "string or table expected, got " .. type(spec))
+  end
+  check.optional_string(spec.message, "message", "new")
+  check.optional_string(spec.kind, "kind", "new")
+  check.optional_boolean(spec.retryable, "retryable", "new")
+  local kind = text_or(spec.kind, "UNKNOWN")
+  local message = spec.message or kind
+  return M.make(message, kind, spec.retryable, spec.details, traceback("", 2))
+end
+M.new = new
+
+function M.wrap(err, message)
+  check.string(message, 2, "wrap")
+  if err == nil then return nil end
+  local inner = M.of(err)
+  local stack = inner._stack ~= "" and inner._stack or traceback("", 2)
+  return M.make(
+    message .. ": " .. inner._message,
+    inner._kind,
+    inner._retryable,
+    inner._details,
+    stack
+  )
+end
+
+function M.is(err, kind)
+  check.string(kind, 2, "is")
+  if type(err) ~= "table" then return false end
+  if getmetatable(err) == meta then return err._kind == kind end
+  return rawget(err, "kind") == kind
+end
+
+return M
