@@ -47,7 +47,7 @@ end
 ---@return number
 function M.seconds(value, n, fname)
   local seconds = M.parse(value)
-  if not seconds then check.fail(n, fname, refusal(value)) end
+  if not seconds then check.fail(n, fname, refusal(value), 2) end
   return seconds
 end
 
@@ -56,7 +56,7 @@ end
 function M.optional(value, n, fname)
   if value == nil then return nil end
   local seconds = M.parse(value)
-  if not seconds then check.fail(n, fname, refusal(value)) end
+  if not seconds then check.fail(n, fname, refusal(value), 2) end
   return seconds
 end
 

@@ -127,7 +127,7 @@ function M.to_map(value)
 end
 
 local function new(spec)
-  if type(spec) == "string" then return M.make(spec, nil, nil, nil, traceback("", 2)) end
+  if type(spec) == "string" then return M.make(spec, nil, nil, nil, traceback("", 2):sub(2)) end
   if type(spec) ~= "table" then
     check.fail(1, "new", "string or table expected, got " .. type(spec))
   end
@@ -136,7 +136,7 @@ local function new(spec)
   check.optional_boolean(spec.retryable, "retryable", "new")
   local kind = text_or(spec.kind, "UNKNOWN")
   local message = spec.message or kind
-  return M.make(message, kind, spec.retryable, spec.details, traceback("", 2))
+  return M.make(message, kind, spec.retryable, spec.details, traceback("", 2):sub(2))
 end
 M.new = new
 
@@ -144,7 +144,7 @@ function M.wrap(err, message)
   check.string(message, 2, "wrap")
   if err == nil then return nil end
   local inner = M.of(err)
-  local stack = inner._stack ~= "" and inner._stack or traceback("", 2)
+  local stack = inner._stack ~= "" and inner._stack or traceback("", 2):sub(2)
   return M.make(
     message .. ": " .. inner._message,
     inner._kind,

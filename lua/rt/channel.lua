@@ -1,0 +1,445 @@
+--- rt.channel - channels between the fibers of one process, and select.
+-- Values wait in a ring that grows up to the capacity; who finds nothing to take, or no room,
+-- parks in a list of the channel. A hand-over between fibers never goes through the ring.
+--
+--   send --> [receiver parked?] --yes--> straight to it
+--                |no
+--            [room?] --yes--> ring --> receive
+--                |no
+--            parked sender --(room again)--> ring
+--
+-- The module `channel` is the public face. The library feeds channels of its own (inboxes,
+-- subscriptions, timers) through M.internal, none of which waits or raises:
+--
+--   new{capacity=, library=true, source=}  a channel. No capacity: unbounded. `library`: scripts
+--                      may not send into it. `source(ch)` is asked to push more when a
+--                      receiver finds the ring empty (pull what C still holds for it)
+--   push(ch, v)        append whatever the capacity says; false when closed
+--   offer(ch, v)       append when there is room; false when full or closed
+--   displace(ch, v)    append; when full the oldest value goes. True, and true when one went
+--   close(ch)          what is buffered stays readable
+--   count(ch)          values in the ring
+--   waiting(ch)        does a receiver wait?
+--   closed(ch)
+--   poke(ch)           its source has something: serve the receivers that wait
+--
+-- They may be called whichever process runs, for a channel of any process of the VM; the receiver
+-- they serve is woken with task.wake(). Scripts' own calls are checked to come from one process.
+-- task.park() must come back (with nil, err) rather than raise, so that lists stay true.
+-- SPDX-License-Identifier: MIT
+local bit = require("bit")
+local check = require("rt.check")
+local duration = require("rt.duration")
+local errors = require("rt.errors")
+local task = require("rt.task")
+
+local band, bxor, lshift, rshift = bit.band, bit.bxor, bit.lshift, bit.rshift
+local setmetatable, error, type = setmetatable, error, type
+local getmetatable = debug.getmetatable
+local huge = math.huge
+
+local M = { internal = {} }
+local internal = M.internal
+
+---@class rt.Channel
+local methods = {}
+local meta = { __index = methods, __metatable = false, __name = "channel" }
+local case_meta = { __metatable = false, __name = "channel case" }
+
+-- A ring larger than this is given back when it runs empty.
+local KEEP = 4096
+
+local CLOSED = "send on a closed channel"
+
+-- ring ------------------------------------------------------------------------------------------
+
+-- Slots hold false when empty, so that the table stays an array.
+local function grow(ch)
+  local old, first, mask = ch.ring, ch.first, ch.mask
+  local size = mask < 0 and 4 or (mask + 1) * 2
+  local ring = {}
+  for i = 1, size do
+    ring[i] = false
+  end
+  for i = 0, mask do
+    ring[i + 1] = old[band(first + i, mask) + 1]
+  end
+  ch.ring, ch.first, ch.mask = ring, 0, size - 1
+  return size - 1
+end
+
+local function append(ch, value)
+  local count, mask = ch.count, ch.mask
+  if count > mask then mask = grow(ch) end
+  ch.ring[band(ch.first + count, mask) + 1] = value
+  ch.count = count + 1
+end
+
+local function shift(ch)
+  local ring, at, count = ch.ring, ch.first + 1, ch.count - 1
+  local value = ring[at]
+  ring[at] = false
+  ch.first, ch.count = band(at, ch.mask), count
+  if count == 0 and ch.mask >= KEEP then
+    ch.ring, ch.first, ch.mask = {}, 0, -1
+  end
+  return value
+end
+
+-- who waits -------------------------------------------------------------------------------------
+
+-- A node stands in a channel's list `side` ("receivers" or "senders", nil when empty) for a
+-- waiter; a select's waiter has several nodes. The first hand-over takes them all out.
+
+local function enroll(ch, side, waiter, value)
+  local list = ch[side]
+  if not list then
+    list = {}
+    list.next, list.prev = list, list
+    ch[side] = list
+  end
+  local last = list.prev
+  local node = { channel = ch, side = side, waiter = waiter, value = value }
+  node.prev, node.next = last, list
+  last.next, list.prev = node, node
+  return node
+end
+
+local function unlink(node)
+  local before, after = node.prev, node.next
+  before.next, after.prev = after, before
+  if before == after then node.channel[node.side] = nil end
+end
+
+local function leave(waiter)
+  if waiter.node then return unlink(waiter.node) end
+  for i = 1, #waiter do
+    unlink(waiter[i])
+  end
+end
+
+local function settle(node, value, ok)
+  local waiter = node.waiter
+  leave(waiter)
+  waiter.done, waiter.value, waiter.ok = node, value, ok
+  task.wake(waiter.fiber)
+end
+
+-- A channel serves the process that first waited on it.
+local function own(ch, level)
+  local state = task.state()
+  if ch.owner == nil then
+    ch.owner = state
+  elseif ch.owner ~= state then
+    error("channel belongs to another process", level + 1)
+  end
+end
+
+-- Takes out a value; the caller knows that there is one or that a sender waits.
+local function take(ch)
+  local senders = ch.senders
+  if ch.count > 0 then
+    local value = shift(ch)
+    if senders then
+      local node = senders.next
+      append(ch, node.value)
+      settle(node, nil, true)
+    end
+    return value
+  end
+  local node = senders.next
+  settle(node, nil, true)
+  return node.value
+end
+
+local function can_receive(ch)
+  if ch.count > 0 or ch.senders then return true end
+  if ch.source and not ch.closed then
+    ch.source(ch)
+    if ch.count > 0 then return true end
+  end
+  return false
+end
+
+-- Hands `value` to a receiver or the ring, whose bound the caller has seen to.
+local function put(ch, value)
+  local receivers = ch.receivers
+  if receivers then return settle(receivers.next, value, true) end
+  append(ch, value)
+end
+
+-- methods ---------------------------------------------------------------------------------------
+
+-- Tail-called by receive(), so that one level up is receive's caller.
+local function receive_or_wait(ch, timeout)
+  if can_receive(ch) then
+    if ch.senders then own(ch, 2) end
+    return take(ch), true
+  end
+  if ch.closed then return nil, false end
+  if timeout == 0 then return nil, nil, errors.make("channel: nothing to receive", "TIMEOUT") end
+  own(ch, 2)
+  local waiter = { fiber = task.fiber() }
+  waiter.node = enroll(ch, "receivers", waiter)
+  local _, err = task.park(timeout)
+  if waiter.done then return waiter.value, waiter.ok end
+  leave(waiter)
+  return nil, nil, err
+end
+
+--- The next value and true; nil, false when the channel is closed and empty; nil, nil and an error
+--- of kind TIMEOUT when nothing came in time. 0 does not wait.
+---@param timeout number|string|nil
+function methods:receive(timeout)
+  if timeout ~= nil then timeout = duration.seconds(timeout, 1, "receive") end
+  local count = self.count
+  if count > 0 and not self.senders and self.mask < KEEP then
+    -- shift(), spelled out: this is the path of every message and event
+    local ring, at = self.ring, self.first + 1
+    local value = ring[at]
+    ring[at] = false
+    self.first, self.count = band(at, self.mask), count - 1
+    return value, true
+  end
+  return receive_or_wait(self, timeout)
+end
+
+--- Hand over `value`; waits while the buffer is full (or, unbuffered, until it is received).
+--- Raises when the channel is closed, also while waiting.
+---@return true
+function methods:send(value)
+  if self.closed then error(CLOSED, 2) end
+  if self.library then error("channel is for receiving only", 2) end
+  if self.receivers then
+    own(self, 2)
+    put(self, value)
+    return true
+  end
+  if self.count < self.capacity then
+    append(self, value)
+    return true
+  end
+  own(self, 2)
+  local waiter = { fiber = task.fiber() }
+  waiter.node = enroll(self, "senders", waiter, value)
+  local _, err = task.park()
+  if not waiter.done then
+    leave(waiter)
+    return nil, err
+  end
+  if not waiter.ok then error(CLOSED, 2) end
+  return true
+end
+
+--- Nothing can be sent any more; what is buffered stays readable. Idempotent.
+function methods:close()
+  if self.closed then return end
+  self.closed = true
+  while self.receivers do
+    settle(self.receivers.next, nil, false)
+  end
+  while self.senders do
+    settle(self.senders.next, nil, false)
+  end
+end
+
+--- For select: receive from this channel.
+function methods:case_receive()
+  local case = self.case
+  if not case then
+    case = setmetatable({ channel = self }, case_meta)
+    self.case = case
+  end
+  return case
+end
+
+--- For select: send `value` into this channel.
+function methods:case_send(value)
+  return setmetatable({ channel = self, send = true, value = value }, case_meta)
+end
+
+local function next_value(ch)
+  local value, ok
+  repeat
+    value, ok = ch:receive()
+  until value ~= nil or not ok
+  return value
+end
+
+--- `for v in ch:values() do`: every value until the channel is closed and empty; nils are skipped.
+function methods:values()
+  return next_value, self
+end
+
+-- select ----------------------------------------------------------------------------------------
+
+-- Chance, not turns: processes of a VM share this, and turns could fall into step with them.
+local seed = 0x2545f491
+local function random(n)
+  seed = bxor(seed, lshift(seed, 13))
+  seed = bxor(seed, rshift(seed, 17))
+  seed = bxor(seed, lshift(seed, 5))
+  return seed % n
+end
+
+local function case_ready(case)
+  local ch = case.channel
+  if ch.closed then return true end
+  if case.send then return ch.receivers ~= nil or ch.count < ch.capacity end
+  return can_receive(ch)
+end
+
+local function pick_ready(cases, count)
+  local picked, found = nil, 0
+  for i = 1, count do
+    local case = cases[i]
+    if case_ready(case) then
+      found = found + 1
+      if found == 1 or random(found) == 0 then picked = case end
+    end
+  end
+  return picked
+end
+
+-- `ready` says that it will not wait; levels count up to the caller of select.
+local function run_ready(case)
+  local ch = case.channel
+  if case.send then
+    if ch.closed then error(CLOSED, 3) end
+    if ch.receivers then own(ch, 3) end
+    put(ch, case.value)
+    return { channel = ch, ok = true }
+  end
+  if ch.count > 0 or ch.senders then
+    if ch.senders then own(ch, 3) end
+    return { channel = ch, value = take(ch), ok = true }
+  end
+  return { channel = ch, ok = false }
+end
+
+local function check_cases(cases)
+  for i = 1, #cases do
+    local case = cases[i]
+    if type(case) ~= "table" or getmetatable(case) ~= case_meta then
+      check.fail(1, "select", "case expected at [" .. i .. "], got " .. type(case), 2)
+    end
+    if case.send and case.channel.library then
+      error("channel is for receiving only", 3)
+    end
+  end
+  return #cases
+end
+
+local function select_wait(cases, count, timeout)
+  for i = 1, count do
+    own(cases[i].channel, 3)
+  end
+  local waiter = { fiber = task.fiber() }
+  for i = 1, count do
+    local case = cases[i]
+    waiter[i] = enroll(case.channel, case.send and "senders" or "receivers", waiter, case.value)
+  end
+  local _, err = task.park(timeout)
+  local node = waiter.done
+  if node then
+    local sent = node.side == "senders"
+    if sent and not waiter.ok then error(CLOSED, 3) end
+    return { channel = node.channel, value = waiter.value, ok = waiter.ok }
+  end
+  leave(waiter)
+  if timeout and errors.is(err, "TIMEOUT") then return { timeout = true } end
+  return nil, err
+end
+
+--- Wait for the first of several sends and receives that can go on; one of those that are ready
+--- is taken by chance.
+---@param cases table  cases, and default=true and timeout=duration as wanted
+---@return table  {channel=, value=, ok=}, {default=true, ok=true} or {timeout=true}
+function M.select(cases)
+  check.table(cases, 1, "select")
+  local timeout = duration.optional(cases.timeout, "timeout", "select")
+  local count = check_cases(cases)
+  local picked = pick_ready(cases, count)
+  if picked then
+    local result = run_ready(picked)
+    return result
+  end
+  if cases.default then return { default = true, ok = true } end
+  if timeout == 0 then return { timeout = true } end
+  if count == 0 and not timeout then check.fail(1, "select", "no case, default or timeout") end
+  local result, err = select_wait(cases, count, timeout)
+  return result, err
+end
+
+-- making and feeding ----------------------------------------------------------------------------
+
+local function make(capacity, library, source)
+  return setmetatable({
+    ring = {},
+    first = 0,
+    count = 0,
+    mask = -1,
+    capacity = capacity,
+    closed = false,
+    library = library,
+    source = source,
+  }, meta)
+end
+
+--- A channel that buffers `n` values; 0, the default: a send waits for its receiver.
+---@param n integer?
+---@return rt.Channel
+function M.new(n)
+  n = check.optional_integer(n, 1, "new") or 0
+  if n < 0 then check.fail(1, "new", "capacity must not be negative") end
+  return make(n)
+end
+
+function M.is_channel(value)
+  return type(value) == "table" and getmetatable(value) == meta
+end
+
+function internal.new(opts)
+  opts = opts or {}
+  return make(opts.capacity or huge, opts.library or nil, opts.source)
+end
+
+function internal.push(ch, value)
+  if ch.closed then return false end
+  put(ch, value)
+  return true
+end
+
+function internal.offer(ch, value)
+  if ch.closed or (not ch.receivers and ch.count >= ch.capacity) then return false end
+  put(ch, value)
+  return true
+end
+
+function internal.displace(ch, value)
+  if ch.closed then return false end
+  local full = not ch.receivers and ch.count >= ch.capacity
+  if full then shift(ch) end
+  put(ch, value)
+  return true, full
+end
+
+internal.close = methods.close
+
+function internal.count(ch)
+  return ch.count
+end
+
+function internal.waiting(ch)
+  return ch.receivers ~= nil
+end
+
+function internal.closed(ch)
+  return ch.closed
+end
+
+function internal.poke(ch)
+  if ch.receivers and ch.source and not ch.closed then ch.source(ch) end
+end
+
+return M
