@@ -77,18 +77,25 @@ rt_err rt_fail(rt_error *err, rt_err code, const char *fmt, ...) {
   return code;
 }
 
+/* Append to the message what still fits. */
+static void append(rt_error *err, const char *text) {
+  size_t used = strlen(err->message), more = strlen(text);
+  size_t room = sizeof(err->message) - 1 - used;
+  if (more > room) more = room;
+  memcpy(err->message + used, text, more);
+  err->message[used + more] = '\0';
+}
+
 rt_err rt_fail_context(rt_error *err, const char *fmt, ...) {
   if (!err) return RT_EUNKNOWN;
   char old[sizeof(err->message)];
   memcpy(old, err->message, sizeof(old));
   va_list args;
   va_start(args, fmt);
-  int n = vsnprintf(err->message, sizeof(err->message), fmt, args);
+  vsnprintf(err->message, sizeof(err->message), fmt, args);
   va_end(args);
-  if (n < 0) n = 0;
-  if ((size_t)n < sizeof(err->message))
-    snprintf(err->message + n, sizeof(err->message) - (size_t)n, "%s%s",
-             old[0] ? ": " : "", old);
+  if (old[0]) append(err, ": ");
+  append(err, old);
   trim_cut(err->message, sizeof(err->message));
   return err->code;
 }
