@@ -1,0 +1,248 @@
+--- rt.declaration - what `capability { ... }` accepts, field by field.
+-- check(raw) answers a declaration: a table of the fields of API 4.1 with their defaults filled
+-- in, durations as seconds and the rate as a number a second. Or nil and what is wrong, beginning
+-- with the field: "timeout: expected a duration or false, got table".
+-- plain(declaration) is the map that C keeps: the same without the functions.
+-- SPDX-License-Identifier: MIT
+local duration = require("rt.duration")
+
+local M = {}
+
+local floor, huge = math.floor, math.huge
+local getmetatable = debug.getmetatable
+
+local meta = { __metatable = false, __name = "capability" }
+
+local NAME_LENGTH = 100
+local DEFAULT_TIMEOUT = 3600
+local DEFAULT_PRIORITY = 5
+local LARGEST_COUNT = 2 ^ 31 - 1
+
+-- A field's check answers its value, or nil and what was expected. "got" is added here.
+local function got(value)
+  if type(value) == "string" then return ('"%s"'):format(#value > 40 and value:sub(1, 40) .. "..." or value) end
+  if type(value) == "number" or type(value) == "boolean" then return tostring(value) end
+  return type(value)
+end
+
+local function a_function(value)
+  if type(value) == "function" then return value end
+  return nil, "a function"
+end
+
+local function a_string(value)
+  if type(value) == "string" then return value end
+  return nil, "a string"
+end
+
+local function a_count(value)
+  local ok = type(value) == "number" and value == floor(value)
+  if ok and value >= 0 and value <= LARGEST_COUNT then return value end
+  return nil, "a whole number, 0 or more"
+end
+
+local function a_name(value)
+  local ok = type(value) == "string" and value:find("^[%w_-][%w._-]*$") and #value <= NAME_LENGTH
+  if ok then return value end
+  return nil, "a name of letters, digits, '.', '_' and '-'"
+end
+
+local function list_length(list)
+  local count = 0
+  for key in pairs(list) do
+    if type(key) ~= "number" then return nil end
+    count = count + 1
+  end
+  return count == #list and count or nil
+end
+
+local function is_class(value)
+  return type(value) == "string" and value:find("^[%w_.*()|-]+$") ~= nil
+end
+
+local function classes(value)
+  local count = type(value) == "table" and list_length(value)
+  if not count then return nil, 'a list of classes such as { "domain" }' end
+  local copy = {}
+  for i = 1, count do
+    if not is_class(value[i]) then
+      return nil, ("a class or a pattern at [%d], got %s"):format(i, got(value[i])), true
+    end
+    copy[i] = value[i]
+  end
+  return copy
+end
+
+local function some_classes(value)
+  if type(value) == "table" and next(value) == nil then
+    return nil, "at least one class, got an empty list", true
+  end
+  return classes(value)
+end
+
+local function priority(value)
+  if type(value) ~= "number" or value ~= value then return nil, "a number from 1 to 9" end
+  if value == 0 then return DEFAULT_PRIORITY end
+  return math.max(1, math.min(9, floor(value)))
+end
+
+local function timeout(value)
+  if value == false then return false end
+  local seconds = duration.parse(value)
+  if seconds and seconds > 0 then return seconds end
+  return nil, 'a duration above 0 such as "30s", or false'
+end
+
+-- Starts a second of 5, "200/s", "10/m", "1/250ms".
+local function rate(value)
+  local per_second = value
+  if type(value) == "string" then
+    local count, unit = value:match("^(%d+%.?%d*)/(.+)$")
+    local seconds = unit and duration.parse(unit:find("^%d") and unit or "1" .. unit)
+    per_second = seconds and seconds > 0 and tonumber(count) / seconds
+  end
+  local ok = type(per_second) == "number" and per_second > 0 and per_second < huge
+  if ok then return per_second end
+  return nil, 'a number a second or a string such as "200/s"'
+end
+
+local OPTION_TYPES = { string = true, number = true, boolean = true }
+local OPTION_FIELDS = { default = true, description = true, type = true }
+
+local function option(name, spec)
+  if type(name) ~= "string" or not name:find("^[%w_-]+$") then
+    return nil, "names of letters, digits, '_' and '-' as keys, got " .. got(name)
+  end
+  if type(spec) ~= "table" then
+    return nil, ("%s = { default =, description = }, got %s"):format(name, got(spec))
+  end
+  for key in pairs(spec) do
+    if not OPTION_FIELDS[key] then
+      return nil, ("%s to have default, description and type only, got '%s'"):format(name, tostring(key))
+    end
+  end
+  local kind = spec.type or (spec.default ~= nil and type(spec.default)) or "string"
+  if not OPTION_TYPES[kind] or (spec.default ~= nil and type(spec.default) ~= kind) then
+    return nil, ("%s to be a string, a number or a boolean as its type says"):format(name)
+  end
+  if spec.description ~= nil and type(spec.description) ~= "string" then
+    return nil, ("%s.description to be a string"):format(name)
+  end
+  return { default = spec.default, description = spec.description, type = kind }
+end
+
+local function options(value)
+  if type(value) ~= "table" then return nil, "a table of options" end
+  local names, copy = {}, {}
+  for name in pairs(value) do
+    names[#names + 1] = name
+  end
+  table.sort(names, function(a, b)
+    return tostring(a) < tostring(b)
+  end)
+  for _, name in ipairs(names) do
+    local spec, expected = option(name, value[name])
+    if not spec then return nil, expected, true end
+    copy[name] = spec
+  end
+  return copy
+end
+
+-- In the order in which they are checked.
+local FIELDS = {
+  { "name", a_name, required = true },
+  { "description", a_string, default = "" },
+  { "input", some_classes, required = true },
+  { "output", classes },
+  { "invoke", a_function, required = true },
+  { "match", a_function },
+  { "rate_key", a_function },
+  { "prioritize", a_function },
+  { "priority", priority, default = DEFAULT_PRIORITY },
+  { "max_instances", a_count, default = 0 },
+  { "timeout", timeout, default = DEFAULT_TIMEOUT },
+  { "retries", a_count, default = 0 },
+  { "rate", rate },
+  { "options", options },
+}
+
+local KNOWN = {}
+for _, field in ipairs(FIELDS) do
+  KNOWN[field[1]] = true
+end
+
+local function unknown_field(raw)
+  local names = {}
+  for key in pairs(raw) do
+    if not KNOWN[key] then names[#names + 1] = tostring(key) end
+  end
+  table.sort(names)
+  return names[1]
+end
+
+local function check_field(field, value)
+  if value == nil then
+    if field.required then return nil, field[1] .. ": missing" end
+    return field.default
+  end
+  local result, expected, complete = field[2](value)
+  if result ~= nil then return result end
+  if complete then return nil, ("%s: expected %s"):format(field[1], expected) end
+  return nil, ("%s: expected %s, got %s"):format(field[1], expected, got(value))
+end
+
+--- Is it the answer of check()?
+function M.is(value)
+  return type(value) == "table" and getmetatable(value) == meta
+end
+
+---@param raw table
+---@return table? declaration, string? fault
+function M.check(raw)
+  if M.is(raw) then return raw end
+  if type(raw) ~= "table" then return nil, "expected a table, got " .. type(raw) end
+  local stray = unknown_field(raw)
+  if stray then return nil, stray .. ": unknown field" end
+  local declaration = {}
+  for _, field in ipairs(FIELDS) do
+    local value, fault = check_field(field, raw[field[1]])
+    if fault then return nil, fault end
+    declaration[field[1]] = value
+  end
+  declaration.output = declaration.output or {}
+  declaration.options = declaration.options or {}
+  return setmetatable(declaration, meta)
+end
+
+--- The global `capability`: a checked declaration, or an error that names file, line and field.
+---@param raw table
+function M.capability(raw)
+  if type(raw) ~= "table" then
+    error("capability: expected a table, got " .. type(raw), 2)
+  end
+  local declaration, fault = M.check(raw)
+  if declaration then return declaration end
+  local name = type(raw.name) == "string" and (" '%s'"):format(raw.name) or ""
+  error(("capability%s: %s"):format(name, fault), 2)
+end
+
+--- The map of a declaration without its functions.
+function M.plain(declaration)
+  return {
+    name = declaration.name,
+    description = declaration.description,
+    input = declaration.input,
+    output = declaration.output,
+    priority = declaration.priority,
+    max_instances = declaration.max_instances,
+    timeout = declaration.timeout,
+    retries = declaration.retries,
+    rate = declaration.rate,
+    options = declaration.options,
+    has_match = declaration.match ~= nil,
+    has_rate_key = declaration.rate_key ~= nil,
+    has_prioritize = declaration.prioritize ~= nil,
+  }
+end
+
+return M
