@@ -6,8 +6,10 @@
 --   from_map(map)   from {message=, kind=, retryable=, details=, stack=}, as it crosses a border
 --   to_map(value)   such a table of plain values from an error object or anything else raised
 --   of(value)       the error object of anything raised: itself, or one of kind UNKNOWN
+-- The last line hands the constructors to C (runtime/bind/lua_error.c).
 -- SPDX-License-Identifier: MIT
 local check = require("rt.check")
+local core = require("rt.core.errors")
 
 local type, tostring, setmetatable, rawget = type, tostring, setmetatable, rawget
 local getmetatable = debug.getmetatable
@@ -154,11 +156,14 @@ function M.wrap(err, message)
   )
 end
 
+--- errors.is, see there.
 function M.is(err, kind)
   check.string(kind, 2, "is")
   if type(err) ~= "table" then return false end
   if getmetatable(err) == meta then return err._kind == kind end
   return rawget(err, "kind") == kind
 end
+
+core.register(M.make, M.from_map, M.to_map, meta)
 
 return M
