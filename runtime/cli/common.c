@@ -1,0 +1,96 @@
+/* cli/common.c - what several commands need: options, names, a runtime.
+ * SPDX-License-Identifier: MIT */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+static bool is_address(const char *host, size_t size) {
+  char text[64];
+  unsigned char raw[16];
+  if (size == 0 || size >= sizeof(text)) return false;
+  memcpy(text, host, size);
+  text[size] = '\0';
+  return inet_pton(AF_INET, text, raw) == 1 ||
+         inet_pton(AF_INET6, text, raw) == 1 || !strcmp(text, "localhost");
+}
+
+static bool is_port(const char *text) {
+  size_t size = strspn(text, "0123456789");
+  if (size == 0 || size > 5 || text[size]) return false;
+  long port = strtol(text, NULL, 10);
+  return port > 0 && port < 65536;
+}
+
+/* 1.2.3.4:53, [::1]:53, or an address alone (port 53). */
+bool cli_is_resolver(const char *text) {
+  if (text[0] == '[') {
+    const char *end = strchr(text, ']');
+    if (!end || !is_address(text + 1, (size_t)(end - text - 1))) return false;
+    return !end[1] || (end[1] == ':' && is_port(end + 2));
+  }
+  if (is_address(text, strlen(text))) return true;
+  const char *colon = strrchr(text, ':');
+  return colon && is_address(text, (size_t)(colon - text)) &&
+         is_port(colon + 1);
+}
+
+int cli_check_common(cli *c, cli_common *common) {
+  if (common->resolver && !cli_is_resolver(common->resolver)) {
+    return cli_usage(c,
+                     "--resolver: '%s' is not an address and port like "
+                     "127.0.0.1:53",
+                     common->resolver);
+  }
+  if (common->workers > 1024) {
+    return cli_usage(c, "--workers: %lld is more than 1024",
+                     (long long)common->workers);
+  }
+  console_set_log(&c->console, common->log_level, common->log_format);
+  return 0;
+}
+
+const char *cli_data_dir(const char *option) {
+  if (option) return option;
+  const char *dir = getenv("RUNTIME_DATA");
+  return dir && *dir ? dir : ".runtime";
+}
+
+bool cli_is_session_name(const char *name) {
+  static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                "abcdefghijklmnopqrstuvwxyz0123456789._-";
+  size_t size = strlen(name);
+  return size > 0 && size <= 100 && name[0] != '.' &&
+         strspn(name, allowed) == size;
+}
+
+static void to_stderr(int fd, const char *text, size_t size, void *arg) {
+  cli *c = arg;
+  (void)fd;
+  console_err(&c->console, text, size);
+}
+
+static void to_both(int fd, const char *text, size_t size, void *arg) {
+  cli *c = arg;
+  if (fd != 1) {
+    console_err(&c->console, text, size);
+  } else if (!console_out(&c->console, text, size) && errno == EPIPE) {
+    cli_wake(c);
+  }
+}
+
+rt_err cli_runtime(cli *c, rt_runtime **out, const char *script_dir,
+                   bool print_to_stderr, rt_error *err) {
+  rt_runtime_opts opts = RT_RUNTIME_OPTS_INIT;
+  opts.workers = c->common.workers > 0 ? (unsigned)c->common.workers : 0;
+  opts.unsafe = c->common.unsafe;
+  opts.resolver = c->common.resolver;
+  opts.script_dir = script_dir;
+  opts.log = console_log;
+  opts.log_arg = &c->console;
+  opts.output = print_to_stderr ? to_stderr : to_both;
+  opts.output_arg = c;
+  return rt_runtime_new(out, &opts, err);
+}

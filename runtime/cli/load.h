@@ -1,0 +1,22 @@
+/* cli/load.h - capability files into a registry.
+ * SPDX-License-Identifier: MIT */
+#ifndef CLI_LOAD_H
+#define CLI_LOAD_H
+
+#include "cli.h"
+
+/* Every path must exist: 0, or an exit code after a message. */
+int cli_check_paths(cli *c, const cli_list *paths);
+/* Load all; faulty files are told on stderr, one line each. Fails when there
+ * were paths and nothing of them loaded. */
+int cli_load(cli *c, rt_runtime *rt, const cli_list *paths);
+/* Is there a capability of this name? If not: exit code 2 after a message that
+ * starts with `option` and names the nearest one. */
+int cli_check_capability(cli *c, rt_runtime *rt, const char *option,
+                         const char *name);
+/* "CAPABILITY.OPTION=VALUE"... as a map capability -> option -> value [own],
+ * typed like the declared defaults. NULL when there are none. */
+int cli_typed_options(cli *c, rt_runtime *rt, const cli_list *sets,
+                      rt_value **out);
+
+#endif

@@ -1,0 +1,473 @@
+/* cli/run.c - `runtime run` and `runtime resume`: a session from seeds to end.
+ *
+ * The main thread steps through the session's life and waits in between; what
+ * it waits for comes from other threads and is written down in `work`:
+ *
+ *   engine's thread  --a reply--------------+
+ *   printer's thread --printed, closed------+--> work, guarded by its lock
+ *   signal thread    --stop, please---------+
+ *
+ * SPDX-License-Identifier: MIT */
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "load.h"
+#include "printer.h"
+#include "progress.h"
+#include "seeds.h"
+#include "settings.h"
+#include "summary.h"
+
+typedef struct work {
+  /* main thread */
+  cli *c;
+  cli_settings settings;
+  const char *dir;
+  char fresh_name[64];
+  rt_value *seeds, *options, *config; /* [own] */
+  rt_value *before;                   /* [own] stored status, when resuming */
+  rt_runtime *rt;
+  rt_session *session;
+  printer *printer;
+  progress *progress;
+  double started;
+  /* guarded by lock, a leaf */
+  pthread_mutex_t lock;
+  pthread_cond_t changed;
+  bool stop;          /* a signal, or nobody reads our output */
+  const char *reason; /* of stop */
+  bool replied;       /* the engine, to the call under way */
+  rt_err code;
+  rt_error error;
+  rt_value *result; /* [own] */
+  bool printed;     /* the printer ended, so: */
+  printer_end end;
+} work;
+
+/* --- waiting ----------------------------------------------------------- */
+
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static void work_init(work *w, cli *c) {
+  pthread_condattr_t attr;
+  memset(w, 0, sizeof(*w));
+  w->c = c;
+  w->started = now();
+  cli_settings_init(&w->settings, c);
+  pthread_mutex_init(&w->lock, NULL);
+  pthread_condattr_init(&attr);
+  pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+  pthread_cond_init(&w->changed, &attr);
+  pthread_condattr_destroy(&attr);
+}
+
+static void work_deinit(work *w) {
+  rt_value_unref(w->seeds);
+  rt_value_unref(w->options);
+  rt_value_unref(w->config);
+  rt_value_unref(w->before);
+  rt_value_unref(w->result);
+  cli_settings_deinit(&w->settings);
+  pthread_cond_destroy(&w->changed);
+  pthread_mutex_destroy(&w->lock);
+}
+
+static void ask_stop(work *w, const char *reason) {
+  pthread_mutex_lock(&w->lock);
+  if (!w->stop) w->reason = reason;
+  w->stop = true;
+  pthread_cond_broadcast(&w->changed);
+  pthread_mutex_unlock(&w->lock);
+}
+
+static void on_signal(int signo, unsigned count, void *arg) {
+  work *w = arg;
+  if (count > 1) _exit(128 + signo);
+  if (signo) ask_stop(w, signo == SIGINT ? "SIGINT" : "SIGTERM");
+}
+
+static void on_reply(rt_err code, const rt_error *err, rt_value *result,
+                     void *arg) {
+  work *w = arg;
+  pthread_mutex_lock(&w->lock);
+  w->replied = true;
+  w->code = code;
+  if (err) w->error = *err;
+  rt_value_unref(w->result);
+  w->result = result; /* takes result */
+  pthread_cond_broadcast(&w->changed);
+  pthread_mutex_unlock(&w->lock);
+}
+
+static void on_printed(printer_end end, const char *why, void *arg) {
+  work *w = arg;
+  bool early = end == PRINTER_CLOSED || end == PRINTER_FAILED;
+  if (early) console_say(&w->c->console, "runtime: %s; stopping\n", why);
+  pthread_mutex_lock(&w->lock);
+  w->printed = true;
+  w->end = end;
+  if (early && !w->stop) w->reason = "standard output is closed";
+  if (early) w->stop = true;
+  pthread_cond_broadcast(&w->changed);
+  pthread_mutex_unlock(&w->lock);
+}
+
+/* A moment, or until something changed. */
+static void nap_locked(work *w) {
+  struct timespec until;
+  clock_gettime(CLOCK_MONOTONIC, &until);
+  until.tv_nsec += 50 * 1000000;
+  if (until.tv_nsec >= 1000000000) {
+    until.tv_nsec -= 1000000000;
+    until.tv_sec++;
+  }
+  pthread_cond_timedwait(&w->changed, &w->lock, &until);
+}
+
+/* Wait until *flag, or a stop (when `stoppable`), or for `limit` seconds
+ * (negative: none). Says whether *flag came. */
+static bool wait_for(work *w, const bool *flag, bool stoppable, double limit) {
+  double end = now() + limit;
+  pthread_mutex_lock(&w->lock);
+  while (!*flag && !(stoppable && w->stop) && (limit < 0 || now() < end)) {
+    nap_locked(w);
+    pthread_mutex_unlock(&w->lock);
+    progress_tick(w->progress);
+    pthread_mutex_lock(&w->lock);
+  }
+  bool came = *flag;
+  pthread_mutex_unlock(&w->lock);
+  return came;
+}
+
+static bool stopping(work *w) {
+  pthread_mutex_lock(&w->lock);
+  bool stop = w->stop;
+  pthread_mutex_unlock(&w->lock);
+  return stop;
+}
+
+/* --- before there is a session ----------------------------------------- */
+
+static int check_names(work *w, const char *option, const cli_list *names) {
+  int status = 0;
+  for (size_t i = 0; i < names->count && !status; i++) {
+    status = cli_check_capability(w->c, w->rt, option, names->items[i]);
+  }
+  return status;
+}
+
+static int start_runtime(work *w) {
+  rt_error err = RT_ERROR_INIT;
+  cli *c = w->c;
+  c->common = w->settings.common;
+  if (cli_runtime(c, &w->rt, NULL, true, &err) != RT_OK) {
+    return cli_fail(c, "%s", err.message);
+  }
+  int status = cli_load(c, w->rt, &w->settings.paths);
+  if (!status) status = check_names(w, "--only", &w->settings.only);
+  if (!status) status = check_names(w, "--without", &w->settings.without);
+  if (!status) {
+    status = cli_typed_options(c, w->rt, &w->settings.sets, &w->options);
+  }
+  return status;
+}
+
+/* Time and a random tail, so that names sort by age. */
+static void make_name(work *w) {
+  struct timespec t;
+  struct tm utc;
+  unsigned tail = 0;
+  FILE *random = fopen("/dev/urandom", "rb");
+  clock_gettime(CLOCK_REALTIME, &t);
+  gmtime_r(&t.tv_sec, &utc);
+  tail = (unsigned)t.tv_nsec ^ (unsigned)getpid();
+  if (random) {
+    if (fread(&tail, sizeof(tail), 1, random) != 1) tail ^= 0x5a5a;
+    fclose(random);
+  }
+  size_t n =
+      strftime(w->fresh_name, sizeof(w->fresh_name), "%Y%m%d-%H%M%S", &utc);
+  snprintf(w->fresh_name + n, sizeof(w->fresh_name) - n, "-%05x",
+           tail & 0xfffff);
+  w->settings.session = w->fresh_name;
+}
+
+static int open_failed(work *w, rt_err rc, const rt_error *err) {
+  const char *name = w->settings.session;
+  if (rc == RT_EEXIST) {
+    return cli_fail(w->c,
+                    "session '%s' exists in %s; go on with it: runtime resume "
+                    "%s",
+                    name, w->dir, name);
+  }
+  if (rc == RT_ENOTFOUND) {
+    return cli_fail(w->c, "no session '%s' in %s", name, w->dir);
+  }
+  return cli_fail(w->c, "%s", err->message);
+}
+
+static int open_session(work *w, rt_open_mode mode) {
+  rt_session_opts opts = RT_SESSION_OPTS_INIT;
+  rt_error err = RT_ERROR_INIT;
+  rt_err rc = cli_settings_store(&w->settings, w->seeds, &w->config, &err);
+  if (rc != RT_OK) return cli_fail(w->c, "%s", err.message);
+  for (int tries = 0; tries < 5; tries++) {
+    bool fresh = !w->settings.session;
+    if (fresh) make_name(w);
+    cli_settings_open(&w->settings, &opts);
+    opts.mode = mode;
+    opts.options = w->options;
+    opts.config = w->config;
+    rc = rt_session_open(&w->session, w->rt, &opts, &err);
+    if (fresh && rc == RT_OK) {
+      console_say(&w->c->console, "session %s\n", w->settings.session);
+    }
+    if (!fresh || rc != RT_EEXIST) break;
+    w->settings.session = NULL;
+  }
+  return rc == RT_OK ? 0 : open_failed(w, rc, &err);
+}
+
+/* --- the session's life ------------------------------------------------ */
+
+static int start_output(work *w) {
+  rt_error err = RT_ERROR_INIT;
+  rt_view status = rt_value_view(w->before);
+  int64_t after = rt_view_int(rt_view_get(status, "printed"), 0);
+  if (printer_new(&w->printer, w->c, w->session, w->dir, after, on_printed, w,
+                  &err) != RT_OK) {
+    return cli_fail(w->c, "%s", err.message);
+  }
+  w->progress = progress_new(w->c, w->session, w->settings.progress);
+  return 0;
+}
+
+/* How far a step of the session came. */
+typedef enum step { STEP_ON, STEP_STOP, STEP_FAILED } step;
+
+static step reply_step(work *w) {
+  pthread_mutex_lock(&w->lock);
+  rt_err code = w->code;
+  bool stopped = code == RT_ECANCELED || code == RT_ETIMEOUT;
+  if (stopped && !w->stop) w->reason = "deadline";
+  pthread_mutex_unlock(&w->lock);
+  if (code == RT_OK) return STEP_ON;
+  if (stopped) return STEP_STOP;
+  cli_fail(w->c, "%s", w->error.message);
+  return STEP_FAILED;
+}
+
+/* Had the session finished when it was resumed? Its seeds are all in then. */
+static bool was_finished(const work *w) {
+  size_t size;
+  rt_view state = rt_view_get(rt_value_view(w->before), "state");
+  const char *text = rt_view_string(state, &size);
+  return text && size == 8 && !memcmp(text, "finished", 8);
+}
+
+static step dispatch_seeds(work *w) {
+  if (was_finished(w)) return STEP_ON;
+  if (!rt_view_count(rt_value_view(w->seeds))) return STEP_ON;
+  w->replied = false;
+  rt_session_dispatch_async(w->session, w->seeds, NULL, on_reply, w);
+  wait_for(w, &w->replied, false, -1);
+  return reply_step(w);
+}
+
+/* Has anything ever been dispatched? */
+static bool has_work(work *w) {
+  rt_view assets = rt_view_get(rt_value_view(w->before), "assets");
+  return rt_view_count(rt_value_view(w->seeds)) > 0 ||
+         rt_view_count(assets) > 0;
+}
+
+static step wait_finished(work *w) {
+  if (!has_work(w)) return STEP_ON;
+  w->replied = false;
+  rt_session_wait_async(w->session, on_reply, w);
+  if (!wait_for(w, &w->replied, true, -1)) return STEP_STOP;
+  return reply_step(w);
+}
+
+/* All that waits for the engine has replied when this returns. */
+static void drain(work *w, bool waiting) {
+  double grace = w->settings.grace < 0 ? 5 : w->settings.grace;
+  if (waiting) {
+    console_say(&w->c->console,
+                "runtime: %s: stopping, running jobs get %g s\n", w->reason,
+                grace);
+  }
+  rt_session_cancel(w->session, w->reason, false, NULL);
+  if (waiting) wait_for(w, &w->replied, false, -1);
+}
+
+/* Print the rest: as long as the reader takes, but when stopping no longer
+ * than the grace. */
+static void finish_output(work *w) {
+  double grace = w->settings.grace < 0 ? 5 : w->settings.grace;
+  printer_finish(w->printer);
+  bool done = wait_for(w, &w->printed, true, -1) ||
+              wait_for(w, &w->printed, false, grace);
+  if (!done) {
+    printer_stop(w->printer);
+    wait_for(w, &w->printed, false, -1);
+  }
+}
+
+static int64_t completed(const rt_value *stats) {
+  return rt_view_int(rt_view_get(rt_value_view(stats), "work_items_completed"),
+                     0);
+}
+
+static int exit_code(work *w, step last, const rt_value *stats) {
+  rt_view view = rt_value_view(stats);
+  if (last == STEP_FAILED) return EXIT_FAILED;
+  if (last == STEP_STOP || w->end != PRINTER_DONE) return EXIT_STOPPED;
+  bool idle = was_finished(w) && completed(stats) == completed(w->before);
+  if (idle) return EXIT_DONE;
+  return rt_view_int(rt_view_get(view, "failed"), 0) > 0 ? EXIT_FAILED_JOBS
+                                                         : EXIT_DONE;
+}
+
+static int live(work *w) {
+  rt_value *stats = NULL;
+  int status = start_output(w);
+  if (status) return status;
+  step last = dispatch_seeds(w);
+  if (last == STEP_ON) last = wait_finished(w);
+  if (last != STEP_ON) drain(w, stopping(w));
+  finish_output(w);
+  progress_end(w->progress);
+  rt_session_stats(w->session, &stats, NULL);
+  status = exit_code(w, last, stats);
+  rt_session_close(w->session);
+  const char *outcome = status == EXIT_STOPPED  ? "stopped"
+                        : status == EXIT_FAILED ? "failed"
+                                                : "finished";
+  cli_summary(w->c, w->dir, w->settings.session, outcome, now() - w->started,
+              stats);
+  if (status == EXIT_STOPPED) {
+    console_say(&w->c->console, "go on with: runtime resume %s%s%s\n",
+                w->settings.session, w->settings.data ? " --data " : "",
+                w->settings.data ? w->settings.data : "");
+  }
+  printer_free(w->printer);
+  rt_value_unref(stats);
+  return status;
+}
+
+/* From a checked command line to the end. */
+static int go(work *w, rt_open_mode mode) {
+  int status = cli_check_paths(w->c, &w->settings.paths);
+  if (!status && !cli_settings_absolute(&w->settings)) {
+    status = cli_fail(w->c, "out of memory");
+  }
+  if (!status) status = start_runtime(w);
+  if (!status) {
+    cli_on_signal(w->c, on_signal, w);
+    status = open_session(w, mode);
+  }
+  if (w->session) {
+    status = live(w);
+    rt_session_unref(w->session);
+  }
+  if (w->rt) {
+    rt_runtime_stop(w->rt, 1);
+    rt_runtime_free(w->rt);
+  }
+  cli_on_signal(w->c, NULL, NULL);
+  return status;
+}
+
+/* --- the two commands -------------------------------------------------- */
+
+static int parse(work *w, cli_parse *p, const cli_command *command, int argc,
+                 char **argv) {
+  p->command = command->name;
+  p->options = command->options;
+  p->fields = &w->settings;
+  if (!cli_parse_args(p, argc, argv, stderr)) return EXIT_USAGE;
+  return cli_settings_check(w->c, &w->settings);
+}
+
+static int run(cli *c, int argc, char **argv) {
+  work w;
+  cli_parse p = {0};
+  work_init(&w, c);
+  int status = parse(&w, &p, &cli_run, argc, argv);
+  if (!status && p.bare.count) {
+    status = cli_usage(c, "run: unexpected argument '%s'", p.bare.items[0]);
+  }
+  if (!status) status = cli_seeds(c, &w.settings.seeds, &w.seeds);
+  w.dir = cli_data_dir(w.settings.data);
+  if (!status && !w.settings.seeds.count) {
+    console_say(&c->console, "runtime: no seeds: nothing to do but to make "
+                             "the session (-s CLASS:VALUE)\n");
+  }
+  if (!status) status = go(&w, RT_OPEN_CREATE);
+  cli_list_free(&p.bare);
+  work_deinit(&w);
+  return status;
+}
+
+/* The stored status, with the options and seeds in it. */
+static int recall(work *w) {
+  rt_error err = RT_ERROR_INIT;
+  rt_report *report = NULL;
+  rt_err rc = rt_report_open(&report, w->dir, w->settings.session, &err);
+  if (rc == RT_OK) rc = rt_report_status(report, &w->before, &err);
+  rt_report_close(report);
+  if (rc != RT_OK) return open_failed(w, rc, &err);
+  rt_view config = rt_view_get(rt_value_view(w->before), "config");
+  rt_view seeds = rt_view_get(config, "seeds");
+  if (rt_view_type(seeds) == RT_ARRAY) {
+    rc = rt_view_copy(&w->seeds, seeds, &err);
+  }
+  if (rc != RT_OK || !cli_settings_merge(&w->settings, config)) {
+    return cli_fail(w->c, "out of memory");
+  }
+  return cli_settings_check(w->c, &w->settings);
+}
+
+static int resume(cli *c, int argc, char **argv) {
+  work w;
+  cli_parse p = {.wanted = 1};
+  work_init(&w, c);
+  int status = parse(&w, &p, &cli_resume, argc, argv);
+  const char *name = p.bare.count ? p.bare.items[0] : w.settings.session;
+  if (!status && p.bare.count > 1) {
+    status = cli_usage(c, "resume: unexpected argument '%s'", p.bare.items[1]);
+  } else if (!status && !name) {
+    status = cli_usage(c, "usage: runtime resume %s", cli_resume.synopsis);
+  } else if (!status && w.settings.session &&
+             strcmp(name, w.settings.session)) {
+    status = cli_usage(c, "resume: two names, '%s' and '%s'", name,
+                       w.settings.session);
+  }
+  w.settings.session = name;
+  w.dir = cli_data_dir(w.settings.data);
+  if (!status) status = cli_settings_check(c, &w.settings);
+  if (!status) status = recall(&w);
+  if (!status) status = go(&w, RT_OPEN_RESUME);
+  cli_list_free(&p.bare);
+  work_deinit(&w);
+  return status;
+}
+
+const cli_command cli_run = {
+    "run", "[-c PATH]... [-s CLASS:VALUE]... [options]",
+    "work on seeds until nothing is left; assets as JSON lines on stdout",
+    cli_run_options, run};
+
+const cli_command cli_resume = {
+    "resume", "NAME [options]",
+    "go on with an interrupted session (options add to those stored)",
+    cli_resume_options, resume};

@@ -1,0 +1,12 @@
+/* cli/seeds.h - "CLASS:VALUE" from the command line and standard input.
+ * SPDX-License-Identifier: MIT */
+#ifndef CLI_SEEDS_H
+#define CLI_SEEDS_H
+
+#include "cli.h"
+
+/* All seeds as an array of assets [own], "-" replaced by the lines of standard
+ * input. 0, or exit code 2 after a message that names the bad one. */
+int cli_seeds(cli *c, const cli_list *seeds, rt_value **out);
+
+#endif

@@ -1,0 +1,70 @@
+/* cli/summary.c - what a run ends with on stderr.
+ * SPDX-License-Identifier: MIT */
+#include "summary.h"
+
+#include <stdlib.h>
+
+#include "report.h"
+
+enum { SHOWN = 10 };
+
+static long long count(rt_view stats, const char *key) {
+  return (long long)rt_view_int(rt_view_get(stats, key), 0);
+}
+
+static long long sum(rt_view counts) {
+  long long total = 0;
+  rt_view item;
+  rt_iter iter = rt_iter_of(counts);
+  while (rt_iter_next(&iter, NULL, &item)) total += rt_view_int(item, 0);
+  return total;
+}
+
+static void print_failures(rt_view jobs, FILE *out) {
+  cli_table table;
+  rt_view job;
+  rt_iter iter = rt_iter_of(jobs);
+  cli_table_init(&table, 3);
+  while (rt_iter_next(&iter, NULL, &job)) {
+    cli_table_add(&table, cli_member(job, "capability"));
+    cli_table_add(&table, cli_member(job, "target"));
+    cli_table_add(&table, cli_member(job, "reason"));
+  }
+  cli_table_print(&table, out);
+  cli_table_deinit(&table);
+}
+
+static void failures(const char *dir, const char *name, long long failed,
+                     FILE *out) {
+  rt_report *report = NULL;
+  rt_value *answer = NULL;
+  if (failed < 1) return;
+  if (rt_report_open(&report, dir, name, NULL) == RT_OK &&
+      rt_report_jobs(report, "failed", NULL, "", SHOWN, &answer, NULL) ==
+          RT_OK) {
+    fprintf(out, "%lld failed:\n", failed);
+    print_failures(rt_view_get(rt_value_view(answer), "jobs"), out);
+    if (failed > SHOWN) {
+      fprintf(out, "  ... and more: runtime jobs %s --state failed\n", name);
+    }
+  }
+  rt_value_unref(answer);
+  rt_report_close(report);
+}
+
+void cli_summary(cli *c, const char *dir, const char *name, const char *outcome,
+                 double seconds, const rt_value *stats) {
+  rt_view view = rt_value_view(stats);
+  char *text = NULL;
+  size_t size;
+  FILE *out = open_memstream(&text, &size);
+  if (!out) return;
+  fprintf(out, "session %s %s: %lld assets, %lld jobs in %.1f s\n", name,
+          outcome, sum(rt_view_get(view, "assets")),
+          count(view, "work_items_completed"), seconds);
+  cli_print_stats(view, out);
+  failures(dir, name, count(view, "failed"), out);
+  fclose(out);
+  console_err(&c->console, text, size);
+  free(text);
+}
