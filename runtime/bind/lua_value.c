@@ -98,7 +98,7 @@ static bool refuse_depth(encoder *e, const frame *f) {
   for (const frame *in = f; in->table; in = in->up)
     for (const frame *out = in->up; out->table; out = out->up)
       if (in->table == out->table) found = in->up;
-  return found ? refuse(e, found, "cycle") : refuse(e, f, "nested too deep");
+  return found ? refuse(e, found, "cycle") : refuse(e, f->up, "nested too deep");
 }
 
 /* --- encoding ----------------------------------------------------------- */
