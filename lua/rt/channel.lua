@@ -13,7 +13,8 @@
 --
 --   new{capacity=, library=true, source=}  a channel. No capacity: unbounded. `library`: scripts
 --                      may not send into it. `source(ch)` is asked to push more when a
---                      receiver finds the ring empty (pull what C still holds for it)
+--                      receiver finds the ring empty (pull what C still holds for it); it may
+--                      also close the channel
 --   push(ch, v)        append whatever the capacity says; false when closed
 --   offer(ch, v)       append when there is room; false when full or closed
 --   displace(ch, v)    append; when full the oldest value goes. True, and true when one went
@@ -286,7 +287,7 @@ local function case_ready(case)
   local ch = case.channel
   if ch.closed then return true end
   if case.send then return ch.receivers ~= nil or ch.count < ch.capacity end
-  return can_receive(ch)
+  return can_receive(ch) or ch.closed
 end
 
 local function pick_ready(cases, count)
