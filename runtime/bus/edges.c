@@ -1,0 +1,182 @@
+/* edges.c - see edges.h. Linear probing, at most half full; a removal moves
+ * what follows back, so that there are no graves.
+ * SPDX-License-Identifier: MIT */
+#include "bus/edges.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+
+enum { LEAST_ROOM = 16 };
+
+/* May what wants to be at `home` stay at `at` when `hole` (before it, going
+ * round) is free? */
+static bool may_stay(size_t hole, size_t at, size_t home, size_t mask) {
+  return ((at - home) & mask) < ((at - hole) & mask);
+}
+
+/* --- literals ----------------------------------------------------------- */
+
+static uint64_t literal_hash(const rt__literals *set, const char *text,
+                             size_t size, bool group) {
+  return rt__hash(text, size, set->seed) + group;
+}
+
+static bool is_literal(const rt__literal *l, const char *text, size_t size,
+                       uint64_t hash, bool group) {
+  return l->hash == hash && l->size == size && l->group == group &&
+         memcmp(l->text, text, size) == 0;
+}
+
+rt__literal *rt__literals_find(const rt__literals *set, const char *text,
+                               size_t size, bool group) {
+  if (set->count == 0) return NULL;
+  uint64_t hash = literal_hash(set, text, size, group);
+  size_t mask = set->room - 1;
+  for (size_t i = hash & mask; set->slots[i]; i = (i + 1) & mask)
+    if (is_literal(set->slots[i], text, size, hash, group))
+      return set->slots[i];
+  return NULL;
+}
+
+static void literal_put(rt__literal **slots, size_t room, rt__literal *l) {
+  size_t i = l->hash & (room - 1);
+  while (slots[i]) i = (i + 1) & (room - 1);
+  slots[i] = l;
+}
+
+static bool literals_fit(rt__literals *set, size_t count) {
+  size_t room = set->room ? set->room : LEAST_ROOM;
+  while (room < count * 2) room *= 2;
+  while (room > LEAST_ROOM && room > count * 8) room /= 2;
+  if (room == set->room) return true;
+  rt__literal **slots = calloc(room, sizeof(*slots));
+  if (!slots) return set->room > count;
+  for (size_t i = 0; i < set->room; i++)
+    if (set->slots[i]) literal_put(slots, room, set->slots[i]);
+  free(set->slots);
+  set->slots = slots;
+  set->room = room;
+  return true;
+}
+
+rt__literal *rt__literals_ref(rt__literals *set, const char *text, size_t size,
+                              bool group) {
+  if (!set->seed) set->seed = rt__hash_seed() | 1;
+  rt__literal *l = rt__literals_find(set, text, size, group);
+  if (l) {
+    l->refs++;
+    return l;
+  }
+  if (size > UINT32_MAX || !literals_fit(set, set->count + 1)) return NULL;
+  l = malloc(sizeof(*l) + size);
+  if (!l) return NULL;
+  l->refs = 1;
+  l->size = (uint32_t)size;
+  l->group = group;
+  l->hash = literal_hash(set, text, size, group);
+  if (size) memcpy(l->text, text, size);
+  literal_put(set->slots, set->room, l);
+  set->count++;
+  return l;
+}
+
+static void literal_drop(rt__literals *set, const rt__literal *l) {
+  size_t mask = set->room - 1, hole = l->hash & mask;
+  while (set->slots[hole] != l) hole = (hole + 1) & mask;
+  for (size_t i = (hole + 1) & mask; set->slots[i]; i = (i + 1) & mask)
+    if (!may_stay(hole, i, set->slots[i]->hash & mask, mask)) {
+      set->slots[hole] = set->slots[i];
+      hole = i;
+    }
+  set->slots[hole] = NULL;
+  set->count--;
+}
+
+void rt__literals_unref(rt__literals *set, rt__literal *literal) {
+  if (!literal || --literal->refs > 0) return;
+  literal_drop(set, literal);
+  free(literal);
+  literals_fit(set, set->count);
+}
+
+void rt__literals_deinit(rt__literals *set) {
+  for (size_t i = 0; i < set->room; i++) free(set->slots[i]);
+  free(set->slots);
+  memset(set, 0, sizeof(*set));
+}
+
+/* --- edges -------------------------------------------------------------- */
+
+static size_t edge_home(const void *from, const rt__literal *by) {
+  uint64_t h = (uint64_t)(uintptr_t)from * 0x9E3779B97F4A7C15u ^
+               (uint64_t)(uintptr_t)by * 0xC2B2AE3D27D4EB4Fu;
+  return (size_t)(h ^ h >> 29);
+}
+
+void *rt__edges_next(const rt__edges *edges, const void *from,
+                     const rt__literal *by, size_t *at) {
+  if (edges->count == 0) return NULL;
+  size_t mask = edges->room - 1;
+  size_t i = *at == SIZE_MAX ? edge_home(from, by) & mask : (*at + 1) & mask;
+  for (; edges->slots[i].from; i = (i + 1) & mask)
+    if (edges->slots[i].from == from && edges->slots[i].by == by) {
+      *at = i;
+      return edges->slots[i].to;
+    }
+  return NULL;
+}
+
+static void edge_put(rt__edge *slots, size_t room, const rt__edge *edge) {
+  size_t i = edge_home(edge->from, edge->by) & (room - 1);
+  while (slots[i].from) i = (i + 1) & (room - 1);
+  slots[i] = *edge;
+}
+
+static bool edges_fit(rt__edges *edges, size_t count) {
+  size_t room = edges->room ? edges->room : LEAST_ROOM;
+  while (room < count * 2) room *= 2;
+  while (room > LEAST_ROOM && room > count * 8) room /= 2;
+  if (room == edges->room) return true;
+  rt__edge *slots = calloc(room, sizeof(*slots));
+  if (!slots) return edges->room > count;
+  for (size_t i = 0; i < edges->room; i++)
+    if (edges->slots[i].from) edge_put(slots, room, &edges->slots[i]);
+  free(edges->slots);
+  edges->slots = slots;
+  edges->room = room;
+  return true;
+}
+
+rt_err rt__edges_reserve(rt__edges *edges, size_t more) {
+  return edges_fit(edges, edges->count + more) ? RT_OK : RT_ENOMEM;
+}
+
+void rt__edges_add(rt__edges *edges, void *from, const rt__literal *by,
+                   void *to) {
+  const rt__edge edge = {from, to, by};
+  edge_put(edges->slots, edges->room, &edge);
+  edges->count++;
+}
+
+void rt__edges_remove(rt__edges *edges, void *from, const rt__literal *by,
+                      void *to) {
+  size_t mask = edges->room - 1, hole = edge_home(from, by) & mask;
+  rt__edge *s = edges->slots;
+  while (s[hole].from != from || s[hole].by != by || s[hole].to != to)
+    hole = (hole + 1) & mask;
+  for (size_t i = (hole + 1) & mask; s[i].from; i = (i + 1) & mask)
+    if (!may_stay(hole, i, edge_home(s[i].from, s[i].by) & mask, mask)) {
+      s[hole] = s[i];
+      hole = i;
+    }
+  s[hole].from = NULL;
+  edges->count--;
+  edges_fit(edges, edges->count);
+}
+
+void rt__edges_deinit(rt__edges *edges) {
+  free(edges->slots);
+  memset(edges, 0, sizeof(*edges));
+}
