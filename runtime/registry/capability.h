@@ -14,6 +14,8 @@ typedef struct rt_capability rt_capability;
 
 struct rt_capability {
   uint32_t refs;    /* atomic */
+  uint32_t users;   /* sessions that brought it along; guarded by registry */
+  bool pinned;      /* registered on its own too; guarded by registry */
   uint32_t ordinal; /* order of registration in its registry, from 1 */
   char *name, *description;
   char **input, **output; /* classes or patterns */
@@ -55,6 +57,15 @@ rt_err rt__registry_add_lua(rt_registry *registry, const rt_value *declaration,
                             const char *file, const char *source,
                             size_t source_size, uint32_t index, bool backfill,
                             rt_error *err);
+/* [any] The same with flags. AGAIN: the same text from the same place is no
+ * RT_EEXIST, the capability that is there serves. BORROW: it is registered for
+ * a session only, until that gives it back. */
+enum { RT__PUT_AGAIN = 1, RT__PUT_BORROW = 2, RT__PUT_BACKFILL = 4 };
+rt_err rt__registry_put(rt_registry *registry, const rt_value *declaration,
+                        const char *file, const char *source,
+                        size_t source_size, uint32_t index, unsigned flags,
+                        rt_error *err);
+void rt__registry_give_back(rt_registry *registry, const char *name);
 /* [any] All capabilities now, by priority then ordinal; `*out` is an array
  * [own, rt_free] of `*count` references [own]. */
 rt_err rt__registry_all(rt_registry *registry, rt_capability ***out,

@@ -81,32 +81,59 @@ static bool grow_locked(rt_registry *r) {
   return true;
 }
 
-static rt_err append(rt_registry *r, rt_capability *c, rt_error *err) {
+static bool same_text(const char *a, const char *b) {
+  return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static bool same(const rt_capability *a, const rt_capability *b) {
+  return same_text(a->file, b->file) && a->index == b->index && a->source &&
+         b->source && a->source_size == b->source_size &&
+         memcmp(a->source, b->source, a->source_size) == 0;
+}
+
+static void count_user(rt_capability *c, unsigned flags) {
+  if (flags & RT__PUT_BORROW)
+    c->users++;
+  else
+    c->pinned = true;
+}
+
+/* `*added` says whether it is new. */
+static rt_err append(rt_registry *r, rt_capability *c, unsigned flags,
+                     bool *added) {
   rt_err rc = RT_OK;
   uv_mutex_lock(&r->lock);
-  if (find_locked(r, c->name) < r->count) {
-    rc = RT_EEXIST;
+  size_t at = find_locked(r, c->name);
+  *added = at == r->count;
+  if (!*added) {
+    if (flags & RT__PUT_AGAIN && same(r->list[at], c))
+      count_user(r->list[at], flags);
+    else
+      rc = RT_EEXIST;
   } else if (!grow_locked(r)) {
     rc = RT_ENOMEM;
   } else {
     c->ordinal = r->next_ordinal++;
+    count_user(c, flags);
     r->list[r->count++] = rt__capability_ref(c);
   }
   uv_mutex_unlock(&r->lock);
-  if (rc == RT_EEXIST)
-    return rt_fail(err, rc, "name: a capability '%s' is registered already",
-                   c->name);
-  return rc ? rt_fail(err, rc, "no memory for a capability") : RT_OK;
+  return rc;
 }
 
 /* Registers `c`, which it takes in any case. */
-static rt_err add(rt_registry *r, rt_capability *c, bool backfill,
+static rt_err add(rt_registry *r, rt_capability *c, unsigned flags,
                   rt_error *err) {
+  bool added;
   uv_mutex_lock(&r->change);
-  rt_err rc = append(r, c, err);
-  if (rc == RT_OK && r->listener)
-    r->listener(c, NULL, backfill, r->listener_arg);
+  rt_err rc = append(r, c, flags, &added);
+  if (rc == RT_OK && added && r->listener)
+    r->listener(c, NULL, (flags & RT__PUT_BACKFILL) != 0, r->listener_arg);
   uv_mutex_unlock(&r->change);
+  if (rc == RT_EEXIST)
+    rt_fail(err, rc, "name: a capability '%s' is registered already", c->name);
+  else if (rc != RT_OK)
+    rt_fail(err, rc, "no memory for a capability");
   rt__capability_unref(c);
   return rc;
 }
@@ -126,13 +153,13 @@ rt_err rt_registry_add(rt_registry *registry, const rt_capability_opts *opts,
   c->match = o.match;
   c->invoke = o.invoke;
   c->arg = o.arg;
-  return add(registry, c, false, err);
+  return add(registry, c, 0, err);
 }
 
-rt_err rt__registry_add_lua(rt_registry *registry, const rt_value *declaration,
-                            const char *file, const char *source,
-                            size_t source_size, uint32_t index, bool backfill,
-                            rt_error *err) {
+rt_err rt__registry_put(rt_registry *registry, const rt_value *declaration,
+                        const char *file, const char *source,
+                        size_t source_size, uint32_t index, unsigned flags,
+                        rt_error *err) {
   rt_capability *c;
   rt_err rc = rt__capability_new(&c, declaration, err);
   if (rc != RT_OK) return rc;
@@ -141,33 +168,55 @@ rt_err rt__registry_add_lua(rt_registry *registry, const rt_value *declaration,
     rt__capability_unref(c);
     return rc;
   }
-  return add(registry, c, backfill, err);
+  return add(registry, c, flags, err);
 }
 
-static rt_capability *take_out(rt_registry *r, const char *name) {
-  rt_capability *c = NULL;
-  uv_mutex_lock(&r->lock);
-  size_t at = find_locked(r, name);
-  if (at < r->count) {
-    c = r->list[at];
-    memmove(&r->list[at], &r->list[at + 1],
-            (r->count - at - 1) * sizeof(*r->list));
-    r->count--;
-  }
-  uv_mutex_unlock(&r->lock);
+rt_err rt__registry_add_lua(rt_registry *registry, const rt_value *declaration,
+                            const char *file, const char *source,
+                            size_t source_size, uint32_t index, bool backfill,
+                            rt_error *err) {
+  return rt__registry_put(registry, declaration, file, source, source_size,
+                          index, backfill ? RT__PUT_BACKFILL : 0, err);
+}
+
+static rt_capability *take_out_locked(rt_registry *r, size_t at) {
+  rt_capability *c = r->list[at];
+  memmove(&r->list[at], &r->list[at + 1],
+          (r->count - at - 1) * sizeof(*r->list));
+  r->count--;
   return c;
 }
 
-rt_err rt_registry_remove(rt_registry *registry, const char *name,
-                          rt_error *err) {
-  uv_mutex_lock(&registry->change);
-  rt_capability *c = take_out(registry, name);
-  if (c && registry->listener)
-    registry->listener(NULL, c, false, registry->listener_arg);
-  uv_mutex_unlock(&registry->change);
+static void tell_removed(rt_registry *r, rt_capability *c) {
+  if (c && r->listener) r->listener(NULL, c, false, r->listener_arg);
+}
+
+rt_err rt_registry_remove(rt_registry *r, const char *name, rt_error *err) {
+  rt_capability *c = NULL;
+  uv_mutex_lock(&r->change);
+  uv_mutex_lock(&r->lock);
+  size_t at = find_locked(r, name);
+  if (at < r->count) c = take_out_locked(r, at);
+  uv_mutex_unlock(&r->lock);
+  tell_removed(r, c);
+  uv_mutex_unlock(&r->change);
   if (!c) return rt_fail(err, RT_ENOTFOUND, "no capability '%s'", name);
   rt__capability_unref(c);
   return RT_OK;
+}
+
+void rt__registry_give_back(rt_registry *r, const char *name) {
+  rt_capability *c = NULL;
+  uv_mutex_lock(&r->change);
+  uv_mutex_lock(&r->lock);
+  size_t at = find_locked(r, name);
+  rt_capability *found = at < r->count ? r->list[at] : NULL;
+  if (found && found->users > 0 && --found->users == 0 && !found->pinned)
+    c = take_out_locked(r, at);
+  uv_mutex_unlock(&r->lock);
+  tell_removed(r, c);
+  uv_mutex_unlock(&r->change);
+  rt__capability_unref(c);
 }
 
 /* --- reading ------------------------------------------------------------ */

@@ -1,0 +1,461 @@
+/* job.c - jobs: a process each, from the order to the report of its end.
+ *
+ * The engine's thread picks the least loaded worker and posts the job there;
+ * all else happens on that worker's thread. However a job ends (it returned,
+ * raised, was ended, could not start), settle() sees it once and reports once.
+ *
+ * SPDX-License-Identifier: MIT */
+#include "process/job.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+
+#define TABLE_SIZE 1024u
+
+struct rt__jobs {
+  rt_runtime *rt;
+  rt__executor executor;
+  _Atomic(uint32_t) turn;
+  unsigned count;
+  rt__job_worker homes[];
+};
+
+/* --- workers ----------------------------------------------------------------
+ */
+rt__job_worker *rt__jobs_home(rt__worker *worker) {
+  return &worker->rt->jobs->homes[worker->index];
+}
+
+/* The search begins one further each time, so that equals take turns. */
+rt__job_worker *rt__jobs_pick(rt__jobs *jobs) {
+  uint32_t turn = atomic_fetch_add(&jobs->turn, 1);
+  rt__job_worker *best = NULL;
+  uint32_t least = UINT32_MAX;
+  for (unsigned i = 0; i < jobs->count; i++) {
+    rt__job_worker *home = &jobs->homes[(turn + i) % jobs->count];
+    uint32_t load = atomic_load_explicit(&home->load, memory_order_relaxed);
+    if (load < least) best = home, least = load;
+  }
+  atomic_fetch_add(&best->load, 1);
+  return best;
+}
+
+void rt__jobs_done(rt__job_worker *home) {
+  atomic_fetch_sub(&home->load, 1);
+}
+
+static void keep_entry(lua_State *L, const char *module, const char *name,
+                       int *ref) {
+  lua_getglobal(L, "require");
+  lua_pushstring(L, module);
+  lua_call(L, 1, 1);
+  lua_getfield(L, -1, name);
+  *ref = luaL_ref(L, LUA_REGISTRYINDEX);
+  lua_pop(L, 1);
+}
+
+static int open_home(lua_State *L) {
+  rt__job_worker *home = lua_touserdata(L, 1);
+  keep_entry(L, "rt.job", "run", &home->entries[RT__ENTRY_RUN]);
+  keep_entry(L, "rt.job", "build", &home->entries[RT__ENTRY_BUILD]);
+  keep_entry(L, "rt.job", "prepare", &home->entries[RT__ENTRY_PREPARE]);
+  keep_entry(L, "rt.loader", "run", &home->entries[RT__ENTRY_LOAD]);
+  return 0;
+}
+
+static rt_err ensure_open(rt__job_worker *home, rt_error *err) {
+  if (home->opened) return RT_OK;
+  rt__vm *vm = home->worker->vm;
+  bool before = vm->shielded;
+  vm->shielded = true;
+  int status = lua_cpcall(vm->L, open_home, home);
+  vm->shielded = before;
+  home->opened = status == 0;
+  if (home->opened) return RT_OK;
+  const char *text = lua_tostring(vm->L, -1);
+  rt_err rc = rt_fail(err, RT_EINTERNAL, "cannot load rt.job: %s",
+                      text ? text : "unknown error");
+  lua_pop(vm->L, 1);
+  return rc;
+}
+
+rt_err rt__job_process(rt__process **out, rt__job_worker *home,
+                       rt__job_entry entry, int ref, const rt__start *start,
+                       rt_error *err) {
+  *out = NULL;
+  rt_err rc = ensure_open(home, err);
+  if (rc != RT_OK) return rc;
+  lua_State *L = home->worker->vm->L;
+  if (!lua_checkstack(L, 8)) return rt_fail(err, RT_ENOMEM, "out of memory");
+  lua_rawgeti(L, LUA_REGISTRYINDEX, home->entries[entry]);
+  if (ref == LUA_NOREF)
+    return rt__process_start(out, home->worker->vm, start, 0, err);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, ref);
+  return rt__process_start(out, home->worker->vm, start, 1, err);
+}
+
+/* --- the table of jobs, by session and id
+ * ------------------------------------- */
+static rt_job **bucket(rt__job_worker *home, const rt_session *session,
+                       uint64_t id) {
+  uint64_t hash = (id ^ ((uintptr_t)session >> 4)) * 0x9e3779b97f4a7c15u;
+  return &home->table[(hash >> 32) % TABLE_SIZE];
+}
+
+static void enroll(rt_job *job) {
+  rt_job **head = bucket(job->home, job->order->session, job->order->lease.job);
+  job->next = *head;
+  job->at = head;
+  if (job->next) job->next->at = &job->next;
+  *head = job;
+}
+
+static void strike(rt_job *job) {
+  if (!job->at) return;
+  *job->at = job->next;
+  if (job->next) job->next->at = job->at;
+  job->at = NULL;
+}
+
+static rt_job *find(rt__job_worker *home, const rt_session *session,
+                    const rt__lease *lease) {
+  rt_job *job = *bucket(home, session, lease->job);
+  for (; job; job = job->next) {
+    const rt__order *o = job->order;
+    if (o->session == session && o->lease.job == lease->job &&
+        o->lease.attempt == lease->attempt && o->lease.epoch == lease->epoch)
+      return job;
+  }
+  return NULL;
+}
+
+void rt__job_ref(rt_job *job) {
+  job->refs++;
+}
+
+void rt__job_unref(rt_job *job) {
+  if (--job->refs > 0) return;
+  free(job->reason);
+  rt_value_unref(job->fault);
+  free(job);
+}
+
+/* --- ends -------------------------------------------------------------------
+ */
+void rt__job_report(rt_job *job, rt__end_kind kind, rt_value *error,
+                    char *reason) {
+  rt__order *order = job->order;
+  rt__end end = {.kind = kind, .error = error, .reason = reason};
+  if (!order) { /* it has been reported */
+    rt_value_unref(error);
+    free(reason);
+    return;
+  }
+  strike(job);
+  job->order = NULL;
+  end.lease = order->lease;
+  end.delay = job->delay;
+  end.seconds = (double)(rt__now_ns() - job->started) / 1e9;
+  rt__jobs_done(job->home);
+  rt__engine_end(order->engine, order->session, &end);
+  rt__order_free(order);
+  if (job->instance) rt__instance_release(job->instance);
+  job->instance = NULL;
+  rt__job_unref(job);
+}
+
+char *rt__job_words(const char *what, const rt_value *error) {
+  size_t size = 0, length = strlen(what);
+  const char *text =
+      rt_view_string(rt_view_get(rt_value_view(error), "message"), &size);
+  char *words = malloc(length + size + 3);
+  if (words) sprintf(words, "%s: %.*s", what, (int)size, text ? text : "");
+  return words;
+}
+
+/* The thread's own time: what other processes of the worker used counts too,
+ * what other programs of the machine used does not. */
+uint64_t rt__job_cpu_ns(void) {
+  struct timespec t;
+  if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t) != 0) return 0;
+  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+bool rt__job_stalled(uint64_t cpu_before) {
+  return (double)(rt__job_cpu_ns() - cpu_before) / 1e9 < RT__MATCH_SECONDS / 2;
+}
+
+static rt_value *timeout_error(const rt_job *job, const rt_value *error) {
+  char text[100], *stack = NULL;
+  size_t size = 0;
+  const char *trace =
+      rt_view_string(rt_view_get(rt_value_view(error), "stack"), &size);
+  if (trace) stack = strndup(trace, size);
+  snprintf(text, sizeof(text), "job ran longer than its timeout of %g s",
+           job->order->timeout);
+  rt_value *map = rt__error_map(RT_ETIMEOUT, text, stack);
+  free(stack);
+  return map;
+}
+
+static bool is_canceled(const rt_value *error) {
+  size_t size = 0;
+  const char *kind =
+      rt_view_string(rt_view_get(rt_value_view(error), "kind"), &size);
+  return kind && size == 8 && memcmp(kind, "CANCELED", 8) == 0;
+}
+
+static void settle_returned(rt_job *job) {
+  rt_value *fault = job->fault;
+  char *reason = job->reason;
+  job->fault = NULL;
+  job->reason = NULL;
+  rt__job_report(job, fault ? RT__END_FAILED : job->kind, fault, reason);
+}
+
+static void claim_again(rt__worker *worker, rt__task *task);
+
+static void settle_match(rt_job *job, rt_err how, rt_value *error) {
+  if (how == RT_ETIMEOUT) {
+    if (rt__job_stalled(job->cpu) && job->restarts++ < RT__MATCH_RESTARTS) {
+      job->task.run = claim_again; /* not here: this may be inside of Lua */
+      rt__job_ref(job);
+      rt__worker_post(job->home->worker, &job->task);
+      return;
+    }
+    rt__job_report(job, RT__END_SKIPPED, NULL,
+                   strdup("match: took longer than 1 s"));
+    return;
+  }
+  rt__job_report(job, RT__END_SKIPPED, NULL, rt__job_words("match", error));
+}
+
+static void settle(rt_job *job, rt_err how, rt_value *error) {
+  if (how == RT_OK)
+    settle_returned(job);
+  else if (job->killed || how == RT_ECLOSED)
+    rt__job_report(job, RT__END_INTERRUPTED, NULL, NULL);
+  else if (job->asked && is_canceled(error))
+    rt__job_report(job, RT__END_INTERRUPTED, NULL, NULL);
+  else if (job->phase == RT__PHASE_MATCH)
+    settle_match(job, how, error);
+  else if (how == RT_ETIMEOUT)
+    rt__job_report(job, RT__END_FAILED, timeout_error(job, error), NULL);
+  else
+    rt__job_report(job, RT__END_FAILED, rt_value_ref(error), NULL);
+}
+
+static void on_exit_of_job(rt__process *process, rt_err how, rt_value *result,
+                           rt_value *error, void *arg) {
+  rt_job *job = arg;
+  (void)process, (void)result;
+  job->process = NULL;
+  if (how != RT_OK && how != RT_EUNKNOWN) rt__instance_spoil(job->instance);
+  settle(job, how, error);
+}
+
+rt_job *rt__job_of(lua_State *L) {
+  rt__process *process = rt__process_of(L);
+  if (!process || process->on_exit != on_exit_of_job) return NULL;
+  return process->exit_arg;
+}
+
+/* --- beginnings
+ * --------------------------------------------------------------- */
+static double time_given(const rt_job *job) {
+  double timeout = job->order->timeout;
+  return timeout > 0 ? timeout : -1;
+}
+
+void rt__job_invoked(rt_job *job) {
+  job->phase = RT__PHASE_INVOKE;
+  job->process->nowait = false;
+  rt__process_set_deadline(job->process, time_given(job));
+}
+
+static void begin(rt_job *job) {
+  rt_error err = RT_ERROR_INIT;
+  rt__start start = RT__START_INIT;
+  bool ask = job->order->capability->has_match && !job->order->gated;
+  job->phase = ask ? RT__PHASE_MATCH : RT__PHASE_INVOKE;
+  job->cpu = ask ? rt__job_cpu_ns() : 0;
+  start.globals = rt__instance_globals(job->instance);
+  start.on_exit = on_exit_of_job;
+  start.exit_arg = start.user = job;
+  start.deadline = ask ? RT__MATCH_SECONDS : time_given(job);
+  start.nowait = ask;
+  start.internal = true; /* its error is reported, not logged here */
+  if (rt__job_process(&job->process, job->home, RT__ENTRY_RUN,
+                      rt__instance_functions(job->instance), &start,
+                      &err) == RT_OK)
+    return;
+  job->process = NULL;
+  rt__job_report(job, RT__END_FAILED,
+                 rt__error_map(err.code, err.message, NULL), NULL);
+}
+
+static void on_instance(rt__claim *claim, rt__instance *instance, rt_err how,
+                        rt_value *error) {
+  rt_job *job = (rt_job *)((char *)claim - offsetof(struct rt_job, claim));
+  if (!job->order) { /* canceled meanwhile */
+    if (instance) rt__instance_release(instance);
+  } else if (instance) {
+    job->instance = instance;
+    begin(job);
+  } else if (how == RT_ECLOSED) {
+    rt__job_report(job, RT__END_INTERRUPTED, NULL, NULL);
+  } else {
+    rt__job_report(job, RT__END_FAILED, rt_value_ref(error), NULL);
+  }
+  rt__job_unref(job); /* the claim's */
+}
+
+static void claim(rt_job *job) {
+  job->phase = RT__PHASE_WAITING;
+  job->claim.done = on_instance;
+  rt__job_ref(job);
+  rt__instance_claim(job->home, job->order->capability, &job->claim);
+}
+
+static void claim_again(rt__worker *worker, rt__task *task) {
+  rt_job *job = (rt_job *)task; /* its first member */
+  (void)worker;
+  if (job->order) {
+    rt__instance_release(job->instance);
+    job->instance = NULL;
+    claim(job);
+  }
+  rt__job_unref(job);
+}
+
+static void run_start(rt__worker *worker, rt__task *task) {
+  rt_job *job = (rt_job *)task;
+  (void)worker;
+  job->started = rt__now_ns();
+  enroll(job);
+  if (job->order->capability->invoke)
+    rt__native_begin(job);
+  else
+    claim(job);
+}
+
+static void start(void *self, rt__order *order) {
+  rt__jobs *jobs = self;
+  rt_job *job = calloc(1, sizeof(*job));
+  if (!job) {
+    rt__end end = {.lease = order->lease, .kind = RT__END_INTERRUPTED};
+    rt__engine_end(order->engine, order->session, &end);
+    rt__order_free(order);
+    return;
+  }
+  job->home = rt__jobs_pick(jobs);
+  job->order = order;
+  job->refs = 1;
+  job->task.run = run_start;
+  rt__worker_post(job->home->worker, &job->task);
+}
+
+/* --- cancel
+ * --------------------------------------------------------------------- */
+typedef struct cancel_task {
+  rt__task task;
+  rt_session *session; /* [own ref] */
+  rt__lease lease;
+  bool kill;
+  char reason[200];
+} cancel_task;
+
+static void cancel_job(rt_job *job, const char *reason, bool kill) {
+  job->asked = true;
+  job->killed = job->killed || kill;
+  if (job->native) {
+    rt__native_cancel(job, kill);
+  } else if (!job->process) {
+    rt__job_report(job, RT__END_INTERRUPTED, NULL, NULL);
+  } else if (kill) {
+    rt__process_kill(job->process, RT_ECANCELED, NULL);
+  } else {
+    rt_process_cancel(job->home->jobs->rt, job->process->pid, reason);
+  }
+}
+
+static void run_cancel(rt__worker *worker, rt__task *task) {
+  cancel_task *c = (cancel_task *)task;
+  rt_job *job = find(rt__jobs_home(worker), c->session, &c->lease);
+  if (job) cancel_job(job, c->reason, c->kill);
+  rt_session_unref(c->session);
+  free(c);
+}
+
+/* Which worker has it is not written down: all are asked. */
+static void cancel(void *self, rt_session *session, rt__lease lease,
+                   const char *reason, bool kill) {
+  rt__jobs *jobs = self;
+  for (unsigned i = 0; i < jobs->count; i++) {
+    cancel_task *c = calloc(1, sizeof(*c));
+    if (!c) return; /* its deadline or the shutdown ends it */
+    c->task.run = run_cancel;
+    c->session = rt_session_ref(session);
+    c->lease = lease;
+    c->kill = kill;
+    snprintf(c->reason, sizeof(c->reason), "%s", reason ? reason : "canceled");
+    rt__worker_post(jobs->homes[i].worker, &c->task);
+  }
+}
+
+/* --- time out of the job's account
+ * ------------------------------------------------ */
+void rt__job_hold_time(rt_job *job) {
+  rt__job_ref(job);
+  if (job->sends++ > 0 || !job->process) return;
+  uint64_t due = job->process->deadline, now = uv_hrtime();
+  job->left = due == 0 ? -1 : due > now ? (double)(due - now) / 1e9 : 0;
+  if (due) rt__process_set_deadline(job->process, -1);
+}
+
+void rt__job_resume_time(rt_job *job) {
+  if (--job->sends == 0 && job->process && job->left >= 0)
+    rt__process_set_deadline(job->process, job->left);
+  rt__job_unref(job);
+}
+
+/* --- all of it
+ * ----------------------------------------------------------------------- */
+rt_err rt__jobs_new(rt__jobs **out, rt_runtime *rt, rt_error *err) {
+  unsigned count = rt__runtime_worker_count(rt);
+  rt__jobs *jobs = calloc(1, sizeof(*jobs) + count * sizeof(rt__job_worker));
+  *out = NULL;
+  if (!jobs) return rt_fail(err, RT_ENOMEM, "no memory for the executor");
+  jobs->rt = rt;
+  jobs->count = count;
+  jobs->executor = (rt__executor){jobs, start, rt__jobs_prepare, cancel};
+  for (unsigned i = 0; i < count; i++) {
+    rt__job_worker *home = &jobs->homes[i];
+    home->jobs = jobs;
+    home->worker = rt__runtime_worker(rt, i);
+    home->table = calloc(TABLE_SIZE, sizeof(rt_job *));
+    if (home->table) continue;
+    rt__jobs_free(jobs);
+    return rt_fail(err, RT_ENOMEM, "no memory for the executor");
+  }
+  *out = jobs;
+  return RT_OK;
+}
+
+void rt__jobs_free(rt__jobs *jobs) {
+  if (!jobs) return;
+  for (unsigned i = 0; i < jobs->count; i++) free(jobs->homes[i].table);
+  free(jobs);
+}
+
+const rt__executor *rt__jobs_executor(rt__jobs *jobs) {
+  return &jobs->executor;
+}
+
+void rt__jobs_leave(rt__worker *worker) {
+  if (worker->rt->jobs) rt__instances_leave(rt__jobs_home(worker));
+}

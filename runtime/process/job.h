@@ -1,0 +1,167 @@
+/* process/job.h - the executor: jobs of capabilities as processes.
+ *
+ *   engine --order--> worker's table --> instance of the capability in its VM
+ *                                          |ready: a process runs rt.job.run
+ *   engine <--end---- worker's table <-----'ends, in whatever way
+ *
+ * A job belongs to the worker it was given to; only its task crosses threads.
+ * An *instance* is one capability loaded into one VM: the globals its chunk ran
+ * in and the functions it declared, shared by the jobs there. After a job was
+ * ended by force its instance is stale: running jobs keep it, new ones load
+ * another.
+ *
+ * SPDX-License-Identifier: MIT */
+#ifndef RT__PROCESS_JOB_H
+#define RT__PROCESS_JOB_H
+
+#include "dispatcher/executor.h"
+#include "process/sched.h"
+
+typedef struct rt__jobs rt__jobs;
+typedef struct rt__job_worker rt__job_worker;
+typedef struct rt__instance rt__instance;
+
+/* --- for the runtime ------------------------------------------------------ */
+/* The executor of a runtime whose workers exist; to be freed after they and
+ * the engine have ended. */
+rt_err rt__jobs_new(rt__jobs **out, rt_runtime *rt, rt_error *err);
+void rt__jobs_free(rt__jobs *jobs);
+const rt__executor *rt__jobs_executor(rt__jobs *jobs);
+/* Worker thread, when its processes have ended and its VM still exists: let go
+ * of what is kept in the VM. */
+void rt__jobs_leave(rt__worker *worker);
+
+/* --- instances (job_instance.c) --------------------------------------------
+ */
+/* Who waits for an instance: `done` comes on the worker's thread, soon or
+ * later, with an instance [own use] or NULL and why (borrowed). */
+typedef struct rt__claim rt__claim;
+struct rt__claim {
+  rt__claim *next;
+  void (*done)(rt__claim *claim, rt__instance *instance, rt_err how,
+               rt_value *error);
+};
+void rt__instance_claim(rt__job_worker *home, rt_capability *capability,
+                        rt__claim *claim);
+void rt__instance_release(rt__instance *instance);
+/* A process was ended by force in it: the next claim gets another. */
+void rt__instance_spoil(rt__instance *instance);
+/* The registry ref of its globals, and of the table that rt.job.build made. */
+int rt__instance_globals(const rt__instance *instance);
+int rt__instance_functions(const rt__instance *instance);
+/* For the running rt.job.build: what to load, or NULL when it is none. */
+rt_capability *rt__instance_wanted(lua_State *L);
+/* Its answer: globals and functions on top of L, which are popped. */
+void rt__instance_ready(lua_State *L);
+void rt__instances_leave(rt__job_worker *home);
+
+/* --- jobs (job.c), for job_*.c and bind_job.c -------------------------------
+ */
+typedef enum rt__phase {
+  RT__PHASE_WAITING, /* for its instance */
+  RT__PHASE_MATCH,
+  RT__PHASE_INVOKE
+} rt__phase;
+
+typedef struct rt__native rt__native;
+
+struct rt_job {
+  rt__task task;
+  rt__claim claim;
+  rt__order *order;       /* [own]; NULL once its end is reported */
+  rt__job_worker *home;   /* constant */
+  rt_job *next, **at;     /* in home's table */
+  rt__instance *instance; /* [own use] */
+  rt__process *process;   /* NULL: not started, or ended */
+  uint32_t refs;          /* worker thread: the table, the claim, open sends */
+  uint32_t sends;         /* open ones */
+  uint32_t restarts;      /* of a match that the machine cut short */
+  rt__phase phase;
+  bool asked, killed; /* to end, by the engine */
+  uint64_t started, cpu;
+  double left; /* of its timeout, while a send is open; negative: no timeout */
+  /* what it said before it ended */
+  rt__end_kind kind; /* COMPLETED unless said otherwise */
+  double delay;
+  char *reason;
+  rt_value *fault;
+  rt__native *native; /* of a capability in C */
+};
+
+typedef enum rt__job_entry {
+  RT__ENTRY_RUN,
+  RT__ENTRY_BUILD,
+  RT__ENTRY_PREPARE,
+  RT__ENTRY_LOAD,
+  RT__ENTRY_COUNT
+} rt__job_entry;
+
+struct rt__job_worker {
+  rt__jobs *jobs;
+  rt__worker *worker;
+  _Atomic(uint32_t) load; /* jobs and batches given to it */
+  /* worker thread only */
+  rt_job **table;
+  rt__instance *instances;
+  bool opened;
+  int entries[RT__ENTRY_COUNT]; /* refs: functions of rt.job and rt.loader */
+};
+
+rt__job_worker *rt__jobs_home(rt__worker *worker);
+/* [any] The worker with the least to do; counts one job more for it. */
+rt__job_worker *rt__jobs_pick(rt__jobs *jobs);
+void rt__jobs_done(rt__job_worker *home);
+/* Start a process that runs an entry with the value of a registry ref (or
+ * LUA_NOREF) as its argument. */
+rt_err rt__job_process(rt__process **out, rt__job_worker *home,
+                       rt__job_entry entry, int ref, const rt__start *start,
+                       rt_error *err);
+/* The job whose process is running, or NULL. */
+rt_job *rt__job_of(lua_State *L);
+/* Match has said yes: the job's own time begins. */
+void rt__job_invoked(rt_job *job);
+/* Report its end, once. Takes error and reason. */
+void rt__job_report(rt_job *job, rt__end_kind kind, rt_value *error,
+                    char *reason);
+void rt__job_ref(rt_job *job);
+void rt__job_unref(rt_job *job);
+/* Waiting for room in the engine does not count toward the timeout. */
+void rt__job_hold_time(rt_job *job);
+void rt__job_resume_time(rt_job *job);
+
+/* match, rate_key and prioritize may take this long. When the worker's thread
+ * hardly ran meanwhile, it was the machine that stalled, and it is asked
+ * again. */
+#define RT__MATCH_SECONDS  1.0
+#define RT__MATCH_RESTARTS 20
+uint64_t rt__job_cpu_ns(void);
+bool rt__job_stalled(uint64_t cpu_before);
+/* The message of an error map [malloc], behind `what` and ": ". */
+char *rt__job_words(const char *what, const rt_value *error);
+
+/* --- batches (job_prepare.c) ------------------------------------------------
+ */
+typedef struct rt__asking {
+  rt__task task;
+  rt__claim claim;
+  rt__job_worker *home;
+  rt__prepare *batch; /* [own] */
+  rt__instance *instance;
+  size_t at; /* the item being asked; those before it are answered */
+  uint32_t restarts;
+  uint64_t cpu;
+  bool started; /* the item at `at` */
+} rt__asking;
+void rt__jobs_prepare(void *self, rt__prepare *batch);
+/* The batch whose process is running, or NULL. */
+rt__asking *rt__asking_of(lua_State *L);
+/* The next item, whose second begins; NULL at the end. */
+rt__prepare_item *rt__asking_next(lua_State *L, rt__asking *asking);
+
+/* --- capabilities in C (job_native.c) ---------------------------------------
+ */
+void rt__native_begin(rt_job *job);
+/* Ask it to end; with `kill` give up on it. */
+void rt__native_cancel(rt_job *job, bool kill);
+
+#endif

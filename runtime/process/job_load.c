@@ -1,0 +1,273 @@
+/* job_load.c - capability files: found, read, run in a process, registered.
+ *
+ *   caller: path -> files -> text --post--> worker: process (rt.loader)
+ *     ^----------- semaphore <----------------- its end
+ *
+ * SPDX-License-Identifier: MIT */
+#include "process/job_load.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "process/job.h"
+
+#define LOAD_SECONDS 5.0
+#define FILE_MAX     (16u << 20)
+
+typedef struct load_note {
+  struct load_note *next;
+  const char *kind; /* NULL: `text` is the name of what was loaded */
+  char text[];
+} load_note;
+
+/* One file. The caller waits for `done`; until then the worker has it. */
+typedef struct loading {
+  rt__task task;
+  rt_registry *registry;
+  rt__job_worker *home;
+  const char *file;
+  char *text;
+  size_t size;
+  unsigned flags;
+  uv_sem_t done;
+  load_note *first, **last;
+} loading;
+
+/* --- reading, on the caller's thread
+ * ------------------------------------------ */
+static rt_err read_all(int fd, size_t size, char **text, size_t *got) {
+  size_t at = 0;
+  *text = malloc(size + 1);
+  if (!*text) return RT_ENOMEM;
+  while (at < size) {
+    ssize_t n = read(fd, *text + at, size - at);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return RT_EUNAVAIL;
+    if (n == 0) break;
+    at += (size_t)n;
+  }
+  *got = at;
+  return RT_OK;
+}
+
+/* A folder's pipe or device must not hold up the caller. */
+static rt_err read_file(const char *file, char **text, size_t *size,
+                        rt_error *err) {
+  struct stat info;
+  rt_err rc = RT_OK;
+  int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0 || fstat(fd, &info) < 0)
+    rc = rt_fail(err, RT_EUNAVAIL, "%s: %s", file, strerror(errno));
+  else if (!S_ISREG(info.st_mode))
+    rc = rt_fail(err, RT_EINVAL, "%s: expected a regular file", file);
+  else if (info.st_size > FILE_MAX)
+    rc = rt_fail(err, RT_EINVAL, "%s: larger than 16 MiB", file);
+  else if (read_all(fd, (size_t)info.st_size, text, size) != RT_OK)
+    rc = rt_fail(err, RT_EUNAVAIL, "%s: cannot be read", file);
+  if (fd >= 0) close(fd);
+  return rc;
+}
+
+static bool ends_in(const char *name, const char *end) {
+  size_t a = strlen(name), b = strlen(end);
+  return a > b && strcmp(name + a - b, end) == 0;
+}
+
+static int is_capability_file(const struct dirent *entry) {
+  const char *name = entry->d_name;
+  return name[0] != '.' && ends_in(name, ".lua") && !ends_in(name, "_test.lua");
+}
+
+/* --- one file
+ * --------------------------------------------------------------------- */
+static void note(loading *load, const char *text, const char *kind) {
+  size_t size = strlen(text);
+  load_note *n = malloc(sizeof(*n) + size + 1);
+  if (!n) return;
+  n->next = NULL;
+  n->kind = kind;
+  memcpy(n->text, text, size + 1);
+  for (char *c = n->text; *c; c++)
+    if (*c == '\n' || *c == '\r') *c = ' ';
+  *load->last = n;
+  load->last = &n->next;
+}
+
+static void note_error(loading *load, const char *what) {
+  size_t size = strlen(load->file) + strlen(what) + 3;
+  char *text = malloc(size);
+  if (!text) return;
+  snprintf(text, size, "%s: %s", load->file, what);
+  note(load, text, rt_status_kind(RT_EINVAL));
+  free(text);
+}
+
+static void on_loaded(rt__process *process, rt_err how, rt_value *result,
+                      rt_value *error, void *arg) {
+  loading *load = arg;
+  (void)process, (void)result;
+  if (how == RT_ETIMEOUT) {
+    note_error(load, "did not return within 5 s");
+  } else if (how != RT_OK) {
+    char *words = rt__job_words("cannot be loaded", error);
+    note_error(load, words ? words : "cannot be loaded");
+    free(words);
+  }
+  rt__jobs_done(load->home);
+  uv_sem_post(&load->done); /* the caller has it again */
+}
+
+static void run_load(rt__worker *worker, rt__task *task) {
+  loading *load = (loading *)task; /* its first member */
+  rt_error err = RT_ERROR_INIT;
+  rt__process *process;
+  rt__start start = RT__START_INIT;
+  (void)worker;
+  start.on_exit = on_loaded;
+  start.exit_arg = load;
+  start.deadline = LOAD_SECONDS;
+  start.internal = true;
+  if (rt__job_process(&process, load->home, RT__ENTRY_LOAD, LUA_NOREF, &start,
+                      &err) == RT_OK)
+    return;
+  note_error(load, err.message);
+  rt__jobs_done(load->home);
+  uv_sem_post(&load->done);
+}
+
+static void tell(loading *load, const rt__load_opts *opts) {
+  load_note *next;
+  for (load_note *n = load->first; n; n = next) {
+    next = n->next;
+    if (n->kind && opts->fault) opts->fault(n->text, n->kind, opts->arg);
+    if (!n->kind && opts->loaded) opts->loaded(n->text, opts->arg);
+    free(n);
+  }
+}
+
+static void load_file(rt_registry *registry, const char *file,
+                      const rt__load_opts *opts) {
+  loading load = {.registry = registry, .file = file, .flags = opts->flags};
+  rt_error err = RT_ERROR_INIT;
+  load.last = &load.first;
+  if (read_file(file, &load.text, &load.size, &err) != RT_OK) {
+    note(&load, err.message, rt_status_kind(RT_EINVAL));
+  } else if (uv_sem_init(&load.done, 0) == 0) {
+    load.home = rt__jobs_pick(rt__registry_runtime(registry)->jobs);
+    load.task.run = run_load;
+    rt__worker_post(load.home->worker, &load.task);
+    uv_sem_wait(&load.done);
+    uv_sem_destroy(&load.done);
+  }
+  free(load.text);
+  tell(&load, opts);
+}
+
+static rt_err load_folder(rt_registry *registry, const char *path,
+                          const rt__load_opts *opts, rt_error *err) {
+  struct dirent **entries = NULL;
+  char file[4096 + 256];
+  int count = scandir(path, &entries, is_capability_file, by_name);
+  if (count < 0)
+    return rt_fail(err, RT_EUNAVAIL, "%s: %s", path, strerror(errno));
+  const char *slash = ends_in(path, "/") ? "" : "/";
+  for (int i = 0; i < count; i++) {
+    snprintf(file, sizeof(file), "%s%s%s", path, slash, entries[i]->d_name);
+    load_file(registry, file, opts);
+    free(entries[i]);
+  }
+  free(entries);
+  return RT_OK;
+}
+
+rt_err rt__load(rt_registry *registry, const char *path,
+                const rt__load_opts *opts, rt_error *err) {
+  struct stat info;
+  if (strlen(path) > 4096)
+    return rt_fail(err, RT_EINVAL, "the path is too long");
+  if (stat(path, &info) < 0)
+    return rt_fail(err, errno == ENOENT ? RT_ENOTFOUND : RT_EUNAVAIL, "%s: %s",
+                   path, strerror(errno));
+  if (S_ISDIR(info.st_mode)) return load_folder(registry, path, opts, err);
+  load_file(registry, path, opts);
+  return RT_OK;
+}
+
+/* --- rt/registry.h
+ * ------------------------------------------------------------------ */
+typedef struct counting {
+  rt_fault_fn fault;
+  void *arg;
+  size_t loaded;
+} counting;
+
+static void count_loaded(const char *name, void *arg) {
+  (void)name;
+  ((counting *)arg)->loaded++;
+}
+
+static void tell_fault(const char *text, const char *kind, void *arg) {
+  counting *c = arg;
+  (void)kind;
+  if (c->fault) c->fault(text, c->arg);
+}
+
+rt_err rt_registry_load(rt_registry *registry, const char *path,
+                        rt_fault_fn fault, void *arg, size_t *loaded,
+                        rt_error *err) {
+  counting c = {fault, arg, 0};
+  rt__load_opts opts = {RT__PUT_AGAIN, count_loaded, tell_fault, &c};
+  rt_err rc = rt__load(registry, path, &opts, err);
+  if (loaded) *loaded = c.loaded;
+  return rc;
+}
+
+/* --- rt.loader's part
+ * ---------------------------------------------------------------- */
+static loading *loading_of(lua_State *L) {
+  rt__process *process = rt__process_of(L);
+  if (!process || process->on_exit != on_loaded)
+    luaL_error(L, "no file is being loaded");
+  return process->exit_arg;
+}
+
+int rt__l_loading(lua_State *L) {
+  const loading *load = loading_of(L);
+  lua_pushstring(L, load->file);
+  lua_pushlstring(L, load->text, load->size);
+  return 2;
+}
+
+int rt__l_fault(lua_State *L) {
+  const char *text = luaL_checkstring(L, 1);
+  const char *kind = luaL_optstring(L, 2, "INVALID");
+  note(loading_of(L), text, rt_status_kind(rt_status_from_kind(kind)));
+  return 0;
+}
+
+int rt__l_add(lua_State *L) {
+  loading *load = loading_of(L);
+  uint32_t index = (uint32_t)luaL_checkinteger(L, 2);
+  rt_error err = RT_ERROR_INIT;
+  rt_value *map;
+  if (rt__lua_encode(L, 1, "capability", &map, &err) != RT_OK)
+    return rt__lua_fail(L, &err);
+  rt_err rc = rt__registry_put(load->registry, map, load->file, load->text,
+                               load->size, index, load->flags, &err);
+  size_t size = 0;
+  const char *name =
+      rt_view_string(rt_view_get(rt_value_view(map), "name"), &size);
+  char *copy = name ? strndup(name, size) : NULL;
+  if (rc == RT_OK && copy) note(load, copy, NULL);
+  free(copy);
+  rt_value_unref(map);
+  if (rc != RT_OK) return rt__lua_fail(L, &err);
+  lua_pushboolean(L, 1);
+  return 1;
+}

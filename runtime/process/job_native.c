@@ -1,0 +1,229 @@
+/* job_native.c - jobs of capabilities written in C, and rt_job_* of
+ * rt/registry.h.
+ *
+ * invoke() starts on the worker's thread and may go on anywhere; it ends with
+ * rt_job_complete(), which posts the job back to its worker. C code cannot be
+ * stopped: past its timeout, or after a cancel's grace, the engine is told and
+ * whatever the code does later goes nowhere.
+ *
+ * SPDX-License-Identifier: MIT */
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "process/job.h"
+
+#define OPEN_SENDS_MAX 256u
+
+/* Counted references: the job's code, its worker, each open send. */
+struct rt__native {
+  /* constant */
+  rt_job *job;
+  rt__engine *engine;
+  rt_session *session;       /* [own ref] */
+  rt_capability *capability; /* [own ref] */
+  rt_value *asset, *options; /* [own ref] */
+  rt__lease lease;
+  /* [atomic] */
+  _Atomic(uint32_t) refs, open;
+  _Atomic(bool) asked, gone;
+  /* guarded by lock, a leaf */
+  uv_mutex_t lock;
+  rt_value *fault; /* the first refused asset */
+  /* worker thread; complete() hands it over with the task */
+  rt__task task;
+  rt__timer timer;
+  rt_value *failure;
+};
+
+static void native_unref(rt__native *n) {
+  if (atomic_fetch_sub(&n->refs, 1) > 1) return;
+  rt_session_unref(n->session);
+  rt__capability_unref(n->capability);
+  rt_value_unref(n->asset);
+  rt_value_unref(n->options);
+  rt_value_unref(n->fault);
+  rt_value_unref(n->failure);
+  uv_mutex_destroy(&n->lock);
+  free(n);
+}
+
+static void note_fault(rt__native *n, const rt_error *err) {
+  uv_mutex_lock(&n->lock);
+  if (!n->fault) n->fault = rt__error_map(RT_EINVAL, err->message, NULL);
+  uv_mutex_unlock(&n->lock);
+}
+
+/* --- beginning, giving up ----------------------------------------------------
+ */
+static rt__native *native_new(rt_job *job) {
+  const rt__order *order = job->order;
+  rt__native *n = calloc(1, sizeof(*n));
+  if (!n) return NULL;
+  if (uv_mutex_init(&n->lock) < 0) {
+    free(n);
+    return NULL;
+  }
+  n->job = job;
+  n->engine = order->engine;
+  n->session = rt_session_ref(order->session);
+  n->capability = rt__capability_ref(order->capability);
+  n->asset = rt_value_ref(order->asset);
+  n->options = order->options ? rt_value_ref(order->options) : NULL;
+  n->lease = order->lease;
+  atomic_init(&n->refs, 2);
+  return n;
+}
+
+static void give_up(rt_job *job, rt__end_kind kind, rt_value *error) {
+  rt__native *n = job->native;
+  atomic_store(&n->asked, true);
+  atomic_store(&n->gone, true);
+  rt__timer_stop(job->home->worker, &n->timer);
+  rt__job_report(job, kind, error, NULL);
+}
+
+static void on_timeout(rt__worker *worker, rt__timer *timer) {
+  rt__native *n = (rt__native *)((char *)timer - offsetof(rt__native, timer));
+  (void)worker;
+  give_up(n->job, RT__END_FAILED,
+          rt__error_map(RT_ETIMEOUT, "job ran longer than its timeout", NULL));
+}
+
+void rt__native_cancel(rt_job *job, bool kill) {
+  atomic_store(&job->native->asked, true);
+  if (kill) give_up(job, RT__END_INTERRUPTED, NULL);
+}
+
+static bool passes(rt_job *job) {
+  const rt__order *order = job->order;
+  const rt_capability *capability = order->capability;
+  char why[256] = "";
+  if (order->gated || !capability->match) return true;
+  if (capability->match(order->asset, why, sizeof(why), capability->arg))
+    return true;
+  rt__job_report(job, RT__END_SKIPPED, NULL, strdup(why));
+  return false;
+}
+
+void rt__native_begin(rt_job *job) {
+  rt_capability *capability = job->order->capability;
+  if (!passes(job)) return;
+  rt__native *n = job->native = native_new(job);
+  if (!n) {
+    rt_value *error = rt__error_map(RT_ENOMEM, "no memory for a job", NULL);
+    rt__job_report(job, RT__END_FAILED, error, NULL);
+    return;
+  }
+  rt__job_ref(job); /* until it is complete */
+  n->timer.fire = on_timeout;
+  if (job->order->timeout > 0)
+    rt__timer_start(job->home->worker, &n->timer, job->order->timeout);
+  job->phase = RT__PHASE_INVOKE;
+  capability->invoke(job, capability->arg);
+}
+
+/* --- the public calls, any thread
+ * ---------------------------------------------- */
+const rt_value *rt_job_asset(const rt_job *job) {
+  return job->native->asset;
+}
+
+const rt_value *rt_job_options(const rt_job *job) {
+  return job->native->options;
+}
+
+uint32_t rt_job_attempt(const rt_job *job) {
+  return job->native->lease.attempt;
+}
+
+bool rt_job_canceled(const rt_job *job) {
+  return atomic_load(&job->native->asked);
+}
+
+static void on_sent(rt_err code, const rt_error *err, rt_value *result,
+                    void *arg) {
+  rt__native *n = arg;
+  rt_value_unref(result);
+  if (code == RT_ECANCELED) atomic_store(&n->gone, true);
+  if (code == RT_EINVAL && err) note_fault(n, err);
+  atomic_fetch_sub(&n->open, 1);
+  native_unref(n);
+}
+
+static rt_err check_asset(const rt_capability *capability,
+                          const rt_value *asset, rt_error *err) {
+  size_t size = 0;
+  rt_view view = rt_value_view(asset);
+  const char *class_ = rt_view_string(rt_view_get(view, "class"), &size);
+  if (!class_ || size == 0)
+    return rt_fail(err, RT_EINVAL, "asset.class: expected a class name");
+  if (!rt__capability_sends(capability, class_, size))
+    return rt_fail(err, RT_EINVAL,
+                   "class '%.*s' is not among the outputs that '%s' declares",
+                   (int)size, class_, capability->name);
+  if (!rt_view_string(rt_view_get(view, "value"), &size) || size == 0)
+    return rt_fail(err, RT_EINVAL, "asset.value: expected a string");
+  return RT_OK;
+}
+
+rt_err rt_job_send(rt_job *job, const rt_value *asset, rt_error *err) {
+  rt__native *n = job->native;
+  rt_error words = RT_ERROR_INIT;
+  if (atomic_load(&n->gone))
+    return rt_fail(err, RT_ECANCELED, "the job has been ended");
+  if (check_asset(n->capability, asset, &words) != RT_OK) {
+    note_fault(n, &words);
+    return rt_fail(err, RT_EINVAL, "%s", words.message);
+  }
+  if (atomic_fetch_add(&n->open, 1) >= OPEN_SENDS_MAX) {
+    atomic_fetch_sub(&n->open, 1);
+    return rt_fail(err, RT_EFULL, "the engine has no room now");
+  }
+  atomic_fetch_add(&n->refs, 1);
+  rt__engine_send(n->engine, n->session, n->lease, asset, on_sent, n);
+  return RT_OK;
+}
+
+/* --- completion
+ * ------------------------------------------------------------------ */
+static void run_complete(rt__worker *worker, rt__task *task) {
+  rt__native *n = (rt__native *)((char *)task - offsetof(rt__native, task));
+  rt_job *job = n->job;
+  rt_value *error = n->failure;
+  n->failure = NULL;
+  rt__timer_stop(worker, &n->timer);
+  uv_mutex_lock(&n->lock);
+  if (!error && n->fault) error = rt_value_ref(n->fault);
+  uv_mutex_unlock(&n->lock);
+  rt__job_report(job, error ? RT__END_FAILED : RT__END_COMPLETED, error, NULL);
+  rt__job_unref(job);
+  native_unref(n); /* the worker's */
+}
+
+static rt_value *failure_map(const rt_error *failure) {
+  rt_builder *b = rt_builder_new();
+  rt_value *map = NULL;
+  if (!b) return NULL;
+  rt_builder_begin_map(b);
+  rt_builder_key(b, "message");
+  rt_builder_string(b, failure->message);
+  rt_builder_key(b, "kind");
+  rt_builder_string(
+      b, rt_status_kind(failure->code ? failure->code : RT_EUNKNOWN));
+  rt_builder_key(b, "retryable");
+  rt_builder_bool(b, failure->retryable);
+  rt_builder_end(b);
+  rt_builder_finish(b, &map, NULL);
+  rt_builder_free(b);
+  return map;
+}
+
+void rt_job_complete(rt_job *job, const rt_error *failure) {
+  rt__native *n = job->native;
+  rt__worker *worker = job->home->worker;
+  if (failure) n->failure = failure_map(failure);
+  n->task.run = run_complete;
+  rt__worker_post(worker, &n->task); /* takes the worker's reference */
+  native_unref(n);                   /* the code's */
+}

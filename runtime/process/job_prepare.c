@@ -1,0 +1,182 @@
+/* job_prepare.c - batches of match, rate_key and prioritize, asked of Lua.
+ *
+ * A batch is one process that may not wait, with a second for each item. When
+ * an item takes longer the process is ended, the item is skipped with that
+ * reason, and another process goes on with the next.
+ *
+ * SPDX-License-Identifier: MIT */
+#include <stdlib.h>
+#include <string.h>
+
+#include "process/job.h"
+
+static void begin(rt__asking *asking);
+
+static void finish(rt__asking *asking) {
+  rt__prepare *batch = asking->batch;
+  if (asking->instance) rt__instance_release(asking->instance);
+  rt__jobs_done(asking->home);
+  free(asking);
+  rt__engine_prepared(batch->engine, batch);
+}
+
+/* At a shutdown: what is not answered yet is not asked in this life. */
+static void withdraw(rt__asking *asking) {
+  rt__prepare *batch = asking->batch;
+  for (size_t i = asking->at; i < batch->count; i++) {
+    rt_value_unref(batch->items[i].asset);
+    free(batch->items[i].reason);
+    free(batch->items[i].rate_key);
+  }
+  batch->count = asking->at;
+  finish(asking);
+}
+
+/* What is not answered yet is skipped, with this reason. */
+static void give_up(rt__asking *asking, rt_err how, const rt_value *error) {
+  if (how == RT_ECLOSED) {
+    withdraw(asking);
+    return;
+  }
+  for (; asking->at < asking->batch->count; asking->at++) {
+    rt__prepare_item *item = &asking->batch->items[asking->at];
+    if (item->reason) continue;
+    item->skip = true;
+    item->reason = rt__job_words("match", error);
+  }
+  finish(asking);
+}
+
+static void run_again(rt__worker *worker, rt__task *task);
+
+static void too_long(rt__asking *asking) {
+  rt__prepare_item *item = &asking->batch->items[asking->at];
+  if (asking->started) {
+    if (rt__job_stalled(asking->cpu) &&
+        asking->restarts++ < RT__MATCH_RESTARTS) {
+      asking->started = false; /* the same one again */
+    } else {
+      item->skip = true;
+      item->reason = strdup("match: took longer than 1 s");
+      asking->at++;
+      asking->started = false;
+    }
+  }
+  asking->task.run = run_again;
+  rt__worker_post(asking->home->worker, &asking->task);
+}
+
+static void on_asked(rt__process *process, rt_err how, rt_value *result,
+                     rt_value *error, void *arg) {
+  rt__asking *asking = arg;
+  (void)process, (void)result;
+  if (how != RT_OK && how != RT_EUNKNOWN) rt__instance_spoil(asking->instance);
+  if (how == RT_OK)
+    finish(asking);
+  else if (how == RT_ETIMEOUT && asking->at < asking->batch->count)
+    too_long(asking);
+  else
+    give_up(asking, how, error);
+}
+
+rt__asking *rt__asking_of(lua_State *L) {
+  rt__process *process = rt__process_of(L);
+  if (!process || process->on_exit != on_asked) return NULL;
+  return process->exit_arg;
+}
+
+rt__prepare_item *rt__asking_next(lua_State *L, rt__asking *asking) {
+  if (asking->started) {
+    asking->at++;
+    asking->restarts = 0;
+  }
+  asking->started = asking->at < asking->batch->count;
+  if (!asking->started) return NULL;
+  asking->cpu = rt__job_cpu_ns();
+  rt__process_set_deadline(rt__process_of(L), RT__MATCH_SECONDS);
+  return &asking->batch->items[asking->at];
+}
+
+/* --- beginnings
+ * --------------------------------------------------------------- */
+static void begin(rt__asking *asking) {
+  rt_error err = RT_ERROR_INIT;
+  rt__process *process;
+  rt__start start = RT__START_INIT;
+  start.globals = rt__instance_globals(asking->instance);
+  start.on_exit = on_asked;
+  start.exit_arg = asking;
+  start.deadline = RT__MATCH_SECONDS;
+  start.nowait = true;
+  start.internal = true;
+  if (rt__job_process(&process, asking->home, RT__ENTRY_PREPARE,
+                      rt__instance_functions(asking->instance), &start,
+                      &err) == RT_OK)
+    return;
+  rt_value *error = rt__error_map(err.code, err.message, NULL);
+  give_up(asking, err.code, error);
+  rt_value_unref(error);
+}
+
+/* The asking is its claim's container. */
+static void on_instance(rt__claim *claim, rt__instance *instance, rt_err how,
+                        rt_value *error) {
+  rt__asking *asking =
+      (rt__asking *)((char *)claim - offsetof(rt__asking, claim));
+  asking->instance = instance;
+  if (instance)
+    begin(asking);
+  else
+    give_up(asking, how, error);
+}
+
+static void claim(rt__asking *asking) {
+  asking->claim.done = on_instance;
+  rt__instance_claim(asking->home, asking->batch->capability, &asking->claim);
+}
+
+static void run_again(rt__worker *worker, rt__task *task) {
+  rt__asking *asking = (rt__asking *)task; /* its first member */
+  (void)worker;
+  rt__instance_release(asking->instance);
+  asking->instance = NULL;
+  if (asking->at == asking->batch->count)
+    finish(asking);
+  else
+    claim(asking);
+}
+
+static void ask_native(rt__asking *asking) {
+  rt_capability *capability = asking->batch->capability;
+  char why[256];
+  for (size_t i = 0; i < asking->batch->count && capability->match; i++) {
+    rt__prepare_item *item = &asking->batch->items[i];
+    why[0] = '\0';
+    if (capability->match(item->asset, why, sizeof(why), capability->arg))
+      continue;
+    item->skip = true;
+    item->reason = strdup(why);
+  }
+  finish(asking);
+}
+
+static void run_prepare(rt__worker *worker, rt__task *task) {
+  rt__asking *asking = (rt__asking *)task;
+  (void)worker;
+  if (asking->batch->capability->invoke)
+    ask_native(asking);
+  else
+    claim(asking);
+}
+
+void rt__jobs_prepare(void *self, rt__prepare *batch) {
+  rt__asking *asking = calloc(1, sizeof(*asking));
+  if (!asking) { /* as if all had been asked and said yes */
+    rt__engine_prepared(batch->engine, batch);
+    return;
+  }
+  asking->home = rt__jobs_pick(self);
+  asking->batch = batch;
+  asking->task.run = run_prepare;
+  rt__worker_post(asking->home->worker, &asking->task);
+}
