@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# The shipped capabilities over the lab find exactly what is there.
+# SPDX-License-Identifier: MIT
+. "$(dirname "$0")/../support/shell.sh"
+limit=180
+lab=$tmp/lab
+trap '"$repo/tests/lab/lab.sh" stop "$lab"' EXIT
+trap 'exit 130' INT TERM
+"$repo/tests/lab/lab.sh" start "$lab" || { fail "the lab starts"; finish; }
+# shellcheck source=/dev/null
+. "$lab/env"
+
+# expected.txt with this lab's ports and certificates
+fill=(-e "s/{HTTP}/$LAB_HTTP/g" -e "s/{TLS}/$LAB_TLS/g" -e "s/{ALT}/$LAB_ALT/g")
+while read -r name digest; do fill+=(-e "s/{cert $name}/$digest/g"); done <"$lab/certs"
+grep -v '^#' "$repo/tests/lab/expected.txt" | sed "${fill[@]}" | LC_ALL=C sort >"$tmp/want"
+
+run() {
+  rt run -c "$repo/scripts" -s domain:lab.test --resolver "$LAB_RESOLVER" \
+    --set port-scan.ports="$LAB_PORTS" --set port-scan.timeout=1s --session "$1" "${@:2}" >"$tmp/$1" 2>"$tmp/err"
+}
+compare() {
+  keys "$tmp/$1" >"$tmp/got"
+  if cmp -s "$tmp/want" "$tmp/got"; then
+    pass "$2"
+  else
+    fail "$2" "$(diff "$tmp/want" "$tmp/got" | grep '^[<>]')" "$(tail -n 12 "$tmp/err")"
+  fi
+}
+
+run first
+same "exit code" 0 $?
+compare first "exactly what is expected"
+check "titles are read" grep -q '"title":"Vault"' "$tmp/first"
+rt explain first "url:https://vault.lab.test:$LAB_TLS/" >"$tmp/path"
+check "the path leads through certificates" test "$(grep -c certificate: "$tmp/path")" -ge 2
+check "six hops and more" test "$(wc -l <"$tmp/path")" -gt 6
+run second --workers 1 --concurrency 1
+compare second "the same with one worker and one job at a time"
+run scoped --scope 'domain:lab.test' 'ipv4:127.77.0.0/24'
+same "scope: only lab.test and addresses" "domain ipv4" \
+  "$(sed -n 's/^{"key":"\([a-z0-9]*\):.*/\1/p' "$tmp/scoped" | sort -u | tr '\n' ' ' | sed 's/ $//')"
+finish
