@@ -47,6 +47,16 @@ void rt__worker_post(rt__worker *worker, rt__task *task);
 void rt__runtime_hold(rt_runtime *rt);
 void rt__runtime_release(rt_runtime *rt);
 
+/* [any] Mail from C to the library's half in a process: `topic` begins with
+ * "@" and leads to what the library registered with task.inlet(topic, fn),
+ * which gets the items of the array `payloads` (referenced, may be NULL). A
+ * mail on its way is a hold. RT_ENOTFOUND: no such process. */
+rt_err rt__process_mail(rt_runtime *rt, rt_pid to, const char *topic,
+                        const rt_value *payloads);
+/* [any] The runtime's DNS server "HOST:PORT", or NULL for the system's; as
+ * long as the runtime. */
+const char *rt__runtime_resolver(rt_runtime *rt);
+
 /* What a process has open (a socket, a subscription, a watch). It is closed
  * when its process ends; `close` is called once, on the worker's thread, and
  * must not enter Lua. Embed it in the binding's object. */

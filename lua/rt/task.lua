@@ -1,0 +1,64 @@
+--- rt.task - waiting, fibers, and what a process keeps for the library.
+-- Everything that waits goes through await or park, so that it can be timed out, cancelled and ended,
+-- also from coroutines inside coroutines (see rt.coroutines).
+-- SPDX-License-Identifier: MIT
+local core = require("rt.core.task")
+
+local yield = coroutine.yield
+local select = select
+local WAIT, EXIT = core.WAIT, core.EXIT
+
+local M = {}
+
+--- The running fiber, an opaque handle; nil outside of fibers (in an inlet).
+M.fiber = core.fiber
+
+--- wake(fiber, ...): its park returns true, ...; false when it was not parked.
+M.wake = core.wake
+
+--- spawn(fn, ...): another fiber of this process. An uncaught error in it ends the process.
+M.spawn = core.spawn
+
+--- A table private to the running process, for the library; key it by module name.
+M.state = core.state
+
+--- Wait for a C operation.
+---@param op userdata  what a C half returned
+---@param timeout number?  seconds; nil waits for ever
+---@return any ...  its results, or nil, err
+function M.await(op, timeout)
+  if core.await(op, timeout) then yield(WAIT) end
+  return core.take(op)
+end
+
+local function parked(...)
+  if select("#", ...) > 0 then return ... end
+  return core.expired()
+end
+
+--- Suspend the running fiber until it is woken.
+---@param timeout number?  seconds
+---@return true?, any ...  what was given to wake, or nil, err (TIMEOUT)
+function M.park(timeout)
+  core.park(timeout)
+  return parked(yield(WAIT))
+end
+
+--- End the running process (the program in the main process). Does not return.
+function M.exit(code)
+  core.exit(code)
+  yield(EXIT)
+end
+
+--- Mail from C to this process's half of the library: topic "@..." -> function(payload...).
+local inlets = {}
+function M.inlet(topic, fn)
+  inlets[topic] = fn
+end
+
+--- The function for a topic, or nil.
+function M.inlet_of(topic)
+  return inlets[topic]
+end
+
+return M

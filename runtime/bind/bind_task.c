@@ -1,0 +1,232 @@
+/* bind_task.c - rt.core.task: what the scheduler offers to the library.
+ *
+ * C never yields: these calls say what a fiber will wait for, and the library
+ * then yields one of the tags below to the scheduler.
+ *
+ * SPDX-License-Identifier: MIT */
+#include <string.h>
+
+#ifndef RT_LUAJIT_SYSTEM
+#include <luajit.h>
+#endif
+
+#include "base/embedded.h"
+#include "bind/bind.h"
+#include "process/sched.h"
+
+static rt__process *process_of(lua_State *L) {
+  rt__process *process = rt__process_of(L);
+  if (!process) luaL_error(L, "no process is running");
+  return process;
+}
+
+/* The running fiber, which must be able to wait here. */
+static rt__fiber *waiter(lua_State *L) {
+  rt__process *process = process_of(L);
+  rt__fiber *fiber = rt__fiber_of(L);
+  if (process->nowait) luaL_error(L, "may not wait here");
+  if (!fiber || !lua_isyieldable(L))
+    luaL_error(L, "cannot wait inside a callback of a C function "
+                  "(such as table.sort or string.gsub)");
+  return fiber;
+}
+
+/* await(op, timeout) -> true: yield the wait tag first */
+static int l_await(lua_State *L) {
+  rt__op *op = lua_touserdata(L, 1);
+  luaL_argcheck(L, op, 1, "operation expected");
+  double timeout = luaL_optnumber(L, 2, -1);
+  if (op->process != process_of(L)) luaL_error(L, "not an operation of ours");
+  if (!op->ended) waiter(L);
+  lua_pushboolean(L, rt__op_await(L, op, timeout));
+  return 1;
+}
+
+/* take(op) -> its results */
+static int l_take(lua_State *L) { return rt__op_take(L, lua_touserdata(L, 1)); }
+
+/* park(timeout): then yield the wait tag */
+static int l_park(lua_State *L) {
+  rt__fiber *fiber = waiter(L);
+  double timeout = luaL_optnumber(L, 1, -1);
+  fiber->timed_out = fiber->woken = false;
+  fiber->parking = true;
+  if (timeout >= 0 && rt__timer_start(fiber->process->vm->worker, &fiber->timer,
+                                      timeout) != RT_OK) {
+    fiber->parking = false;
+    luaL_error(L, "out of memory");
+  }
+  return 0;
+}
+
+/* unpark(): the yield cannot be done after all */
+static int l_unpark(lua_State *L) {
+  rt__fiber *fiber = rt__fiber_of(L);
+  if (fiber) rt__fiber_unpark(fiber);
+  return 0;
+}
+
+/* expired() -> nil, the error of a park that timed out */
+static int l_expired(lua_State *L) {
+  rt_error err = RT_ERROR_INIT;
+  rt_fail(&err, RT_ETIMEOUT, "timed out");
+  err.retryable = true;
+  return rt__lua_fail(L, &err);
+}
+
+/* wake(fiber, ...) -> true when it was parked. Its park returns true, ... */
+static int l_wake(lua_State *L) {
+  rt__fiber *fiber = rt__fiber_get(L, 1);
+  bool ok = fiber && fiber->process == process_of(L) &&
+            fiber->state == RT__FIBER_PARKED && !fiber->op;
+  if (ok) {
+    int args = lua_gettop(L);
+    luaL_checkstack(fiber->co, args + 4, "too many values");
+    lua_pushboolean(L, 1);
+    lua_replace(L, 1);
+    lua_xmove(L, fiber->co, args);
+    fiber->args = args;
+    rt__fiber_wake(fiber);
+  }
+  lua_pushboolean(L, ok);
+  return 1;
+}
+
+/* fiber() -> the running fiber */
+static int l_fiber(lua_State *L) {
+  rt__fiber *fiber = rt__fiber_of(L);
+  if (!fiber) return 0;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, rt__vm_of(L)->fibers);
+  lua_rawgeti(L, -1, fiber->ref);
+  return 1;
+}
+
+/* spawn(function, ...) -> fiber */
+static int l_spawn(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TFUNCTION);
+  rt__fiber_new(L, process_of(L), lua_gettop(L) - 1);
+  return 1;
+}
+
+/* state() -> the table of the running process */
+static int l_state(lua_State *L) {
+  rt__process *process = process_of(L);
+  if (process->state == LUA_NOREF) {
+    lua_newtable(L);
+    process->state = luaL_ref(L, LUA_REGISTRYINDEX);
+  }
+  lua_rawgeti(L, LUA_REGISTRYINDEX, process->state);
+  return 1;
+}
+
+/* globals() -> the globals of the running process */
+static int l_globals(lua_State *L) {
+  lua_rawgeti(L, LUA_REGISTRYINDEX, process_of(L)->globals);
+  return 1;
+}
+
+static int l_yieldable(lua_State *L) {
+  lua_pushboolean(L, lua_isyieldable(L));
+  return 1;
+}
+
+/* output(fd, text) */
+static int l_output(lua_State *L) {
+  size_t size;
+  int fd = (int)luaL_checkinteger(L, 1);
+  const char *text = luaL_checklstring(L, 2, &size);
+  rt__runtime_output(rt__runtime_of(L), fd, text, size);
+  return 0;
+}
+
+/* exit(code): then yield the exit tag */
+static int l_exit(lua_State *L) {
+  rt__process *process = process_of(L);
+  process->exit_code = (int)luaL_optinteger(L, 1, 0);
+  process->exit_asked = true;
+  return 0;
+}
+
+/* clone(function, env) -> a new function of the same prototype */
+static int l_clone(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TFUNCTION);
+#ifndef RT_LUAJIT_SYSTEM
+  luaJIT_clonefn(L, 1);
+#else
+  lua_getglobal(L, "string");
+  lua_getfield(L, -1, "dump");
+  lua_pushvalue(L, 1);
+  lua_call(L, 1, 1);
+  size_t size;
+  const char *code = lua_tolstring(L, -1, &size);
+  if (luaL_loadbuffer(L, code, size, "=clone") != 0) return lua_error(L);
+#endif
+  if (lua_istable(L, 2)) {
+    lua_pushvalue(L, 2);
+    lua_setfenv(L, -2);
+  }
+  return 1;
+}
+
+/* embedded(name) -> is there such a module? */
+static int l_embedded(lua_State *L) {
+  const struct rt__embedded *m = rt__embedded_find(luaL_checkstring(L, 1));
+  lua_pushboolean(L, m != NULL);
+  return 1;
+}
+
+/* modules() -> the names of all embedded modules */
+static int l_modules(lua_State *L) {
+  int n = 0;
+  lua_newtable(L);
+  for (const struct rt__embedded *m = rt__embedded_list(); m->name; m++) {
+    lua_pushstring(L, m->name);
+    lua_rawseti(L, -2, ++n);
+  }
+  return 1;
+}
+
+/* settings() -> {unsafe=, script_dir=} */
+static int l_settings(lua_State *L) {
+  rt_runtime *rt = rt__runtime_of(L);
+  lua_newtable(L);
+  lua_pushboolean(L, rt->opts.unsafe);
+  lua_setfield(L, -2, "unsafe");
+  lua_pushstring(L, rt->script_dir);
+  lua_setfield(L, -2, "script_dir");
+  return 1;
+}
+
+static const luaL_Reg functions[] = {{"await", l_await},
+                                     {"take", l_take},
+                                     {"park", l_park},
+                                     {"unpark", l_unpark},
+                                     {"expired", l_expired},
+                                     {"wake", l_wake},
+                                     {"fiber", l_fiber},
+                                     {"spawn", l_spawn},
+                                     {"state", l_state},
+                                     {"globals", l_globals},
+                                     {"yieldable", l_yieldable},
+                                     {"output", l_output},
+                                     {"exit", l_exit},
+                                     {"clone", l_clone},
+                                     {"embedded", l_embedded},
+                                     {"modules", l_modules},
+                                     {"settings", l_settings},
+                                     {NULL, NULL}};
+
+static void set_tag(lua_State *L, const char *name, const char *tag) {
+  lua_pushlightuserdata(L, (void *)tag);
+  lua_setfield(L, -2, name);
+}
+
+int rt__open_task(lua_State *L) {
+  lua_newtable(L);
+  luaL_register(L, NULL, functions);
+  set_tag(L, "WAIT", &rt__tag_wait);
+  set_tag(L, "PREEMPT", &rt__tag_preempt);
+  set_tag(L, "EXIT", &rt__tag_exit);
+  set_tag(L, "USER", &rt__tag_user);
+  return 1;
+}

@@ -1,0 +1,256 @@
+/* mail.c - the relay: packages to processes, monitors, links.
+ *
+ * A package for a process of the same VM is delivered at once, any other goes
+ * through the inbox of its worker; as each pair always takes the same way,
+ * messages of one sender stay in order.
+ *
+ * SPDX-License-Identifier: MIT */
+#include <stdlib.h>
+#include <string.h>
+
+#include "process/sched.h"
+#include "process/spawn.h"
+
+static rt__vm *vm_of(rt_runtime *rt, rt_pid pid) {
+  unsigned worker = rt__pid_worker(pid);
+  if (worker >= rt->worker_count) return NULL;
+  rt__vm *vm = rt->workers[worker].vm;
+  return vm && vm->index == rt__pid_vm(pid) ? vm : NULL;
+}
+
+bool rt__pid_alive(rt_runtime *rt, rt_pid pid) {
+  rt__vm *vm = vm_of(rt, pid);
+  return vm && rt__pids_alive(&vm->pids, pid);
+}
+
+static void run_package(rt__worker *worker, rt__task *task) {
+  rt__deliver(worker, (rt__package *)task);
+}
+
+rt_err rt__route(rt_runtime *rt, rt__worker *from, rt__package *package) {
+  rt__vm *vm = vm_of(rt, package->to);
+  if (!vm || !rt__pids_alive(&vm->pids, package->to)) {
+    rt__package_free(package);
+    return RT_ENOTFOUND;
+  }
+  if (from == vm->worker) {
+    rt__deliver(from, package);
+    return RT_OK;
+  }
+  package->task.run = run_package;
+  rt__worker_post(vm->worker, &package->task);
+  return RT_OK;
+}
+
+/* --- monitors and links ------------------------------------------------------- */
+
+static bool add_peer(rt__peer **list, rt_pid pid) {
+  for (rt__peer *peer = *list; peer; peer = peer->next)
+    if (peer->pid == pid) return true;
+  rt__peer *peer = malloc(sizeof(*peer));
+  if (!peer) return false;
+  peer->pid = pid;
+  peer->next = *list;
+  *list = peer;
+  return true;
+}
+
+static void remove_peer(rt__peer **list, rt_pid pid) {
+  for (rt__peer **at = list; *at; at = &(*at)->next)
+    if ((*at)->pid == pid) {
+      rt__peer *peer = *at;
+      *at = peer->next;
+      free(peer);
+      return;
+    }
+}
+
+void rt__peers_free(rt__peer **list) {
+  while (*list) {
+    rt__peer *peer = *list;
+    *list = peer->next;
+    free(peer);
+  }
+}
+
+bool rt__process_watch(rt__process *process, rt_pid watcher) {
+  return add_peer(&process->watchers, watcher);
+}
+bool rt__process_link(rt__process *process, rt_pid other) {
+  return add_peer(&process->links, other);
+}
+void rt__process_unlink(rt__process *process, rt_pid other) {
+  remove_peer(&process->links, other);
+}
+
+/* {kind, from, result = {value, error}} or {kind, from, reason}. */
+rt_value *rt__exit_event(const char *kind, rt_pid from, const rt_value *result,
+                         const rt_value *error) {
+  char pid[RT_PID_TEXT];
+  rt_value *event = NULL;
+  rt_builder *builder = rt_builder_new();
+  if (!builder) return NULL;
+  rt_pid_text(from, pid);
+  rt_builder_begin_array(builder);
+  rt_builder_string(builder, kind);
+  rt_builder_string(builder, pid);
+  rt_builder_value(builder, result);
+  rt_builder_value(builder, error);
+  rt_builder_end(builder);
+  if (rt_builder_finish(builder, &event, NULL) != RT_OK) event = NULL;
+  rt_builder_free(builder);
+  return event;
+}
+
+static void notify(rt__worker *worker, rt__package_kind kind, rt_pid from,
+                   rt_pid to, bool abnormal, const rt_value *payload) {
+  rt__package *package = rt__package_new(kind, from, to, "@event", payload);
+  if (!package) return;
+  package->abnormal = abnormal;
+  rt__route(worker->rt, worker, package);
+}
+
+void rt__process_announce(rt__process *process, rt_err how, rt_value *result,
+                          rt_value *error) {
+  rt__worker *worker = process->vm->worker;
+  if (process->watchers) {
+    rt_value *event = rt__exit_event("EXIT", process->pid, result, error);
+    for (rt__peer *peer = process->watchers; peer; peer = peer->next)
+      notify(worker, RT__EXIT, process->pid, peer->pid, how != RT_OK, event);
+    rt_value_unref(event);
+  }
+  if (process->links) {
+    rt_value *event = rt__exit_event("LINK_DOWN", process->pid, NULL, error);
+    for (rt__peer *peer = process->links; peer; peer = peer->next)
+      notify(worker, RT__LINK_DOWN, process->pid, peer->pid, how != RT_OK,
+             event);
+    rt_value_unref(event);
+  }
+}
+
+/* The one to be watched is gone: answer at once. */
+void rt__announce_dead(rt__worker *worker, rt__package_kind kind, rt_pid dead,
+                       rt_pid to) {
+  bool link = kind == RT__LINK;
+  rt_value *error = rt__error_map(RT_ENOTFOUND, "no such process", NULL);
+  rt_value *event =
+      rt__exit_event(link ? "LINK_DOWN" : "EXIT", dead, NULL, error);
+  notify(worker, link ? RT__LINK_DOWN : RT__EXIT, dead, to, true, event);
+  rt_value_unref(event);
+  rt_value_unref(error);
+}
+
+/* --- delivery ------------------------------------------------------------------- */
+
+static void put(rt__process *process, rt__package *package) {
+  rt__mailbox_put(&process->mail, package);
+  if (process->reads_mail) rt__process_ready(process);
+}
+
+/* The fourth item of the event, the error, is why this process ends too. */
+static void link_down(rt__process *process, rt__package *package) {
+  remove_peer(&process->links, package->from);
+  if (process->trap_links) {
+    put(process, package);
+    return;
+  }
+  if (package->abnormal) {
+    rt_value *error = NULL;
+    rt_view view = rt_view_at(rt_value_view(package->payloads), 3);
+    if (view.at && rt_view_copy(&error, view, NULL) != RT_OK) error = NULL;
+    rt__process_kill(process, RT_EUNKNOWN, error);
+    rt_value_unref(error);
+  }
+  rt__package_free(package);
+}
+
+static void undeliverable(rt__worker *worker, rt__package *package) {
+  if (package->kind == RT__MONITOR || package->kind == RT__LINK)
+    rt__announce_dead(worker, package->kind, package->to, package->from);
+  rt__package_free(package);
+}
+
+void rt__deliver(rt__worker *worker, rt__package *package) {
+  if (package->kind == RT__SPAWN) {
+    rt__spawn_run(worker, package);
+    return;
+  }
+  rt__process *process = rt__process_find(worker, package->to);
+  if (!process) {
+    undeliverable(worker, package);
+    return;
+  }
+  switch (package->kind) {
+  case RT__MONITOR:
+    add_peer(&process->watchers, package->from);
+    break;
+  case RT__UNMONITOR:
+    remove_peer(&process->watchers, package->from);
+    break;
+  case RT__LINK:
+    add_peer(&process->links, package->from);
+    break;
+  case RT__UNLINK:
+    remove_peer(&process->links, package->from);
+    break;
+  case RT__LINK_DOWN:
+    link_down(process, package);
+    return;
+  default:
+    put(process, package);
+    return;
+  }
+  rt__package_free(package);
+}
+
+rt_err rt__process_mail(rt_runtime *rt, rt_pid to, const char *topic,
+                        const rt_value *payloads) {
+  rt__package *package = rt__package_new(RT__MESSAGE, 0, to, topic, payloads);
+  if (!package) return RT_ENOMEM;
+  return rt__route(rt, NULL, package);
+}
+
+/* --- from C ---------------------------------------------------------------------- */
+
+rt_err rt_process_send(rt_runtime *rt, rt_pid to, const char *topic,
+                       const rt_value *payloads, rt_error *err) {
+  if (!topic || !*topic || *topic == '@')
+    return rt_fail(err, RT_EINVAL, "topic: empty, or begins with '@'");
+  if (payloads && rt_view_type(rt_value_view(payloads)) != RT_ARRAY)
+    return rt_fail(err, RT_EINVAL, "payloads: an array expected");
+  switch (rt__process_mail(rt, to, topic, payloads)) {
+  case RT_OK:
+    return RT_OK;
+  case RT_ENOTFOUND:
+    return rt_fail(err, RT_ENOTFOUND, "no such process");
+  default:
+    return rt_fail(err, RT_ENOMEM, "no memory for a message");
+  }
+}
+
+rt_pid rt_process_lookup(rt_runtime *rt, const char *name) {
+  rt_pid pid = rt__names_find(&rt->names, name, strlen(name));
+  return pid && rt__pid_alive(rt, pid) ? pid : 0;
+}
+
+rt_err rt__process_cancel_from(rt_runtime *rt, rt__worker *from, rt_pid sender,
+                               rt_pid pid, const char *reason) {
+  rt_value *words = reason ? rt_value_string(reason, strlen(reason)) : NULL;
+  rt_value *event = rt__exit_event("CANCEL", sender, words, NULL);
+  rt_value_unref(words);
+  rt__package *package =
+      rt__package_new(RT__CANCEL, sender, pid, "@event", event);
+  rt_value_unref(event);
+  if (!package) return RT_ENOMEM;
+  return rt__route(rt, from, package);
+}
+
+rt_err rt_process_cancel(rt_runtime *rt, rt_pid pid, const char *reason) {
+  return rt__process_cancel_from(rt, NULL, 0, pid, reason);
+}
+
+rt_err rt_process_terminate(rt_runtime *rt, rt_pid pid) {
+  if (!rt__pid_alive(rt, pid)) return RT_ENOTFOUND;
+  rt__worker_kill(vm_of(rt, pid)->worker, pid);
+  return RT_OK;
+}

@@ -1,0 +1,15 @@
+/* process/parts.h - what a runtime is made of besides workers: bus, bridge,
+ * registry, engine, executor, in the order in which they start and end.
+ * SPDX-License-Identifier: MIT */
+#ifndef RT__PROCESS_PARTS_H
+#define RT__PROCESS_PARTS_H
+
+#include "process/sched.h"
+
+rt_err rt__parts_first(rt_runtime *rt, rt_error *err); /* before the workers */
+rt_err rt__parts_last(rt_runtime *rt, rt_error *err);  /* once they run */
+void rt__parts_drain(rt_runtime *rt, double grace);    /* the engine ends */
+void rt__parts_stop(rt_runtime *rt); /* after the workers' threads have ended */
+void rt__parts_free(rt_runtime *rt);
+
+#endif

@@ -1,0 +1,446 @@
+/* process.c - the life of a process: start, turns, end.
+ *
+ * A turn runs the fiber that was preempted, or else delivers the mail that has
+ * arrived and runs the ready fibers. A process ends here and nowhere else: its
+ * operations are cancelled, its resources closed, its fibers dropped, those
+ * who watch it told. A process that is to end while it runs is marked, and ends
+ * as soon as its fiber is back in the scheduler.
+ *
+ * SPDX-License-Identifier: MIT */
+#include <stdlib.h>
+#include <string.h>
+
+#include "process/sched.h"
+
+rt_pid rt__process_pid(const rt__process *process) { return process->pid; }
+void *rt__process_user(rt__process *process) { return process->user; }
+
+rt__process *rt__process_find(rt__worker *worker, rt_pid pid) {
+  rt__vm *vm = worker->vm;
+  if (rt__pid_worker(pid) != worker->index || rt__pid_vm(pid) != vm->index)
+    return NULL;
+  return rt__pids_get(&vm->pids, pid);
+}
+
+void rt__process_ready(rt__process *process) {
+  rt__worker *worker = process->vm->worker;
+  if (process->queued || process->vm->running == process) return;
+  process->queued = true;
+  process->run_next = NULL;
+  if (worker->run)
+    worker->run_last->run_next = process;
+  else
+    worker->run = process;
+  worker->run_last = process;
+}
+
+static void unqueue(rt__process *process) {
+  rt__worker *worker = process->vm->worker;
+  rt__process **at = &worker->run, *last = NULL;
+  if (!process->queued) return;
+  while (*at != process) {
+    last = *at;
+    at = &last->run_next;
+  }
+  *at = process->run_next;
+  if (worker->run_last == process) worker->run_last = last;
+  process->queued = false;
+}
+
+/* --- resources -------------------------------------------------------------- */
+
+void rt__resource_add(rt__process *process, rt__resource *resource) {
+  resource->owner = process;
+  resource->prev = NULL;
+  resource->next = process->resources;
+  if (resource->next) resource->next->prev = resource;
+  process->resources = resource;
+}
+
+void rt__resource_remove(rt__resource *resource) {
+  rt__process *process = resource->owner;
+  if (!process) return;
+  if (resource->prev)
+    resource->prev->next = resource->next;
+  else
+    process->resources = resource->next;
+  if (resource->next) resource->next->prev = resource->prev;
+  resource->prev = resource->next = NULL;
+  resource->owner = NULL;
+}
+
+void rt__resources_close(rt__process *process) {
+  while (process->resources) {
+    rt__resource *resource = process->resources;
+    rt__resource_remove(resource);
+    resource->close(resource);
+  }
+}
+
+/* --- start ------------------------------------------------------------------ */
+
+static void on_deadline(rt__worker *worker, rt__timer *timer) {
+  (void)worker;
+  rt__process *process =
+      (rt__process *)((char *)timer - offsetof(rt__process, deadline_timer));
+  rt__process_kill(process, RT_ETIMEOUT, NULL);
+}
+
+void rt__process_set_deadline(rt__process *process, double seconds) {
+  rt__worker *worker = process->vm->worker;
+  rt__timer_stop(worker, &process->deadline_timer);
+  process->deadline = 0;
+  if (seconds < 0) return;
+  if (rt__timer_start(worker, &process->deadline_timer, seconds) == RT_OK)
+    process->deadline = process->deadline_timer.due;
+}
+
+static void list_process(rt__process *process) {
+  rt__vm *vm = process->vm;
+  process->prev = vm->newest;
+  if (vm->newest)
+    vm->newest->next = process;
+  else
+    vm->oldest = process;
+  vm->newest = process;
+  atomic_fetch_add_explicit(&vm->population, 1, memory_order_relaxed);
+}
+
+static void unlist_process(rt__process *process) {
+  rt__vm *vm = process->vm;
+  if (process->prev)
+    process->prev->next = process->next;
+  else
+    vm->oldest = process->next;
+  if (process->next)
+    process->next->prev = process->prev;
+  else
+    vm->newest = process->prev;
+  atomic_fetch_sub_explicit(&vm->population, 1, memory_order_relaxed);
+}
+
+/* (process, function, args...): its globals and main fiber. */
+int rt__process_build(lua_State *L) {
+  rt__process *process = lua_touserdata(L, 1);
+  rt__vm *vm = process->vm;
+  if (process->globals == LUA_NOREF) {
+    lua_rawgeti(L, LUA_REGISTRYINDEX, vm->refs[RT__REF_GLOBALS]);
+    lua_call(L, 0, 1);
+    process->globals = luaL_ref(L, LUA_REGISTRYINDEX);
+    process->own_globals = true;
+  }
+  process->main = rt__fiber_new(L, process, lua_gettop(L) - 2);
+  return 0;
+}
+
+static void adopt(rt__process *process, const rt__start *start) {
+  process->globals = start->globals;
+  process->own_globals = start->own_globals;
+  process->on_exit = start->on_exit;
+  process->exit_arg = start->exit_arg;
+  process->user = start->user;
+  process->public_exit = start->public_exit;
+  process->public_arg = start->public_arg;
+  process->nowait = start->nowait;
+  process->is_main = start->is_main;
+  process->internal = start->internal;
+  process->state = LUA_NOREF;
+  process->born = uv_hrtime();
+  process->deadline_timer.fire = on_deadline;
+}
+
+static void release(rt__process *process) {
+  lua_State *L = process->vm->L;
+  if (process->own_globals) luaL_unref(L, LUA_REGISTRYINDEX, process->globals);
+  luaL_unref(L, LUA_REGISTRYINDEX, process->state);
+  rt_value_unref(process->end_error);
+  free(process);
+}
+
+rt_err rt__process_start(rt__process **out, rt__vm *vm, const rt__start *start,
+                         int args, rt_error *err) {
+  lua_State *L = vm->L;
+  int base = lua_gettop(L) - args;
+  rt_pid pid = start->pid ? start->pid : rt__pids_take(&vm->pids);
+  rt__process *process = pid ? calloc(1, sizeof(*process)) : NULL;
+  if (out) *out = NULL;
+  if (!process) {
+    lua_settop(L, base - 1);
+    if (pid && !start->keep_pid) rt__pids_drop(&vm->pids, pid);
+    return rt_fail(err, RT_EUNAVAIL, "no room for another process");
+  }
+  process->pid = pid;
+  process->vm = vm;
+  adopt(process, start);
+  bool before = vm->shielded;
+  vm->shielded = true;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, vm->build);
+  lua_insert(L, base);
+  lua_pushlightuserdata(L, process);
+  lua_insert(L, base + 1);
+  int rc = lua_pcall(L, args + 2, 0, 0);
+  vm->shielded = before;
+  if (rc != 0) {
+    lua_settop(L, base - 1);
+    release(process);
+    if (!start->keep_pid) rt__pids_drop(&vm->pids, pid);
+    return rt_fail(err, RT_ENOMEM, "no memory for another process");
+  }
+  rt__pids_set(&vm->pids, pid, process);
+  list_process(process);
+  rt__process_ready(process);
+  if (start->deadline > 0) rt__process_set_deadline(process, start->deadline);
+  if (out) *out = process;
+  return RT_OK;
+}
+
+/* --- end -------------------------------------------------------------------- */
+
+rt_value *rt__error_map(rt_err code, const char *message, const char *stack) {
+  rt_builder *builder = rt_builder_new();
+  rt_value *map = NULL;
+  if (!builder) return NULL;
+  rt_builder_begin_map(builder);
+  rt_builder_key(builder, "message");
+  rt_builder_string(builder, message);
+  rt_builder_key(builder, "kind");
+  rt_builder_string(builder, rt_status_kind(code));
+  rt_builder_key(builder, "retryable");
+  rt_builder_bool(builder, code == RT_ETIMEOUT);
+  if (stack) {
+    rt_builder_key(builder, "stack");
+    rt_builder_string(builder, stack);
+  }
+  rt_builder_end(builder);
+  if (rt_builder_finish(builder, &map, NULL) != RT_OK) map = NULL;
+  rt_builder_free(builder);
+  return map;
+}
+
+static rt_value *words_for(rt_err how) {
+  switch (how) {
+  case RT_ECANCELED:
+    return rt__error_map(how, "terminated", NULL);
+  case RT_ETIMEOUT:
+    return rt__error_map(how, "deadline exceeded", NULL);
+  case RT_ENOMEM:
+    return rt__error_map(how, "out of memory: the VM's limit is reached", NULL);
+  default:
+    return rt__error_map(how, "the runtime is stopping", NULL);
+  }
+}
+
+static void log_death(rt__process *process, rt_err how, rt_value *error) {
+  size_t size = 0, traced = 0;
+  char pid[RT_PID_TEXT];
+  if (process->is_main || process->internal) return;
+  if (how != RT_EUNKNOWN && how != RT_ENOMEM) return;
+  rt_view view = rt_value_view(error);
+  const char *text = rt_view_string(rt_view_get(view, "message"), &size);
+  const char *stack = rt_view_string(rt_view_get(view, "stack"), &traced);
+  rt_pid_text(process->pid, pid);
+  rt_runtime_log(process->vm->worker->rt, RT_LOG_ERROR, NULL,
+                 "process %s: %.*s%s%.*s", pid, (int)size, text ? text : "",
+                 traced ? "\n" : "", (int)traced, stack ? stack : "");
+}
+
+static void tell(rt__process *process, rt_err how, rt_value *result,
+                 rt_value *error) {
+  rt_runtime *rt = process->vm->worker->rt;
+  log_death(process, how, error);
+  rt__process_announce(process, how, result, error);
+  if (process->on_exit)
+    process->on_exit(process, how, result, error, process->exit_arg);
+  if (process->public_exit)
+    process->public_exit(process->pid, rt_value_ref(result),
+                         rt_value_ref(error), process->public_arg);
+  if (process->is_main) rt__runtime_main_ended(rt, how, error, process);
+  rt__runtime_process_ended(rt);
+}
+
+void rt__process_end(rt__process *process, rt_err how, rt_value *result,
+                     rt_value *error) {
+  rt__vm *vm = process->vm;
+  rt_value *made = NULL;
+  if (!error && process->end_error) error = process->end_error;
+  if (!error && how != RT_OK) error = made = words_for(how);
+  process->ending = how != RT_OK ? how : RT_ECANCELED;
+  unqueue(process);
+  rt__timer_stop(vm->worker, &process->deadline_timer);
+  while (process->fibers) rt__fiber_drop(process->fibers);
+  rt__ops_drop(process);
+  rt__resources_close(process);
+  rt__names_drop(&vm->worker->rt->names, process->pid);
+  rt__mailbox_clear(&process->mail);
+  unlist_process(process);
+  rt__pids_drop(&vm->pids, process->pid);
+  tell(process, how, result, error);
+  rt__peers_free(&process->watchers);
+  rt__peers_free(&process->links);
+  rt_value_unref(made);
+  if (vm->running == process) vm->running = NULL;
+  release(process);
+}
+
+void rt__process_kill(rt__process *process, rt_err how, rt_value *error) {
+  if (process->ending == RT_OK) {
+    process->ending = how;
+    process->end_error = rt_value_ref(error);
+  }
+  if (process->vm->running == process) return;
+  rt__process_end(process, process->ending, NULL, NULL);
+}
+
+/* --- a turn ------------------------------------------------------------------ */
+
+/* The first result, encoded; what cannot be encoded is an error of its own. */
+static rt_value *first_result(rt__process *process, lua_State *co, int count,
+                              rt_value **error) {
+  rt_value *result = NULL;
+  rt_error err = RT_ERROR_INIT;
+  if (count == 0 || lua_isnil(co, -count)) return NULL;
+  int index = lua_gettop(co) - count + 1;
+  if (process->internal) return NULL;
+  if (rt__lua_encode(co, index, "result", &result, &err) != RT_OK)
+    *error = rt__error_map(err.code, err.message, NULL);
+  return result;
+}
+
+/* The error on the fiber's stack as a map with its traceback. */
+static rt_value *raised(rt__vm *vm, rt__fiber *fiber) {
+  lua_State *L = vm->L;
+  int top = lua_gettop(L);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, vm->refs[RT__REF_TRACE]);
+  lua_xmove(fiber->co, L, 1);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, vm->fibers);
+  lua_rawgeti(L, -1, fiber->ref);
+  lua_remove(L, -2);
+  rt_value *map = NULL;
+  if (rt__vm_call(vm, 2, 1)) map = rt__lua_error_value(L, top + 1);
+  lua_settop(L, top);
+  return map ? map : rt__error_map(RT_EUNKNOWN, "error", NULL);
+}
+
+/* A main script's other fibers may go on when its function has returned. */
+static bool lives_on(rt__process *process) {
+  return process->is_main && process->ending == RT_OK;
+}
+
+static void main_returned(rt__process *process, lua_State *co) {
+  rt_value *error = NULL;
+  rt_value *result = first_result(process, co, lua_gettop(co), &error);
+  if (lives_on(process)) {
+    process->returned = true;
+    rt_value_unref(result);
+    rt_value_unref(error);
+    rt__fiber_drop(process->main);
+    rt__runtime_main_returned(process->vm->worker->rt);
+    return;
+  }
+  rt__process_end(process, error ? RT_EUNKNOWN : RT_OK, result, error);
+  rt_value_unref(result);
+  rt_value_unref(error);
+}
+
+static void failed(rt__process *process, rt__fiber *fiber) {
+  rt_value *error = raised(process->vm, fiber);
+  rt__process_end(process, RT_EUNKNOWN, NULL, error);
+  rt_value_unref(error);
+}
+
+/* The fiber yielded: what does it want? */
+static void yielded(rt__process *process, rt__fiber *fiber) {
+  lua_State *co = fiber->co;
+  const void *tag = lua_gettop(co) > 0 ? lua_touserdata(co, 1) : NULL;
+  if (tag == &rt__tag_wait) {
+    lua_settop(co, 0);
+    fiber->parking = false;
+    fiber->args = 0;
+    fiber->state = RT__FIBER_PARKED;
+    if (fiber->woken) rt__fiber_wake(fiber);
+    return;
+  }
+  fiber->preempted = true;
+  process->preempted = fiber;
+  if (lua_gettop(co) > 0) lua_settop(co, 0);
+}
+
+/* Answers false when the process is no more. */
+static bool resume(rt__process *process, rt__fiber *fiber) {
+  rt__vm *vm = process->vm;
+  lua_State *co = fiber->co;
+  int args = fiber->preempted ? 0 : fiber->args;
+  fiber->preempted = false;
+  fiber->args = 0;
+  fiber->state = RT__FIBER_RUNNING;
+  vm->fiber = fiber;
+  rt__worker_enter(vm->worker);
+  int rc = lua_resume(co, args);
+  rt__worker_leave(vm->worker);
+  vm->fiber = NULL;
+  if (vm->refused && process->ending == RT_OK) process->ending = RT_ENOMEM;
+  vm->refused = false;
+  if (process->exit_asked)
+    rt__process_end(process, RT_OK, NULL, NULL);
+  else if (process->ending != RT_OK)
+    rt__process_end(process, process->ending, NULL, NULL);
+  else if (rc == LUA_YIELD)
+    yielded(process, fiber);
+  else if (rc != 0)
+    failed(process, fiber);
+  else if (fiber == process->main)
+    main_returned(process, co);
+  else
+    rt__fiber_drop(fiber);
+  return vm->running == process;
+}
+
+/* Calls the library's inlet, which takes the mail and wakes who waits for it.
+ * Answers false when the process is no more. */
+static bool read_mail(rt__process *process) {
+  rt__vm *vm = process->vm;
+  lua_State *L = vm->L;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, vm->refs[RT__REF_INLET]);
+  rt__vm_call(vm, 0, 0);
+  if (process->ending == RT_OK) return true;
+  rt__process_end(process, process->ending, NULL, NULL);
+  return false;
+}
+
+static bool run_fibers(rt__process *process) {
+  uint64_t start = uv_hrtime();
+  while (process->ready && !process->preempted) {
+    rt__fiber *fiber = process->ready;
+    process->ready = fiber->ready_next;
+    if (!resume(process, fiber)) return false;
+    if (process->ready && uv_hrtime() - start > RT__SLICE_NS) break;
+  }
+  return true;
+}
+
+static bool take_turn(rt__process *process) {
+  if (process->ending != RT_OK) {
+    rt__process_end(process, process->ending, NULL, NULL);
+    return false;
+  }
+  rt__fiber *fiber = process->preempted;
+  process->preempted = NULL;
+  if (fiber) {
+    if (!resume(process, fiber)) return false;
+    if (process->preempted) return true;
+  }
+  if (process->mail.first && process->reads_mail && !read_mail(process))
+    return false;
+  return run_fibers(process);
+}
+
+void rt__process_run(rt__process *process) {
+  rt__vm *vm = process->vm;
+  vm->running = process;
+  bool alive = take_turn(process);
+  vm->running = NULL;
+  if (!alive) return;
+  if (process->ready || process->preempted ||
+      (process->mail.first && process->reads_mail))
+    rt__process_ready(process);
+}

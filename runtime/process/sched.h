@@ -1,0 +1,345 @@
+/* process/sched.h - how a worker runs processes; for this folder and bind/.
+ *
+ *   runtime --has--> workers --each has--> VM --has--> processes --> fibers
+ *
+ * A fiber is a coroutine the scheduler resumes; a process is a group of them
+ * with one mailbox, one set of globals, and one fate. The worker keeps a queue
+ * of processes that can run; a process keeps a queue of its ready fibers.
+ * A fiber that the hook stopped half-way (preempted) goes on before anything
+ * else of its process runs, so that what the library keeps for one process is
+ * never seen half-way by another fiber.
+ *
+ * Thread rule: everything belongs to the worker's thread, but what is marked
+ * [any] or [atomic].
+ *
+ * SPDX-License-Identifier: MIT */
+#ifndef RT__PROCESS_SCHED_H
+#define RT__PROCESS_SCHED_H
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <stdatomic.h>
+#include <uv.h>
+
+#include "process/op.h"
+#include "process/worker.h"
+#include "relay/mailbox.h"
+#include "relay/names.h"
+#include "relay/pids.h"
+
+typedef struct rt__vm rt__vm;
+typedef struct rt__fiber rt__fiber;
+typedef struct rt__watchdog rt__watchdog;
+typedef struct rt__timer rt__timer;
+
+#define RT__SLICE_NS 2000000u    /* a process with many ready fibers */
+#define RT__PREEMPT_NS 10000000u /* one fiber, then the watchdog interrupts */
+
+/* --- timers: a heap per worker ----------------------------------------- */
+struct rt__timer {
+  uint64_t due; /* uv_hrtime() */
+  size_t at;    /* place in the heap + 1; 0: not armed */
+  void (*fire)(rt__worker *worker, rt__timer *timer);
+};
+typedef struct rt__timers {
+  rt__timer **heap;
+  size_t count, room;
+} rt__timers;
+/* Arm, also again; RT_ENOMEM. `seconds` may be 0. */
+rt_err rt__timer_start(rt__worker *worker, rt__timer *timer, double seconds);
+void rt__timer_stop(rt__worker *worker, rt__timer *timer);
+/* Fire what is due; the next due time, or UINT64_MAX. */
+uint64_t rt__timers_run(rt__worker *worker);
+
+/* --- fibers ------------------------------------------------------------- */
+typedef enum rt__fiber_state {
+  RT__FIBER_READY,
+  RT__FIBER_RUNNING, /* or preempted */
+  RT__FIBER_PARKED
+} rt__fiber_state;
+
+/* The library's handle of it is its coroutine, which leads back here through
+ * the VM's table `fibers`. Freed as soon as it has ended. */
+struct rt__fiber {
+  rt__process *process;
+  lua_State *co;
+  rt__fiber *prev, *next;  /* all of the process */
+  rt__fiber *ready_next;
+  rt__timer timer;
+  rt__op *op;   /* what it awaits */
+  int ref;      /* of `co` in the VM's table `fibers` */
+  int args;     /* values on `co` to resume with */
+  rt__fiber_state state;
+  bool parking; /* said it will wait; its yield is still to come */
+  bool woken;   /* was woken before that yield came */
+  bool timed_out;
+  bool preempted;
+};
+
+/* --- processes ---------------------------------------------------------- */
+/* How a process ended: RT_OK returned (`result`, first value, may be NULL),
+ * RT_EUNKNOWN an error was raised, RT_ECANCELED terminated, RT_ETIMEOUT past
+ * its deadline, RT_ENOMEM out of the VM's memory, RT_ECLOSED shutdown; the
+ * `error` map is [borrowed]. Worker thread; must not enter Lua. */
+typedef void (*rt__ended_fn)(rt__process *process, rt_err how,
+                             rt_value *result, rt_value *error, void *arg);
+
+typedef struct rt__peer rt__peer; /* a monitor or link */
+struct rt__peer {
+  rt__peer *next;
+  rt_pid pid;
+};
+
+struct rt__process {
+  rt_pid pid;
+  rt__vm *vm;
+  rt__process *prev, *next; /* all of the VM, oldest first */
+  rt__process *run_next;
+  rt__fiber *fibers, *main;
+  rt__fiber *ready, *ready_last, *preempted;
+  rt__op *ops;
+  rt__resource *resources;
+  rt__mailbox mail;
+  rt__peer *watchers, *links;
+  int globals, state; /* registry refs, or LUA_NOREF */
+  uint64_t born, deadline; /* uv_hrtime(); deadline 0: none */
+  rt__timer deadline_timer;
+  uint64_t charged; /* bytes it allocated, net, while running */
+  rt__ended_fn on_exit;
+  void *exit_arg, *user;
+  rt_exit_fn public_exit;
+  void *public_arg;
+  rt_err ending;      /* not RT_OK: it is to end, for this reason */
+  rt_value *end_error; /* [own] map, may be NULL */
+  int exit_code;
+  bool exit_asked;
+  bool queued, trap_links, nowait, is_main, internal, returned;
+  bool asked;        /* told that the runtime is stopping */
+  bool reads_events; /* it has asked for process.events() */
+  bool own_globals; /* the reference is ours to drop */
+  bool reads_mail;  /* the library has an inlet for it */
+};
+
+typedef struct rt__start {
+  int globals;      /* registry ref; LUA_NOREF: fresh ones */
+  bool own_globals; /* the process drops that reference */
+  rt_pid pid;  /* one taken before with rt__pids_take(); 0: take one */
+  rt__ended_fn on_exit;
+  void *exit_arg, *user;
+  rt_exit_fn public_exit;
+  void *public_arg;
+  double deadline; /* seconds; <= 0: none */
+  bool nowait;     /* it may not wait: task.await and park raise */
+  bool is_main;
+  bool keep_pid; /* when starting fails the caller drops `pid` */
+  bool internal; /* not in process.list(), its errors are not logged */
+} rt__start;
+#define RT__START_INIT                                                         \
+  {                                                                            \
+    LUA_NOREF, false, 0, NULL, NULL, NULL, NULL, NULL, 0, false, false, false, \
+        false                                                                  \
+  }
+
+/* (process, function, args...): makes the main fiber; called protected. */
+int rt__process_build(lua_State *L);
+/* Start a process with the function and `args` arguments on top of vm->L,
+ * which are popped in any case. */
+rt_err rt__process_start(rt__process **out, rt__vm *vm, const rt__start *start,
+                         int args, rt_error *err);
+/* End it. `error` (map, borrowed, may be NULL) is why. When it is running now
+ * it ends at its next return to the scheduler. */
+void rt__process_kill(rt__process *process, rt_err how, rt_value *error);
+/* End it now. Not from inside its own fibers. */
+void rt__process_end(rt__process *process, rt_err how, rt_value *result,
+                     rt_value *error);
+void *rt__process_user(rt__process *process);
+/* Seconds from now; negative: none. Cheap. */
+void rt__process_set_deadline(rt__process *process, double seconds);
+/* The process with this PID in this worker, or NULL. */
+rt__process *rt__process_find(rt__worker *worker, rt_pid pid);
+/* Put it into its worker's queue when it can run. */
+void rt__process_ready(rt__process *process);
+void rt__process_run(rt__process *process);
+/* A map {message, kind, ...} [own]; NULL when memory is short. */
+rt_value *rt__error_map(rt_err code, const char *message, const char *stack);
+
+/* The running fiber, or NULL. */
+rt__fiber *rt__fiber_of(lua_State *L);
+/* A fiber for the function and `args` arguments on top of L, which are popped;
+ * pushes its handle. May raise. */
+rt__fiber *rt__fiber_new(lua_State *L, rt__process *process, int args);
+/* The fiber whose handle is at `index`, or NULL when it has ended. */
+rt__fiber *rt__fiber_get(lua_State *L, int index);
+void rt__fiber_ready(rt__fiber *fiber);
+void rt__fiber_drop(rt__fiber *fiber);
+/* Worker thread: the op it awaits has ended, or its time is up. */
+void rt__fiber_wake(rt__fiber *fiber);
+/* Forget what the fiber was about to wait for. */
+void rt__fiber_unpark(rt__fiber *fiber);
+
+/* --- operations (op.c) --------------------------------------------------- */
+/* The running fiber is going to wait for it; false: it has ended already. */
+bool rt__op_await(lua_State *L, rt__op *op, double timeout);
+/* Push its results (or the timeout's error), release it. */
+int rt__op_take(lua_State *L, rt__op *op);
+/* Nobody will take its results: cancel it. */
+void rt__op_detach(rt__op *op);
+void rt__ops_drop(rt__process *process);
+void rt__resources_close(rt__process *process);
+
+/* --- mail, monitors, links ---------------------------------------------- */
+/* [any] Hand a package to the process it is for. RT_ENOTFOUND: no such one;
+ * then the package is freed. Takes it in any case. */
+rt_err rt__route(rt_runtime *rt, rt__worker *from, rt__package *package);
+/* Worker thread: the package has arrived at its worker. */
+void rt__deliver(rt__worker *worker, rt__package *package);
+/* Tell monitors and links how it ended. */
+void rt__process_announce(rt__process *process, rt_err how, rt_value *result,
+                          rt_value *error);
+void rt__peers_free(rt__peer **list);
+bool rt__process_watch(rt__process *process, rt_pid watcher);
+bool rt__process_link(rt__process *process, rt_pid other);
+void rt__process_unlink(rt__process *process, rt_pid other);
+/* Answer a monitor or link (kind) of a process that is no more. */
+void rt__announce_dead(rt__worker *worker, rt__package_kind kind, rt_pid dead,
+                       rt_pid to);
+rt_err rt__process_cancel_from(rt_runtime *rt, rt__worker *from, rt_pid sender,
+                               rt_pid pid, const char *reason);
+/* [any] */
+bool rt__pid_alive(rt_runtime *rt, rt_pid pid);
+
+/* --- VM ------------------------------------------------------------------ */
+enum {
+  RT__REF_GLOBALS, /* () -> fresh globals table */
+  RT__REF_INLET,   /* () delivers the mail of the running process */
+  RT__REF_START,   /* (text, name, kind, args...) what a process runs */
+  RT__REF_TRACE,   /* (error value, traceback) -> traceback with inner ones */
+  RT__REF_COUNT
+};
+
+struct rt__vm {
+  rt__worker *worker;
+  unsigned index;
+  lua_State *L;
+  size_t used, limit;
+  rt__process *running;
+  rt__fiber *fiber;
+  bool refused;  /* an allocation of the running process */
+  bool shielded; /* library work outside of fibers: hands off */
+  size_t collected; /* bytes left by the last full collection */
+  rt__pids pids;
+  rt__process *oldest, *newest;
+  _Atomic(uint32_t) population;
+  int fibers; /* ref: table coroutine -> its fiber, and ref -> coroutine */
+  int traceback, build, push_code; /* refs: C functions, made once */
+  int refs[RT__REF_COUNT];
+};
+rt_err rt__vm_new(rt__vm **out, rt__worker *worker, unsigned index,
+                  size_t limit, rt_error *err);
+void rt__vm_free(rt__vm *vm);
+rt__vm *rt__vm_of(lua_State *L);
+/* Call the function under `args` arguments on vm->L outside of any fiber,
+ * shielded from the hook. On failure the error text is logged and popped. */
+bool rt__vm_call(rt__vm *vm, int args, int results);
+/* The debug hook, set once for each VM. */
+void rt__vm_hook(lua_State *L, lua_Debug *ar);
+/* Between slices: is the memory getting short? */
+void rt__vm_check_memory(rt__vm *vm);
+
+/* --- worker --------------------------------------------------------------- */
+struct rt__worker {
+  /* constant */
+  rt_runtime *rt;
+  unsigned index;
+  bool started;
+  uv_thread_t thread;
+  /* worker's thread only */
+  uv_loop_t loop;
+  uv_timer_t alarm;
+  uv_prepare_t prepare;
+  rt__vm *vm;
+  rt__timers timers;
+  rt__process *run, *run_last;
+  size_t ops; /* operations that have not ended */
+  bool stop, draining;
+  /* guarded by lock, a leaf */
+  uv_mutex_t lock;
+  uv_async_t wake;
+  rt__task *inbox, *inbox_last;
+  bool polling; /* in, or about to enter, the loop's poll */
+  bool active;  /* keeps one hold of the runtime */
+  bool closed;  /* its thread has ended: posts are refused */
+  rt_pid *kills; /* to be terminated, also in the middle of a loop */
+  size_t kill_count, kill_room;
+  /* [atomic] what the watchdog looks at */
+  _Atomic(uint64_t) epoch; /* a new one for each time a fiber is entered */
+  _Atomic(uint64_t) since; /* uv_hrtime(), 0: not running Lua */
+  _Atomic(uint64_t) armed; /* the epoch the watchdog meant */
+  _Atomic(size_t) kills_waiting;
+  _Atomic(bool) halting; /* all processes are to end */
+};
+/* Its loop and VM; then its thread. */
+rt_err rt__worker_init(rt__worker *worker, rt_runtime *rt, unsigned index,
+                       rt_error *err);
+rt_err rt__worker_start(rt__worker *worker, rt_error *err);
+/* Ask its thread to end; then rt__worker_join(). */
+void rt__worker_halt(rt__worker *worker);
+void rt__worker_join(rt__worker *worker);
+/* Release it, once the threads of all workers have ended. */
+void rt__worker_close(rt__worker *worker);
+/* [any] End this process, wherever it is. */
+void rt__worker_kill(rt__worker *worker, rt_pid pid);
+/* Owner: is it among those to be killed? */
+bool rt__worker_wants_killed(rt__worker *worker, rt_pid pid);
+/* Around each entry into a fiber. */
+void rt__worker_enter(rt__worker *worker);
+void rt__worker_leave(rt__worker *worker);
+
+/* --- watchdog --------------------------------------------------------------- */
+rt_err rt__watchdog_start(rt__watchdog **out, rt_runtime *rt, rt_error *err);
+void rt__watchdog_stop(rt__watchdog *dog);
+/* [any] A worker has something to run: wake the watchdog when it sleeps.
+ * NULL is allowed. */
+void rt__watchdog_poke(rt__watchdog *dog);
+
+/* --- runtime ---------------------------------------------------------------- */
+struct rt_runtime {
+  /* constant once started */
+  rt_runtime_opts opts;
+  char *resolver, *script_dir;
+  unsigned worker_count;
+  rt__worker *workers;
+  rt__watchdog *watchdog;
+  rt_bus *bus;
+  struct rt__bridge *bridge;
+  rt_registry *registry;
+  struct rt__engine *engine;
+  struct rt__jobs *jobs;
+  rt__names names;
+  _Atomic(uint32_t) next_worker;
+  _Atomic(int64_t) holds;
+  /* guarded by lock; changed is signalled when holds fall to 0 and when the
+   * main process has ended or its function has returned */
+  uv_mutex_t lock;
+  uv_cond_t changed;
+  rt_pid main;
+  bool main_running, main_returned, main_ended, interrupted;
+  bool ending; /* the quiet program's main process is being ended */
+  bool stopping, joined;
+  _Atomic(bool) watched; /* somebody waits for processes to end */
+  int exit_code, interrupt_code;
+};
+/* A VM to start the next process in. */
+rt__vm *rt__runtime_place(rt_runtime *rt);
+/* Worker thread: the main process ended / its function returned. */
+void rt__runtime_main_returned(rt_runtime *rt);
+void rt__runtime_main_ended(rt_runtime *rt, rt_err how, rt_value *error,
+                            const rt__process *process);
+/* A process has ended; for who waits for that. */
+void rt__runtime_process_ended(rt_runtime *rt);
+void rt__runtime_output(rt_runtime *rt, int fd, const char *text, size_t size);
+
+/* What a script's library may do for the scheduler: tags of a yield. */
+extern const char rt__tag_wait, rt__tag_preempt, rt__tag_exit, rt__tag_user;
+
+#endif

@@ -1,0 +1,111 @@
+/* shutdown.c - how a runtime ends: in stages, each with a bound.
+ *
+ *   engine drains its sessions -> processes that read their events are asked,
+ *   the rest ended -> after the grace time all are ended -> workers' threads
+ *   end -> bus -> memory
+ *
+ * SPDX-License-Identifier: MIT */
+#include <stdlib.h>
+
+#include "process/parts.h"
+#include "process/sched.h"
+
+static void ask(rt__worker *worker, rt__process *process) {
+  if (process->asked) return;
+  process->asked = true;
+  rt__process_cancel_from(worker->rt, worker, 0, process->pid,
+                          "the runtime is stopping");
+}
+
+/* Ask those who can hear it, end the others. Ending one may end those linked
+ * to it, so the walk goes on by PID. */
+static void ask_all(rt__worker *worker, rt__task *task) {
+  rt__process *process = worker->vm->oldest;
+  free(task);
+  while (process) {
+    rt_pid next = process->next ? process->next->pid : 0;
+    if (process->reads_events)
+      ask(worker, process);
+    else
+      rt__process_kill(process, RT_ECLOSED, NULL);
+    if (!next) break;
+    process = rt__process_find(worker, next);
+    if (!process) process = worker->vm->oldest;
+  }
+}
+
+static unsigned population(rt_runtime *rt) {
+  unsigned count = 0;
+  for (unsigned i = 0; i < rt->worker_count; i++)
+    if (rt->workers[i].vm) count += atomic_load(&rt->workers[i].vm->population);
+  return count;
+}
+
+static void ask_processes(rt_runtime *rt, double grace) {
+  uint64_t end = uv_hrtime() + (uint64_t)(grace * 1e9);
+  for (unsigned i = 0; i < rt->worker_count; i++) {
+    rt__task *task = malloc(sizeof(*task));
+    if (!task) continue;
+    task->run = ask_all;
+    rt__worker_post(&rt->workers[i], task);
+  }
+  uv_mutex_lock(&rt->lock);
+  atomic_store(&rt->watched, true);
+  for (uint64_t now = uv_hrtime(); population(rt) > 0 && now < end;
+       now = uv_hrtime())
+    uv_cond_timedwait(&rt->changed, &rt->lock, end - now);
+  atomic_store(&rt->watched, false);
+  uv_mutex_unlock(&rt->lock);
+}
+
+void rt__runtime_process_ended(rt_runtime *rt) {
+  if (!atomic_load(&rt->watched)) return;
+  uv_mutex_lock(&rt->lock);
+  uv_cond_broadcast(&rt->changed);
+  uv_mutex_unlock(&rt->lock);
+}
+
+static bool started(const rt_runtime *rt) {
+  return rt->workers && rt->worker_count > 0 &&
+         rt->workers[rt->worker_count - 1].started && rt->watchdog;
+}
+
+void rt_runtime_stop(rt_runtime *rt, double grace) {
+  if (!(grace >= 0)) grace = 0;
+  if (grace > 3600) grace = 3600;
+  uv_mutex_lock(&rt->lock);
+  bool first = !rt->stopping;
+  rt->stopping = true;
+  while (!first && !rt->joined) uv_cond_wait(&rt->changed, &rt->lock);
+  uv_mutex_unlock(&rt->lock);
+  if (!first) return;
+  rt__parts_drain(rt, grace);
+  if (started(rt) && grace > 0 && population(rt) > 0) ask_processes(rt, grace);
+  for (unsigned i = 0; i < rt->worker_count; i++)
+    if (rt->workers[i].started) rt__worker_halt(&rt->workers[i]);
+  for (unsigned i = 0; i < rt->worker_count; i++)
+    if (rt->workers[i].started) rt__worker_join(&rt->workers[i]);
+  rt__watchdog_stop(rt->watchdog);
+  rt->watchdog = NULL;
+  rt__parts_stop(rt);
+  uv_mutex_lock(&rt->lock);
+  rt->joined = true;
+  rt->main_ended = true;
+  uv_cond_broadcast(&rt->changed);
+  uv_mutex_unlock(&rt->lock);
+}
+
+void rt_runtime_free(rt_runtime *rt) {
+  if (!rt) return;
+  rt_runtime_stop(rt, 0);
+  for (unsigned i = 0; i < rt->worker_count && rt->workers; i++)
+    if (rt->workers[i].vm) rt__worker_close(&rt->workers[i]);
+  rt__parts_free(rt);
+  rt__names_deinit(&rt->names);
+  free(rt->workers);
+  free(rt->resolver);
+  free(rt->script_dir);
+  uv_cond_destroy(&rt->changed);
+  uv_mutex_destroy(&rt->lock);
+  free(rt);
+}

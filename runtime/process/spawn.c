@@ -1,0 +1,166 @@
+/* spawn.c - recipes for processes, and processes from C.
+ * SPDX-License-Identifier: MIT */
+#include "process/spawn.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void rt__recipe_free(rt__recipe *recipe) {
+  if (!recipe) return;
+  free(recipe->name);
+  free(recipe->text);
+  rt_value_unref(recipe->args);
+  free(recipe);
+}
+
+/* The least busy VM, from a different one each time. */
+rt__vm *rt__runtime_place(rt_runtime *rt) {
+  unsigned count = rt->worker_count;
+  unsigned first = atomic_fetch_add(&rt->next_worker, 1) % count;
+  rt__vm *best = rt->workers[first].vm;
+  for (unsigned i = 1; i < count; i++) {
+    rt__vm *vm = rt->workers[(first + i) % count].vm;
+    if (atomic_load_explicit(&vm->population, memory_order_relaxed) + 8 <
+        atomic_load_explicit(&best->population, memory_order_relaxed))
+      best = vm;
+  }
+  return best;
+}
+
+rt_err rt__spawn(rt_runtime *rt, rt__vm *vm, rt__worker *from, rt_pid parent,
+                 rt__recipe *recipe, rt_pid *out, rt_error *err) {
+  if (!vm) vm = rt__runtime_place(rt);
+  rt_pid pid = rt__pids_take(&vm->pids);
+  rt__package *package =
+      pid ? rt__package_new(RT__SPAWN, parent, pid, NULL, NULL) : NULL;
+  *out = 0;
+  if (!package) {
+    if (pid) rt__pids_drop(&vm->pids, pid);
+    rt__recipe_free(recipe);
+    return rt_fail(err, RT_EUNAVAIL, "no room for another process");
+  }
+  package->spawn = recipe;
+  *out = pid;
+  rt__route(rt, from, package);
+  return RT_OK;
+}
+
+/* (recipe): pushes the function and its arguments. */
+int rt__spawn_push_code(lua_State *L) {
+  rt__vm *vm = rt__vm_of(L);
+  rt__recipe *recipe = lua_touserdata(L, 1);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, vm->refs[RT__REF_START]);
+  lua_pushlstring(L, recipe->text, recipe->size);
+  lua_pushstring(L, recipe->name);
+  lua_pushstring(L, recipe->bytecode ? "function"
+                    : recipe->find   ? "find"
+                    : recipe->is_main ? "main"
+                                      : "source");
+  rt_view args = rt_value_view(recipe->args), item;
+  rt_iter iter = rt_iter_of(args);
+  luaL_checkstack(L, (int)rt_view_count(args) + 4, "too many arguments");
+  while (rt_iter_next(&iter, NULL, &item)) rt__lua_decode(L, item);
+  lua_call(L, lua_gettop(L) - 2, LUA_MULTRET);
+  lua_pushvalue(L, 2);
+  recipe->globals = luaL_ref(L, LUA_REGISTRYINDEX);
+  return lua_gettop(L) - 2;
+}
+
+static void unstarted(rt__worker *worker, rt__package *package,
+                      const rt__recipe *recipe, const char *why) {
+  rt__vm *vm = worker->vm;
+  rt_value *error = rt__error_map(RT_EINTERNAL, why, NULL);
+  rt__pids_drop(&vm->pids, package->to);
+  if (recipe->monitored || recipe->linked)
+    rt__announce_dead(worker, recipe->linked ? RT__LINK : RT__MONITOR,
+                      package->to, package->from);
+  rt_runtime_log(worker->rt, RT_LOG_ERROR, NULL, "cannot start %s: %s",
+                 recipe->name, why);
+  if (recipe->on_exit)
+    recipe->on_exit(package->to, NULL, rt_value_ref(error),
+                    recipe->on_exit_arg);
+  if (recipe->is_main)
+    rt__runtime_main_ended(worker->rt, RT_EINTERNAL, error, NULL);
+  rt_value_unref(error);
+}
+
+static rt__process *start(rt__worker *worker, rt__package *package,
+                          rt__recipe *recipe, rt_error *err) {
+  rt__vm *vm = worker->vm;
+  lua_State *L = vm->L;
+  rt__start spec = RT__START_INIT;
+  rt__process *process = NULL;
+  spec.pid = package->to;
+  spec.keep_pid = true;
+  spec.is_main = recipe->is_main;
+  spec.public_exit = recipe->on_exit;
+  spec.public_arg = recipe->on_exit_arg;
+  int base = lua_gettop(L);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, vm->push_code);
+  lua_pushlightuserdata(L, recipe);
+  if (!rt__vm_call(vm, 1, LUA_MULTRET)) {
+    rt_fail(err, RT_EINTERNAL, "no memory");
+    return NULL;
+  }
+  int args = lua_gettop(L) - base - 1;
+  spec.globals = recipe->globals;
+  spec.own_globals = true;
+  rt__process_start(&process, vm, &spec, args, err);
+  return process;
+}
+
+void rt__spawn_run(rt__worker *worker, rt__package *package) {
+  rt__recipe *recipe = package->spawn;
+  rt_error err = RT_ERROR_INIT;
+  bool halting = atomic_load(&worker->halting);
+  if (halting) rt_fail(&err, RT_ECLOSED, "the runtime is stopping");
+  rt__process *process = halting ? NULL : start(worker, package, recipe, &err);
+  if (!process) {
+    unstarted(worker, package, recipe, err.message);
+  } else {
+    if (recipe->monitored) rt__process_watch(process, package->from);
+    if (recipe->linked) rt__process_link(process, package->from);
+  }
+  rt__recipe_free(recipe);
+  rt__package_free(package);
+}
+
+/* --- from C -------------------------------------------------------------------- */
+
+static char *copy(const char *text, size_t size) {
+  char *made = malloc(size + 1);
+  if (!made) return NULL;
+  memcpy(made, text, size);
+  made[size] = 0;
+  return made;
+}
+
+rt__recipe *rt__recipe_new(const char *name, const char *text, size_t size,
+                           const rt_value *args) {
+  rt__recipe *recipe = calloc(1, sizeof(*recipe));
+  if (!recipe) return NULL;
+  recipe->name = copy(name, strlen(name));
+  recipe->text = copy(text, size);
+  recipe->size = size;
+  recipe->args = args ? rt_value_ref(args) : NULL;
+  if (recipe->name && recipe->text) return recipe;
+  rt__recipe_free(recipe);
+  return NULL;
+}
+
+/* A line of Lua that the library runs: it finds the source and calls it. */
+rt_err rt_process_spawn(rt_runtime *rt, rt_pid *out, const char *source,
+                        const rt_value *args, rt_exit_fn on_exit, void *arg,
+                        rt_error *err) {
+  *out = 0;
+  if (!source || !*source)
+    return rt_fail(err, RT_EINVAL, "source: a path or a module name expected");
+  rt__recipe *recipe =
+      rt__recipe_new(source, source, strlen(source), args);
+  if (!recipe) return rt_fail(err, RT_ENOMEM, "no memory for a process");
+  recipe->find = true;
+  recipe->on_exit = on_exit;
+  recipe->on_exit_arg = arg;
+  return rt__spawn(rt, NULL, NULL, 0, recipe, out, err);
+}

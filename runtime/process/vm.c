@@ -1,0 +1,226 @@
+/* vm.c - one LuaJIT state: its memory, its hook, its way back to C structs.
+ *
+ * All memory of a VM goes through one allocator, which finds the VM's struct
+ * for any of its coroutines. Past the limit it refuses what a process asks
+ * for; the process is then ended, whatever its code makes of the error.
+ *
+ * SPDX-License-Identifier: MIT */
+#include <lualib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifndef RT_LUAJIT_SYSTEM
+#include <luajit.h>
+#define HOOK_IN_C LUAJIT_HOOKC
+#else
+#define HOOK_IN_C (-1)
+#endif
+
+#include "bind/bind.h"
+#include "process/spawn.h"
+
+rt__vm *rt__vm_of(lua_State *L) {
+  void *ud;
+  lua_getallocf(L, &ud);
+  return ud;
+}
+
+rt__worker *rt__worker_of(lua_State *L) { return rt__vm_of(L)->worker; }
+rt_runtime *rt__runtime_of(lua_State *L) { return rt__vm_of(L)->worker->rt; }
+rt__process *rt__process_of(lua_State *L) { return rt__vm_of(L)->running; }
+
+/* A process may grow the VM to its limit; the library and the collector may
+ * go an eighth above it. */
+static bool may_grow(rt__vm *vm, size_t bytes) {
+  size_t limit = vm->limit;
+  if (!vm->running || vm->shielded || vm->running->ending != RT_OK)
+    limit += limit / 8;
+  return vm->used + bytes <= limit;
+}
+
+static void *allocate(void *ud, void *block, size_t old, size_t size) {
+  rt__vm *vm = ud;
+  if (size == 0) {
+    vm->used -= old;
+    free(block);
+    return NULL;
+  }
+  if (size > old && !may_grow(vm, size - old)) {
+    vm->refused = true;
+    return NULL;
+  }
+  void *grown = realloc(block, size);
+  if (!grown) {
+    if (size <= old) return block; /* shrinking may not fail */
+    vm->refused = true;
+    return NULL;
+  }
+  if (size > old && vm->running) vm->running->charged += size - old;
+  vm->used = vm->used + size - old;
+  return grown;
+}
+
+static int on_panic(lua_State *L) {
+  (void)L;
+  return 0; /* unreachable: everything is entered protected */
+}
+
+bool rt__vm_call(rt__vm *vm, int args, int results) {
+  lua_State *L = vm->L;
+  bool before = vm->shielded;
+  vm->shielded = true;
+  int handler = lua_gettop(L) - args;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, vm->traceback);
+  lua_insert(L, handler);
+  int rc = lua_pcall(L, args, results, handler);
+  vm->shielded = before;
+  lua_remove(L, handler);
+  if (rc == 0) return true;
+  const char *text = lua_tostring(L, -1);
+  rt_runtime_log(vm->worker->rt, RT_LOG_ERROR, NULL, "%s",
+                 text ? text : "error in the library");
+  lua_pop(L, 1);
+  return false;
+}
+
+static int ref_field(lua_State *L, const char *name) {
+  lua_getfield(L, -1, name);
+  return luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
+/* (vm): opens the libraries, loads rt.boot and keeps what C calls. */
+static int open_vm(lua_State *L) {
+  static const char *const names[RT__REF_COUNT] = {"globals", "inlet", "start",
+                                                   "trace"};
+  rt__vm *vm = lua_touserdata(L, 1);
+  luaL_openlibs(L);
+  lua_newtable(L);
+  lua_pushboolean(L, 1);
+  int first = luaL_ref(L, -2);
+  luaL_unref(L, -1, first); /* makes its list of free references */
+  vm->fibers = luaL_ref(L, LUA_REGISTRYINDEX);
+  lua_pushcfunction(L, rt__traceback);
+  vm->traceback = luaL_ref(L, LUA_REGISTRYINDEX);
+  lua_pushcfunction(L, rt__process_build);
+  vm->build = luaL_ref(L, LUA_REGISTRYINDEX);
+  lua_pushcfunction(L, rt__spawn_push_code);
+  vm->push_code = luaL_ref(L, LUA_REGISTRYINDEX);
+  rt__bind_open(L);
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "rt.boot");
+  lua_call(L, 1, 1);
+  for (int i = 0; i < RT__REF_COUNT; i++) vm->refs[i] = ref_field(L, names[i]);
+#ifndef RT_LUAJIT_SYSTEM
+  luaJIT_sethookfn(L, rt__vm_hook);
+#endif
+  return 0;
+}
+
+rt_err rt__vm_new(rt__vm **out, rt__worker *worker, unsigned index,
+                  size_t limit, rt_error *err) {
+  rt_err rc = RT_ENOMEM;
+  *out = NULL;
+  rt__vm *vm = calloc(1, sizeof(*vm));
+  if (!vm) return rt_fail(err, RT_ENOMEM, "no memory for a VM");
+  vm->worker = worker;
+  vm->index = index;
+  vm->limit = limit;
+  if (rt__pids_init(&vm->pids, worker->index, index) != RT_OK) goto free_vm;
+  vm->L = lua_newstate(allocate, vm);
+  if (!vm->L) goto free_pids;
+  lua_atpanic(vm->L, on_panic);
+  vm->shielded = true;
+  int status = lua_cpcall(vm->L, open_vm, vm);
+  vm->shielded = false;
+  if (status != 0) {
+    const char *text = lua_tostring(vm->L, -1);
+    rc = rt_fail(err, RT_EINTERNAL, "cannot load the library: %s",
+                 text ? text : "unknown error");
+    goto close_state;
+  }
+  *out = vm;
+  return RT_OK;
+
+close_state:
+  lua_close(vm->L);
+free_pids:
+  rt__pids_deinit(&vm->pids);
+free_vm:
+  free(vm);
+  return rc == RT_ENOMEM ? rt_fail(err, rc, "no memory for a VM") : rc;
+}
+
+void rt__vm_free(rt__vm *vm) {
+  if (!vm) return;
+  vm->running = NULL;
+  vm->shielded = true;
+  lua_close(vm->L);
+  rt__pids_deinit(&vm->pids);
+  free(vm);
+}
+
+/* --- the hook ----------------------------------------------------------- */
+
+/* Is the running process to end? Notes why. */
+static bool must_end(rt__vm *vm, rt__process *process) {
+  rt__worker *worker = vm->worker;
+  if (process->ending != RT_OK) return true;
+  if (vm->refused)
+    process->ending = RT_ENOMEM;
+  else if (atomic_load(&worker->halting))
+    process->ending = RT_ECLOSED;
+  else if (process->deadline && uv_hrtime() >= process->deadline)
+    process->ending = RT_ETIMEOUT;
+  else if (rt__worker_wants_killed(worker, process->pid))
+    process->ending = RT_ECANCELED;
+  return process->ending != RT_OK;
+}
+
+/* Called on the VM's thread at the next instruction after the watchdog armed
+ * it. It always disarms: what is still needed the watchdog asks for again. */
+void rt__vm_hook(lua_State *L, lua_Debug *ar) {
+  rt__vm *vm = rt__vm_of(L);
+  rt__worker *worker = vm->worker;
+#ifndef RT_LUAJIT_SYSTEM
+  luaJIT_disarm(L);
+#else
+  lua_sethook(L, NULL, 0, 0);
+#endif
+  uint64_t epoch = atomic_load_explicit(&worker->epoch, memory_order_relaxed);
+  if (atomic_load(&worker->armed) != epoch) return;
+  rt__process *process = vm->running;
+  if (!process || !vm->fiber || vm->shielded) return;
+  bool end = must_end(vm, process);
+  if (ar->event != HOOK_IN_C && lua_isyieldable(L)) {
+    lua_yield(L, 0);
+    return;
+  }
+  if (end) luaL_error(L, "terminated");
+}
+
+static rt__process *largest(rt__vm *vm) {
+  rt__process *found = NULL;
+  for (rt__process *p = vm->oldest; p; p = p->next)
+    if (p->ending == RT_OK && (!found || p->charged > found->charged))
+      found = p;
+  return found;
+}
+
+/* At the soft limit collect; when that does not help, the process that
+ * allocated most since the last time is ended. */
+void rt__vm_check_memory(rt__vm *vm) {
+  size_t soft = vm->limit / 4 * 3;
+  if (vm->used < soft || vm->used < vm->collected) return;
+  bool before = vm->shielded;
+  vm->shielded = true;
+  lua_gc(vm->L, LUA_GCCOLLECT, 0);
+  vm->shielded = before;
+  /* The next look comes when a sixteenth of the limit has been added. */
+  vm->collected = vm->used + vm->limit / 16;
+  if (vm->used >= soft) {
+    rt__process *process = largest(vm);
+    if (process) rt__process_kill(process, RT_ENOMEM, NULL);
+    vm->collected = 0;
+  }
+  for (rt__process *p = vm->oldest; p; p = p->next) p->charged = 0;
+}

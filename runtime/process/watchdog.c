@@ -1,0 +1,119 @@
+/* watchdog.c - a thread that interrupts what runs too long.
+ *
+ * It looks at each worker every few milliseconds while any of them is busy and
+ * sleeps while all are idle. It never touches Lua: it only arms the hook of the
+ * VM and says which entry into Lua it meant; what is to be done is decided by
+ * the hook, on the worker's own thread, and the hook does nothing when the
+ * entry is no longer the one that was meant.
+ *
+ * SPDX-License-Identifier: MIT */
+#include <stdlib.h>
+
+#ifndef RT_LUAJIT_SYSTEM
+#include <luajit.h>
+#endif
+
+#include "process/sched.h"
+
+#define LOOK_NS  4000000u
+#define IDLE_MAX 8 /* looks without anything running before it sleeps */
+
+struct rt__watchdog {
+  rt_runtime *rt;
+  uv_thread_t thread;
+  uv_mutex_t lock;
+  uv_cond_t wake;
+  bool stop, poked; /* [lock] */
+  _Atomic(bool) asleep;
+};
+
+#ifdef RT_LUAJIT_SYSTEM
+static void arm(lua_State *L) {
+  lua_sethook(L, rt__vm_hook, LUA_MASKCOUNT | LUA_MASKCALL | LUA_MASKRET, 1);
+}
+#else
+static void arm(lua_State *L) { luaJIT_arm(L); }
+#endif
+
+/* Answers whether the worker was running Lua. */
+static bool look(rt__worker *worker) {
+  uint64_t epoch = atomic_load(&worker->epoch);
+  uint64_t since = atomic_load(&worker->since);
+  if (since == 0 || atomic_load(&worker->epoch) != epoch) return since != 0;
+  uint64_t now = uv_hrtime();
+  bool urgent = atomic_load(&worker->halting) ||
+                atomic_load(&worker->kills_waiting) > 0;
+  if (!urgent && (now < since || now - since < RT__PREEMPT_NS)) return true;
+  atomic_store(&worker->armed, epoch);
+  arm(worker->vm->L);
+  return true;
+}
+
+static bool look_at_all(rt_runtime *rt) {
+  bool busy = false;
+  for (unsigned i = 0; i < rt->worker_count; i++)
+    if (look(&rt->workers[i])) busy = true;
+  return busy;
+}
+
+static void sleep_locked(rt__watchdog *dog) {
+  atomic_store(&dog->asleep, true);
+  /* Who became busy before it saw the flag is seen here. */
+  if (!look_at_all(dog->rt))
+    while (!dog->stop && !dog->poked) uv_cond_wait(&dog->wake, &dog->lock);
+  atomic_store(&dog->asleep, false);
+  dog->poked = false;
+}
+
+static void run(void *arg) {
+  rt__watchdog *dog = arg;
+  int idle = 0;
+  uv_mutex_lock(&dog->lock);
+  while (!dog->stop) {
+    uv_cond_timedwait(&dog->wake, &dog->lock, LOOK_NS);
+    if (dog->stop) break;
+    idle = look_at_all(dog->rt) ? 0 : idle + 1;
+    if (idle < IDLE_MAX) continue;
+    sleep_locked(dog);
+    idle = 0;
+  }
+  uv_mutex_unlock(&dog->lock);
+}
+
+void rt__watchdog_poke(rt__watchdog *dog) {
+  if (!dog || !atomic_load(&dog->asleep)) return;
+  uv_mutex_lock(&dog->lock);
+  dog->poked = true;
+  uv_cond_signal(&dog->wake);
+  uv_mutex_unlock(&dog->lock);
+}
+
+rt_err rt__watchdog_start(rt__watchdog **out, rt_runtime *rt, rt_error *err) {
+  rt__watchdog *dog = calloc(1, sizeof(*dog));
+  *out = NULL;
+  if (!dog) return rt_fail(err, RT_ENOMEM, "no memory for the watchdog");
+  dog->rt = rt;
+  if (uv_mutex_init(&dog->lock) != 0) goto free_dog;
+  if (uv_cond_init(&dog->wake) != 0) goto destroy_lock;
+  *out = dog;
+  if (uv_thread_create(&dog->thread, run, dog) == 0) return RT_OK;
+  *out = NULL;
+  uv_cond_destroy(&dog->wake);
+destroy_lock:
+  uv_mutex_destroy(&dog->lock);
+free_dog:
+  free(dog);
+  return rt_fail(err, RT_EINTERNAL, "cannot start the watchdog");
+}
+
+void rt__watchdog_stop(rt__watchdog *dog) {
+  if (!dog) return;
+  uv_mutex_lock(&dog->lock);
+  dog->stop = true;
+  uv_cond_signal(&dog->wake);
+  uv_mutex_unlock(&dog->lock);
+  uv_thread_join(&dog->thread);
+  uv_cond_destroy(&dog->wake);
+  uv_mutex_destroy(&dog->lock);
+  free(dog);
+}

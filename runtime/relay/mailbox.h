@@ -1,0 +1,50 @@
+/* relay/mailbox.h - packages on their way to a process, and where they wait.
+ *
+ * A package is made by the sender, owned by one holder at a time, and freed by
+ * the receiver. A mailbox belongs to its process's worker thread.
+ *
+ * SPDX-License-Identifier: MIT */
+#ifndef RT__RELAY_MAILBOX_H
+#define RT__RELAY_MAILBOX_H
+
+#include "process/worker.h"
+#include "rt/process.h"
+
+typedef enum rt__package_kind {
+  RT__MESSAGE, /* topic, payloads */
+  RT__MONITOR,
+  RT__UNMONITOR,
+  RT__LINK,
+  RT__UNLINK,
+  RT__EXIT,      /* a monitored process ended: payload is the event map */
+  RT__LINK_DOWN, /* a linked process ended; abnormal: payload is an error */
+  RT__CANCEL,    /* payload: the reason */
+  RT__SPAWN      /* start it; `spawn` */
+} rt__package_kind;
+
+typedef struct rt__package rt__package;
+struct rt__package {
+  rt__task task; /* its way through a worker's inbox */
+  rt__package *next;
+  rt__package_kind kind;
+  bool abnormal;
+  rt_pid from, to;
+  rt_value *payloads; /* [own] array, or what the kind says; may be NULL */
+  void *spawn;        /* [own] for RT__SPAWN */
+  char topic[];       /* terminated */
+};
+
+/* NULL when memory is short. `payloads` is referenced. */
+rt__package *rt__package_new(rt__package_kind kind, rt_pid from, rt_pid to,
+                             const char *topic, const rt_value *payloads);
+void rt__package_free(rt__package *package);
+
+typedef struct rt__mailbox {
+  rt__package *first, *last;
+  size_t count, bytes;
+} rt__mailbox;
+void rt__mailbox_put(rt__mailbox *mailbox, rt__package *package);
+rt__package *rt__mailbox_take(rt__mailbox *mailbox); /* NULL: empty */
+void rt__mailbox_clear(rt__mailbox *mailbox);
+
+#endif

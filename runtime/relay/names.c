@@ -1,0 +1,128 @@
+/* names.c - a hash table of names under one lock.
+ * SPDX-License-Identifier: MIT */
+#include "relay/names.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct rt__name {
+  rt__name *next;
+  rt_pid pid;
+  size_t size;
+  char text[];
+};
+
+rt_err rt__names_init(rt__names *names) {
+  memset(names, 0, sizeof(*names));
+  return uv_mutex_init(&names->lock) == 0 ? RT_OK : RT_ENOMEM;
+}
+
+void rt__names_deinit(rt__names *names) {
+  for (size_t i = 0; i < names->room; i++)
+    for (rt__name *name = names->buckets[i], *next; name; name = next) {
+      next = name->next;
+      free(name);
+    }
+  free(names->buckets);
+  uv_mutex_destroy(&names->lock);
+}
+
+static size_t hash(const char *text, size_t size) {
+  uint64_t h = 1469598103934665603u;
+  for (size_t i = 0; i < size; i++)
+    h = (h ^ (unsigned char)text[i]) * 1099511628211u;
+  return (size_t)(h ^ h >> 32);
+}
+
+/* The link that points to the name, or the end of its chain. */
+static rt__name **find_locked(rt__names *names, const char *text, size_t size) {
+  rt__name **at = &names->buckets[hash(text, size) & (names->room - 1)];
+  while (*at && ((*at)->size != size || memcmp((*at)->text, text, size) != 0))
+    at = &(*at)->next;
+  return at;
+}
+
+static bool grow_locked(rt__names *names) {
+  size_t room = names->room ? names->room * 2 : 64;
+  rt__name **buckets = calloc(room, sizeof(*buckets));
+  if (!buckets) return false;
+  for (size_t i = 0; i < names->room; i++)
+    for (rt__name *name = names->buckets[i], *next; name; name = next) {
+      rt__name **at = &buckets[hash(name->text, name->size) & (room - 1)];
+      next = name->next;
+      name->next = *at;
+      *at = name;
+    }
+  free(names->buckets);
+  names->buckets = buckets;
+  names->room = room;
+  return true;
+}
+
+static rt_err add_locked(rt__names *names, const char *text, size_t size,
+                         rt_pid pid) {
+  if (names->count >= names->room && !grow_locked(names)) return RT_ENOMEM;
+  rt__name **at = find_locked(names, text, size);
+  if (*at) return RT_EEXIST;
+  rt__name *name = malloc(sizeof(*name) + size + 1);
+  if (!name) return RT_ENOMEM;
+  name->next = NULL;
+  name->pid = pid;
+  name->size = size;
+  memcpy(name->text, text, size);
+  name->text[size] = 0;
+  *at = name;
+  names->count++;
+  return RT_OK;
+}
+
+rt_err rt__names_add(rt__names *names, const char *name, size_t size,
+                     rt_pid pid) {
+  uv_mutex_lock(&names->lock);
+  rt_err rc = add_locked(names, name, size, pid);
+  uv_mutex_unlock(&names->lock);
+  return rc;
+}
+
+rt_pid rt__names_find(rt__names *names, const char *name, size_t size) {
+  rt_pid pid = 0;
+  uv_mutex_lock(&names->lock);
+  if (names->room > 0) {
+    rt__name **at = find_locked(names, name, size);
+    if (*at) pid = (*at)->pid;
+  }
+  uv_mutex_unlock(&names->lock);
+  return pid;
+}
+
+static void unlink_locked(rt__names *names, rt__name **at) {
+  rt__name *name = *at;
+  *at = name->next;
+  names->count--;
+  free(name);
+}
+
+rt_err rt__names_remove(rt__names *names, const char *name, size_t size) {
+  rt_err rc = RT_ENOTFOUND;
+  uv_mutex_lock(&names->lock);
+  if (names->room > 0) {
+    rt__name **at = find_locked(names, name, size);
+    if (*at) {
+      unlink_locked(names, at);
+      rc = RT_OK;
+    }
+  }
+  uv_mutex_unlock(&names->lock);
+  return rc;
+}
+
+void rt__names_drop(rt__names *names, rt_pid pid) {
+  uv_mutex_lock(&names->lock);
+  for (size_t i = 0; i < names->room && names->count > 0; i++)
+    for (rt__name **at = &names->buckets[i]; *at;)
+      if ((*at)->pid == pid)
+        unlink_locked(names, at);
+      else
+        at = &(*at)->next;
+  uv_mutex_unlock(&names->lock);
+}

@@ -1,0 +1,145 @@
+/* pids.c - PIDs of one VM, and their text.
+ *
+ * Chunks are made once and live as long as the VM, so a reader without the
+ * lock never meets freed memory; a generation is one atomic word.
+ *
+ * SPDX-License-Identifier: MIT */
+#include "relay/pids.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void rt_pid_text(rt_pid pid, char out[RT_PID_TEXT]) {
+  snprintf(out, RT_PID_TEXT, "{%x|%" PRIx32 ".%" PRIx32 "}",
+           (unsigned)(pid >> 52), rt__pid_slot(pid), rt__pid_generation(pid));
+}
+
+static bool hex_until(const char **at, char end, uint64_t max, uint64_t *out) {
+  const char *p = *at;
+  uint64_t n = 0;
+  for (; *p && *p != end; p++) {
+    int digit;
+    if (*p >= '0' && *p <= '9')
+      digit = *p - '0';
+    else if (*p >= 'a' && *p <= 'f')
+      digit = *p - 'a' + 10;
+    else
+      return false;
+    n = n * 16 + (uint64_t)digit;
+    if (n > max) return false;
+  }
+  if (*p != end || p == *at) return false;
+  *at = p + 1;
+  *out = n;
+  return true;
+}
+
+rt_pid rt_pid_parse(const char *text) {
+  uint64_t place, slot, generation;
+  if (!text || *text++ != '{') return 0;
+  if (!hex_until(&text, '|', 0xfff, &place)) return 0;
+  if (!hex_until(&text, '.', 0xfffff, &slot)) return 0;
+  if (!hex_until(&text, '}', UINT32_MAX, &generation) || *text) return 0;
+  return place << 52 | slot << 32 | generation;
+}
+
+rt_err rt__pids_init(rt__pids *pids, unsigned worker, unsigned vm) {
+  memset(pids, 0, sizeof(*pids));
+  pids->worker = worker;
+  pids->vm = vm;
+  return uv_mutex_init(&pids->lock) == 0 ? RT_OK : RT_ENOMEM;
+}
+
+void rt__pids_deinit(rt__pids *pids) {
+  for (unsigned i = 0; i < RT__PIDS_CHUNKS; i++)
+    free(atomic_load_explicit(&pids->chunks[i], memory_order_relaxed));
+  free(pids->free);
+  uv_mutex_destroy(&pids->lock);
+}
+
+static rt__pids_chunk *chunk_of(rt__pids *pids, uint32_t slot) {
+  return atomic_load_explicit(&pids->chunks[slot / RT__PIDS_CHUNK],
+                              memory_order_acquire);
+}
+
+/* Room for the ring of free slots is made when slots are made, so that giving
+ * one back cannot fail. */
+static bool grow_locked(rt__pids *pids) {
+  uint32_t chunk = pids->used / RT__PIDS_CHUNK;
+  if (chunk >= RT__PIDS_CHUNKS) return false;
+  uint32_t room = (chunk + 1) * RT__PIDS_CHUNK;
+  uint32_t *ring = malloc(room * sizeof(*ring));
+  rt__pids_chunk *made = calloc(1, sizeof(*made));
+  if (!ring || !made) {
+    free(ring);
+    free(made);
+    return false;
+  }
+  for (uint32_t i = 0; i < pids->free_count; i++)
+    ring[i] = pids->free[(pids->free_at + i) % pids->free_room];
+  free(pids->free);
+  pids->free = ring;
+  pids->free_at = 0;
+  pids->free_room = room;
+  for (uint32_t i = 0; i < RT__PIDS_CHUNK; i++)
+    atomic_init(&made->generation[i], 1);
+  atomic_store_explicit(&pids->chunks[chunk], made, memory_order_release);
+  return true;
+}
+
+static bool take_slot_locked(rt__pids *pids, uint32_t *slot) {
+  if (pids->free_count > 0) {
+    *slot = pids->free[pids->free_at];
+    pids->free_at = (pids->free_at + 1) % pids->free_room;
+    pids->free_count--;
+    return true;
+  }
+  if (pids->used % RT__PIDS_CHUNK == 0 && !grow_locked(pids)) return false;
+  *slot = pids->used++;
+  return true;
+}
+
+rt_pid rt__pids_take(rt__pids *pids) {
+  uint32_t slot;
+  uv_mutex_lock(&pids->lock);
+  bool ok = take_slot_locked(pids, &slot);
+  uv_mutex_unlock(&pids->lock);
+  if (!ok) return 0;
+  uint32_t generation = atomic_load(
+      &chunk_of(pids, slot)->generation[slot % RT__PIDS_CHUNK]);
+  return (rt_pid)pids->worker << 56 | (rt_pid)pids->vm << 52 |
+         (rt_pid)slot << 32 | generation;
+}
+
+void rt__pids_drop(rt__pids *pids, rt_pid pid) {
+  uint32_t slot = rt__pid_slot(pid);
+  rt__pids_chunk *chunk = chunk_of(pids, slot);
+  uint32_t next = rt__pid_generation(pid) + 1;
+  chunk->object[slot % RT__PIDS_CHUNK] = NULL;
+  atomic_store(&chunk->generation[slot % RT__PIDS_CHUNK], next ? next : 1);
+  uv_mutex_lock(&pids->lock);
+  pids->free[(pids->free_at + pids->free_count) % pids->free_room] = slot;
+  pids->free_count++;
+  uv_mutex_unlock(&pids->lock);
+}
+
+bool rt__pids_alive(rt__pids *pids, rt_pid pid) {
+  uint32_t slot = rt__pid_slot(pid);
+  rt__pids_chunk *chunk = chunk_of(pids, slot);
+  return chunk &&
+         atomic_load_explicit(&chunk->generation[slot % RT__PIDS_CHUNK],
+                              memory_order_acquire) == rt__pid_generation(pid);
+}
+
+void rt__pids_set(rt__pids *pids, rt_pid pid, void *object) {
+  uint32_t slot = rt__pid_slot(pid);
+  chunk_of(pids, slot)->object[slot % RT__PIDS_CHUNK] = object;
+}
+
+void *rt__pids_get(rt__pids *pids, rt_pid pid) {
+  uint32_t slot = rt__pid_slot(pid);
+  if (!rt__pids_alive(pids, pid)) return NULL;
+  return chunk_of(pids, slot)->object[slot % RT__PIDS_CHUNK];
+}

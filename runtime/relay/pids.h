@@ -1,0 +1,57 @@
+/* relay/pids.h - the PIDs of one VM: slots with a generation.
+ *
+ * A PID is worker (8 bits), VM (4), slot (20), generation (32); a slot's
+ * generation grows when its process ends, so ids are not used again. Any
+ * thread may take a PID and ask whether it lives; what is behind a slot
+ * belongs to the worker's thread.
+ *
+ * SPDX-License-Identifier: MIT */
+#ifndef RT__RELAY_PIDS_H
+#define RT__RELAY_PIDS_H
+
+#include <stdatomic.h>
+#include <uv.h>
+
+#include "rt/process.h"
+
+#define RT__PIDS_CHUNK 1024
+#define RT__PIDS_CHUNKS 1024
+
+typedef struct rt__pids_chunk {
+  _Atomic(uint32_t) generation[RT__PIDS_CHUNK];
+  void *object[RT__PIDS_CHUNK]; /* worker's thread only */
+} rt__pids_chunk;
+
+typedef struct rt__pids {
+  unsigned worker, vm;
+  uv_mutex_t lock;
+  _Atomic(rt__pids_chunk *) chunks[RT__PIDS_CHUNKS];
+  uint32_t used;      /* slots ever taken [lock] */
+  uint32_t *free;     /* slots to take again, a ring [lock] */
+  uint32_t free_at, free_count, free_room;
+} rt__pids;
+
+static inline unsigned rt__pid_worker(rt_pid pid) {
+  return (unsigned)(pid >> 56);
+}
+static inline unsigned rt__pid_vm(rt_pid pid) {
+  return (unsigned)(pid >> 52) & 15;
+}
+static inline uint32_t rt__pid_slot(rt_pid pid) {
+  return (uint32_t)(pid >> 32) & 0xfffff;
+}
+static inline uint32_t rt__pid_generation(rt_pid pid) { return (uint32_t)pid; }
+
+rt_err rt__pids_init(rt__pids *pids, unsigned worker, unsigned vm);
+void rt__pids_deinit(rt__pids *pids);
+/* [any] A new PID, or 0 when the VM is full or memory is short. */
+rt_pid rt__pids_take(rt__pids *pids);
+/* [any] Give it back: it is dead from now on. */
+void rt__pids_drop(rt__pids *pids, rt_pid pid);
+/* [any] Is it taken and not yet dropped? */
+bool rt__pids_alive(rt__pids *pids, rt_pid pid);
+/* Worker's thread. */
+void rt__pids_set(rt__pids *pids, rt_pid pid, void *object);
+void *rt__pids_get(rt__pids *pids, rt_pid pid);
+
+#endif
