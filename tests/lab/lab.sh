@@ -48,6 +48,8 @@ stop_all() {
   for file in "$dir"/run/*.pid; do
     [ -e "$file" ] && stop_one "$file"
   done
+  if [ -s "$dir/run/www" ]; then rm -rf "$(cat "$dir/run/www")"; fi
+  rm -f "$dir/run/www"
   return 0
 }
 
@@ -150,9 +152,9 @@ cert() {
 
 # site NAME TITLE: what a virtual host serves
 site() {
-  mkdir -p "$dir/www/$1"
+  mkdir -p "$www/$1"
   printf '<html><head><title>%s</title></head><body>%s</body></html>\n' "$2" "$1" \
-    >"$dir/www/$1/index.html"
+    >"$www/$1/index.html"
 }
 
 apache_base() {
@@ -181,7 +183,7 @@ END
   cat <<END
 SSLSessionCache none
 DirectoryIndex index.html
-<Directory "$dir/www">
+<Directory "$www">
   Require all granted
   ForceType text/html
 </Directory>
@@ -192,7 +194,7 @@ END
 vhost() {
   echo "<VirtualHost $1:$2>"
   echo "  ServerName $3"
-  echo "  DocumentRoot \"$dir/www/$3\""
+  echo "  DocumentRoot \"$www/$3\""
   if [ "$2" = "$tls" ]; then
     echo "  SSLEngine on"
     echo "  SSLCertificateFile \"$dir/tls/$3.crt\""
@@ -236,9 +238,10 @@ write_back() {
 # --- start -------------------------------------------------------------------
 
 generate() {
-  rm -rf "$dir/tls" "$dir/www" "$dir/log" "$dir/run" "$dir/certs" "$dir/env"
-  mkdir -p "$dir/tls" "$dir/www" "$dir/log" "$dir/run/front" "$dir/run/back"
-  chmod 755 "$dir" "$dir/www" "$dir/run" "$dir/run/front" "$dir/run/back"
+  rm -rf "$dir/tls" "$dir/log" "$dir/run" "$dir/certs" "$dir/env"
+  mkdir -p "$dir/tls" "$dir/log" "$dir/run/front" "$dir/run/back"
+  # Apache of root serves as nobody, who may not enter our folder: a public one for the pages.
+  www=$(mktemp -d) && chmod 755 "$www" && echo "$www" >"$dir/run/www" || die "no folder for pages"
   cert lab.test lab.test www.lab.test intranet.lab.test portal.lab.test
   cert edge.lab.test edge.lab.test
   cert portal.lab.test portal.lab.test vault.lab.test
@@ -254,7 +257,7 @@ generate() {
   site relay.lab.test "Relay"
   site deep.lab.test "Deep"
   site core.lab.test "Core"
-  chmod -R a+rX "$dir/www"
+  chmod -R a+rX "$www"
   cc -O1 -o "$dir/silent" "$here/silent.c" || die "cannot compile silent.c"
 }
 
