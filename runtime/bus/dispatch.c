@@ -1,0 +1,299 @@
+/* dispatch.c - the bus thread: take all that is queued, hand it out.
+ *
+ * The memo knows for a (system, kind) who listens, until the index changes.
+ * All here runs on the bus thread. SPDX-License-Identifier: MIT */
+#include <stdlib.h>
+#include <string.h>
+
+#include "bus/bus.h"
+
+/* --- the memo ------------------------------------------------------------- */
+
+enum { ROUTES_MAX = 8192, TARGETS_MAX = 1 << 20 };
+
+/* Who hears events of one name: single subscribers, then those of the group. */
+typedef struct route {
+  uint64_t hash, turn;
+  size_t name_size, single_count, group_count;
+  char *name;     /* system, NUL, kind */
+  rt__sub **subs; /* singles, then the group's */
+  void **args;    /* of the group's */
+} route;
+
+struct rt__memo {
+  route **slots; /* by hash, linear probing */
+  size_t count, room, targets;
+};
+
+rt__memo *rt__memo_new(void) {
+  rt__memo *memo = calloc(1, sizeof(*memo));
+  if (!memo) return NULL;
+  memo->room = 64;
+  memo->slots = calloc(memo->room, sizeof(*memo->slots));
+  if (!memo->slots) {
+    free(memo);
+    return NULL;
+  }
+  return memo;
+}
+
+static void route_free(route *r) {
+  if (!r) return;
+  free(r->name);
+  free(r->subs);
+  free(r->args);
+  free(r);
+}
+
+static void memo_clear(rt__memo *memo) {
+  for (size_t i = 0; i < memo->room; i++) {
+    route_free(memo->slots[i]);
+    memo->slots[i] = NULL;
+  }
+  memo->count = memo->targets = 0;
+}
+
+void rt__memo_free(rt__memo *memo) {
+  if (!memo) return;
+  memo_clear(memo);
+  free(memo->slots);
+  free(memo);
+}
+
+static void memo_put(route **slots, size_t room, route *r) {
+  size_t i = r->hash & (room - 1);
+  while (slots[i]) i = (i + 1) & (room - 1);
+  slots[i] = r;
+}
+
+static void memo_grow(rt__memo *memo) {
+  size_t room = memo->room * 2;
+  route **slots = calloc(room, sizeof(*slots));
+  if (!slots) {
+    memo_clear(memo);
+    return;
+  }
+  for (size_t i = 0; i < memo->room; i++)
+    if (memo->slots[i]) memo_put(slots, room, memo->slots[i]);
+  free(memo->slots);
+  memo->slots = slots;
+  memo->room = room;
+}
+
+static route *memo_find(rt__memo *memo, uint64_t hash, const char *name,
+                        size_t size) {
+  for (size_t i = hash & (memo->room - 1); memo->slots[i];
+       i = (i + 1) & (memo->room - 1)) {
+    route *r = memo->slots[i];
+    if (r->hash == hash && r->name_size == size &&
+        memcmp(r->name, name, size) == 0)
+      return r;
+  }
+  return NULL;
+}
+
+static route *memo_add(rt__memo *memo, uint64_t hash, const char *name,
+                       size_t size) {
+  if (memo->count >= ROUTES_MAX || memo->targets >= TARGETS_MAX)
+    memo_clear(memo);
+  if (memo->count * 2 >= memo->room) memo_grow(memo);
+  route *r = calloc(1, sizeof(*r));
+  if (!r || !(r->name = malloc(size))) {
+    free(r);
+    return NULL;
+  }
+  memcpy(r->name, name, size);
+  r->name_size = size;
+  r->hash = hash;
+  memo_put(memo->slots, memo->room, r);
+  memo->count++;
+  return r;
+}
+
+/* --- routes ----------------------------------------------------------------
+ */
+
+static bool route_resize(route *r, size_t count) {
+  free(r->subs);
+  free(r->args);
+  r->subs = malloc((count + 1) * sizeof(*r->subs));
+  r->args = malloc((count + 1) * sizeof(*r->args));
+  r->single_count = r->group_count = 0;
+  return r->subs && r->args;
+}
+
+static void route_fill(route *r, rt__entry **found, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    rt__sub *sub = rt__entry_arg(found[i]);
+    if (sub->fn) r->subs[r->single_count++] = sub;
+  }
+  for (size_t i = 0; i < count; i++) {
+    rt__sub *sub = rt__entry_arg(found[i]);
+    if (sub->fn) continue;
+    r->args[r->group_count] = sub->arg;
+    r->subs[r->single_count + r->group_count++] = sub;
+  }
+}
+
+/* Ask the index anew; false when memory is short. */
+static bool route_renew(rt_bus *bus, route *r, const rt__record *record) {
+  rt__entry **found;
+  const char *system = r->name;
+  size_t system_size = record->as.event.system_size;
+  uint64_t turn = atomic_load(&bus->turn);
+  bus->memo->targets -= r->single_count + r->group_count;
+  uv_mutex_lock(&bus->index_lock);
+  size_t count =
+      rt__index_match(bus->index, system, system_size, system + system_size + 1,
+                      record->as.event.kind_size, &found);
+  uv_mutex_unlock(&bus->index_lock);
+  /* only this thread changes the index, so `found` is good */
+  bool ok = route_resize(r, count);
+  if (ok) route_fill(r, found, count);
+  bus->memo->targets += r->single_count + r->group_count;
+  r->turn = ok ? turn : 0;
+  return ok;
+}
+
+static route *route_of(rt_bus *bus, rt__record *record) {
+  const char *name = rt__record_text(record);
+  size_t size =
+      (size_t)record->as.event.system_size + 1 + record->as.event.kind_size;
+  uint64_t hash = record->as.event.hash;
+  route *r = memo_find(bus->memo, hash, name, size);
+  if (!r) r = memo_add(bus->memo, hash, name, size);
+  if (!r) return NULL;
+  uint64_t turn = atomic_load_explicit(&bus->turn, memory_order_relaxed);
+  if (r->turn != turn && !route_renew(bus, r, record)) return NULL;
+  return r;
+}
+
+/* --- handing out ------------------------------------------------------------
+ */
+
+/* The group's members that a callback of this event has not just removed. */
+static size_t living(route *r) {
+  size_t kept = 0;
+  rt__sub **members = r->subs + r->single_count;
+  for (size_t i = 0; i < r->group_count; i++)
+    if (!members[i]->dead) r->args[kept++] = members[i]->arg;
+  return kept;
+}
+
+/* Only this thread writes the counter, so no locked instruction is needed. */
+static void advance(atomic_uint_fast64_t *counter, uint64_t by) {
+  uint64_t now = atomic_load_explicit(counter, memory_order_relaxed);
+  atomic_store_explicit(counter, now + by, memory_order_relaxed);
+}
+
+static void hand_out(rt_bus *bus, route *r, const rt_event *event) {
+  size_t heard = 0, members = r->group_count;
+  for (size_t i = 0; i < r->single_count; i++) {
+    rt__sub *sub = r->subs[i];
+    if (sub->dead) continue;
+    sub->fn(event, sub->arg);
+    heard++;
+  }
+  if (members && bus->dead) members = living(r);
+  if (members) bus->group.deliver(event, r->args, members, bus->group.self);
+  advance(&bus->delivered, heard + members);
+  if (bus->dead) rt__bus_bury(bus);
+}
+
+static void dispatch(rt_bus *bus, rt__record *record) {
+  char *text = rt__record_text(record);
+  rt_event event;
+  route *r = route_of(bus, record);
+  event.system = text;
+  event.kind = event.system + record->as.event.system_size + 1;
+  event.path = event.kind + record->as.event.kind_size + 1;
+  event.data = record->as.event.data;
+  if (r)
+    hand_out(bus, r, &event);
+  else
+    rt__bus_count_dropped(bus, 1);
+  rt_value_unref(record->as.event.data);
+  advance(&bus->dispatched, 1);
+}
+
+static void work_through(rt_bus *bus, rt__chunk *chunk) {
+  rt__record *record;
+  size_t at = 0;
+  bool events = chunk->events > 0;
+  while ((record = rt__chunk_next(chunk, &at)) != NULL) {
+    if (record->kind == RT__RECORD_EVENT)
+      dispatch(bus, record);
+    else {
+      record->as.call.fn(bus, record->as.call.arg);
+      rt__bus_bury(bus);
+    }
+  }
+  if (events && bus->group.flush) bus->group.flush(bus->group.self);
+}
+
+/* --- the thread
+ * ---------------------------------------------------------------- */
+
+/* Those who wait for room, when there is some now (all when it ends). */
+static rt__room *take_rooms_locked(rt_bus *bus) {
+  rt__room *first = bus->rooms;
+  if (!first || (!bus->ended && bus->intake.bytes >= bus->intake_bytes / 2))
+    return NULL;
+  first->prev->next = NULL; /* a list from here on */
+  bus->rooms = NULL;
+  for (rt__room *r = first; r; r = r->next) r->waiting = false;
+  return first;
+}
+
+static void tell(rt__room *room) {
+  while (room) {
+    rt__room *next = room->next;
+    room->ready(room); /* may free it */
+    room = next;
+  }
+}
+
+static void give_back(rt_bus *bus, rt__chunk *chunk) {
+  uv_mutex_lock(&bus->lock);
+  rt__intake_give_back(&bus->intake, chunk);
+  rt__room *rooms = take_rooms_locked(bus);
+  uv_mutex_unlock(&bus->lock);
+  tell(rooms);
+}
+
+/* All that is queued, or NULL when the bus is to end. */
+static rt__chunk *wait_for_work(rt_bus *bus) {
+  uv_mutex_lock(&bus->lock);
+  rt__chunk *chunk;
+  while (!(chunk = rt__intake_take(&bus->intake))) {
+    if (bus->busy) {
+      bus->busy = false;
+      if (bus->hook.idle) bus->hook.idle(bus->hook.self);
+    }
+    if (atomic_load(&bus->closing)) break;
+    bus->sleeping = true;
+    uv_cond_wait(&bus->wake, &bus->lock);
+    bus->sleeping = false;
+  }
+  if (!chunk) bus->ended = true;
+  rt__room *rooms = chunk ? NULL : take_rooms_locked(bus);
+  uv_mutex_unlock(&bus->lock);
+  tell(rooms);
+  return chunk;
+}
+
+void rt__bus_run(void *arg) {
+  rt_bus *bus = arg;
+  rt__chunk *chunk;
+  while ((chunk = wait_for_work(bus)) != NULL)
+    while (chunk) {
+      rt__chunk *next = chunk->next;
+      work_through(bus, chunk);
+      give_back(bus, chunk);
+      chunk = next;
+    }
+  rt__bus_remove_all(bus);
+  uv_mutex_lock(&bus->lock);
+  uv_cond_broadcast(&bus->changed);
+  uv_mutex_unlock(&bus->lock);
+}
