@@ -5,9 +5,9 @@
 -- SPDX-License-Identifier: MIT
 local check = require("rt.check")
 local core = require("rt.core.session")
-local declare = require("rt.register")
 local duration = require("rt.duration")
 local errors = require("rt.errors")
+local register = require("rt.register")
 local task = require("rt.task")
 
 local M = {}
@@ -114,9 +114,9 @@ function M.open(opts)
   check.table(opts, 1, "open")
   local config = settings(opts)
   if opts.capabilities then
-    local names, err = declare.all(opts.capabilities)
+    local names, err = register.borrow(opts.capabilities)
     if not names then return nil, err end
-    config.only = config.only or names
+    config.brought, config.only = names, config.only or names
   end
   local handle, err = task.await(core.open(config))
   if not handle then return nil, err end

@@ -20,7 +20,9 @@ local LARGEST_COUNT = 2 ^ 31 - 1
 
 -- A field's check answers its value, or nil and what was expected. "got" is added here.
 local function got(value)
-  if type(value) == "string" then return ('"%s"'):format(#value > 40 and value:sub(1, 40) .. "..." or value) end
+  if type(value) == "string" then
+    return ('"%s"'):format(#value > 40 and value:sub(1, 40) .. "..." or value)
+  end
   if type(value) == "number" or type(value) == "boolean" then return tostring(value) end
   return type(value)
 end
@@ -118,7 +120,8 @@ local function option(name, spec)
   end
   for key in pairs(spec) do
     if not OPTION_FIELDS[key] then
-      return nil, ("%s to have default, description and type only, got '%s'"):format(name, tostring(key))
+      local expected = "%s to have default, description and type only, got '%s'"
+      return nil, expected:format(name, tostring(key))
     end
   end
   local kind = spec.type or (spec.default ~= nil and type(spec.default)) or "string"

@@ -13,6 +13,7 @@
 
 #include "bind/session_report.h"
 #include "process/op.h"
+#include "registry/capability.h"
 #include "rt/session.h"
 
 #define SESSION_TYPE "rt.session"
@@ -20,7 +21,9 @@
 /* Worker thread only. Held by the process's list and by the userdata. */
 typedef struct handle {
   rt__resource resource; /* first */
-  rt_session *session;   /* [own ref] */
+  rt_runtime *rt;
+  rt_session *session; /* [own ref] */
+  rt_value *brought;   /* names of its own capabilities, until it closes */
   int refs;
   bool closed; /* or being closed */
 } handle;
@@ -28,23 +31,59 @@ typedef struct handle {
 static void handle_unref(handle *h) {
   if (--h->refs > 0) return;
   rt_session_unref(h->session);
+  rt_value_unref(h->brought);
   free(h);
 }
 
-static void on_closed(rt_err code, const rt_error *err, rt_value *result,
-                      void *arg) {
-  (void)code, (void)err;
-  rt_value_unref(result);
-  rt_session_unref(arg);
+/* The capabilities that a session brought along go after it is closed. */
+static void give_back(rt_registry *registry, rt_value *names) {
+  rt_iter iter = rt_iter_of(rt_value_view(names));
+  rt_view item;
+  while (rt_iter_next(&iter, NULL, &item)) {
+    size_t size;
+    const char *text = rt_view_string(item, &size);
+    char *name = text ? strndup(text, size) : NULL;
+    if (name) rt__registry_give_back(registry, name);
+    free(name);
+  }
+  rt_value_unref(names);
 }
 
-static void close_session(rt_session *session) {
-  rt_session_close_async(session, on_closed, rt_session_ref(session));
+/* A session that closes without anyone waiting for it. */
+typedef struct closing {
+  rt_session *session; /* [own ref] */
+  rt_registry *registry;
+  rt_value *brought; /* [own] */
+} closing;
+
+static void on_closed(rt_err code, const rt_error *err, rt_value *result,
+                      void *arg) {
+  closing *c = arg;
+  (void)code, (void)err;
+  rt_value_unref(result);
+  give_back(c->registry, c->brought);
+  rt_session_unref(c->session);
+  free(c);
+}
+
+/* Takes `brought`. */
+static void close_session(rt_runtime *rt, rt_session *session,
+                          rt_value *brought) {
+  closing *c = calloc(1, sizeof(*c));
+  if (!c) { /* the end of the runtime closes it */
+    rt_value_unref(brought);
+    return;
+  }
+  c->session = rt_session_ref(session);
+  c->registry = rt_runtime_registry(rt);
+  c->brought = brought;
+  rt_session_close_async(session, on_closed, c);
 }
 
 static void close_handle(rt__resource *resource) {
   handle *h = (handle *)resource;
-  if (!h->closed) close_session(h->session);
+  if (!h->closed) close_session(h->rt, h->session, h->brought);
+  if (!h->closed) h->brought = NULL;
   h->closed = true;
   handle_unref(h);
 }
@@ -145,12 +184,28 @@ static int l_cancel(lua_State *L) {
   return rt__op_return(L, &op->op);
 }
 
+typedef struct close_op {
+  reply_op reply;
+  rt_registry *registry;
+  rt_value *brought; /* [own] */
+} close_op;
+
+static void on_close_reply(rt_err code, const rt_error *err, rt_value *result,
+                           void *arg) {
+  close_op *op = arg;
+  give_back(op->registry, op->brought);
+  on_reply(code, err, result, &op->reply);
+}
+
 static int l_close(lua_State *L) {
   handle *h = check_handle(L);
-  reply_op *op = rt__op_new(L, sizeof(*op), &reply_type);
+  close_op *op = rt__op_new(L, sizeof(*op), &reply_type);
+  op->registry = rt_runtime_registry(h->rt);
+  op->brought = h->brought;
+  h->brought = NULL;
   h->closed = true;
-  rt_session_close_async(h->session, on_reply, op);
-  return rt__op_return(L, &op->op);
+  rt_session_close_async(h->session, on_close_reply, op);
+  return rt__op_return(L, &op->reply.op);
 }
 
 static int l_queue(lua_State *L) {
@@ -192,7 +247,9 @@ static int l_name(lua_State *L) {
  */
 typedef struct open_op {
   rt__op op;
+  rt_runtime *rt;
   rt_session *session; /* [own ref] until it has a handle */
+  rt_value *brought;   /* [own] likewise */
 } open_op;
 
 static int push_opened(lua_State *L, rt__op *op) {
@@ -203,8 +260,11 @@ static int push_opened(lua_State *L, rt__op *op) {
   lua_setmetatable(L, -2);
   handle *h = calloc(1, sizeof(*h));
   if (!h) return luaL_error(L, "not enough memory");
+  h->rt = opened->rt;
   h->session = opened->session;
-  opened->session = NULL; /* the handle has it */
+  h->brought = opened->brought;
+  opened->session = NULL; /* the handle has them */
+  opened->brought = NULL;
   h->refs = 2;
   h->resource.close = close_handle;
   rt__resource_add(rt__process_of(L), &h->resource);
@@ -214,9 +274,11 @@ static int push_opened(lua_State *L, rt__op *op) {
 
 static void release_opened(rt__op *op) {
   open_op *opened = (open_op *)op;
-  if (!opened->session) return;
-  close_session(opened->session);
-  rt_session_unref(opened->session);
+  if (opened->session)
+    close_session(opened->rt, opened->session, opened->brought);
+  else if (opened->brought)
+    give_back(rt_runtime_registry(opened->rt), opened->brought);
+  if (opened->session) rt_session_unref(opened->session);
 }
 
 static const rt__op_type open_type = {"session.open", NULL, push_opened,
@@ -308,8 +370,10 @@ static int l_open(lua_State *L) {
   luaL_checkstack(L, 20, "session.open");
   read_open_opts(L, &opts);
   open_op *op = rt__op_new(L, sizeof(*op), &open_type);
+  op->rt = rt__runtime_of(L);
   rt_err rc = value_field(L, "options", &options, &err);
   if (rc == RT_OK) rc = value_field(L, "config", &config, &err);
+  if (rc == RT_OK) rc = value_field(L, "brought", &op->brought, &err);
   opts.options = options;
   opts.config = config;
   if (rc == RT_OK)

@@ -98,8 +98,7 @@ rt_err rt__job_process(rt__process **out, rt__job_worker *home,
   return rt__process_start(out, home->worker->vm, start, 1, err);
 }
 
-/* --- the table of jobs, by session and id
- * ------------------------------------- */
+/* --- the table of jobs, by session and id --------------------------------- */
 static rt_job **bucket(rt__job_worker *home, const rt_session *session,
                        uint64_t id) {
   uint64_t hash = (id ^ ((uintptr_t)session >> 4)) * 0x9e3779b97f4a7c15u;
@@ -264,8 +263,7 @@ rt_job *rt__job_of(lua_State *L) {
   return process->exit_arg;
 }
 
-/* --- beginnings
- * --------------------------------------------------------------- */
+/* --- beginnings ----------------------------------------------------------- */
 static double time_given(const rt_job *job) {
   double timeout = job->order->timeout;
   return timeout > 0 ? timeout : -1;
@@ -359,8 +357,7 @@ static void start(void *self, rt__order *order) {
   rt__worker_post(job->home->worker, &job->task);
 }
 
-/* --- cancel
- * --------------------------------------------------------------------- */
+/* --- cancel --------------------------------------------------------------- */
 typedef struct cancel_task {
   rt__task task;
   rt_session *session; /* [own ref] */
@@ -407,8 +404,7 @@ static void cancel(void *self, rt_session *session, rt__lease lease,
   }
 }
 
-/* --- time out of the job's account
- * ------------------------------------------------ */
+/* --- time out of the job's account ---------------------------------------- */
 void rt__job_hold_time(rt_job *job) {
   rt__job_ref(job);
   if (job->sends++ > 0 || !job->process) return;
@@ -423,8 +419,7 @@ void rt__job_resume_time(rt_job *job) {
   rt__job_unref(job);
 }
 
-/* --- all of it
- * ----------------------------------------------------------------------- */
+/* --- all of it ------------------------------------------------------------ */
 rt_err rt__jobs_new(rt__jobs **out, rt_runtime *rt, rt_error *err) {
   unsigned count = rt__runtime_worker_count(rt);
   rt__jobs *jobs = calloc(1, sizeof(*jobs) + count * sizeof(rt__job_worker));

@@ -39,8 +39,7 @@ typedef struct loading {
   load_note *first, **last;
 } loading;
 
-/* --- reading, on the caller's thread
- * ------------------------------------------ */
+/* --- reading, on the caller's thread -------------------------------------- */
 static rt_err read_all(int fd, size_t size, char **text, size_t *got) {
   size_t at = 0;
   *text = malloc(size + 1);
@@ -84,8 +83,11 @@ static int is_capability_file(const struct dirent *entry) {
   return name[0] != '.' && ends_in(name, ".lua") && !ends_in(name, "_test.lua");
 }
 
-/* --- one file
- * --------------------------------------------------------------------- */
+static int by_name(const struct dirent **a, const struct dirent **b) {
+  return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+/* --- one file ------------------------------------------------------------- */
 static void note(loading *load, const char *text, const char *kind) {
   size_t size = strlen(text);
   load_note *n = malloc(sizeof(*n) + size + 1);
@@ -199,8 +201,7 @@ rt_err rt__load(rt_registry *registry, const char *path,
   return RT_OK;
 }
 
-/* --- rt/registry.h
- * ------------------------------------------------------------------ */
+/* --- rt/registry.h -------------------------------------------------------- */
 typedef struct counting {
   rt_fault_fn fault;
   void *arg;
@@ -228,8 +229,7 @@ rt_err rt_registry_load(rt_registry *registry, const char *path,
   return rc;
 }
 
-/* --- rt.loader's part
- * ---------------------------------------------------------------- */
+/* --- rt.loader's part ----------------------------------------------------- */
 static loading *loading_of(lua_State *L) {
   rt__process *process = rt__process_of(L);
   if (!process || process->on_exit != on_loaded)

@@ -123,8 +123,7 @@ void rt__native_begin(rt_job *job) {
   capability->invoke(job, capability->arg);
 }
 
-/* --- the public calls, any thread
- * ---------------------------------------------- */
+/* --- the public calls, any thread ----------------------------------------- */
 const rt_value *rt_job_asset(const rt_job *job) {
   return job->native->asset;
 }
@@ -185,8 +184,7 @@ rt_err rt_job_send(rt_job *job, const rt_value *asset, rt_error *err) {
   return RT_OK;
 }
 
-/* --- completion
- * ------------------------------------------------------------------ */
+/* --- completion ----------------------------------------------------------- */
 static void run_complete(rt__worker *worker, rt__task *task) {
   rt__native *n = (rt__native *)((char *)task - offsetof(rt__native, task));
   rt_job *job = n->job;

@@ -97,8 +97,7 @@ rt__prepare_item *rt__asking_next(lua_State *L, rt__asking *asking) {
   return &asking->batch->items[asking->at];
 }
 
-/* --- beginnings
- * --------------------------------------------------------------- */
+/* --- beginnings ----------------------------------------------------------- */
 static void begin(rt__asking *asking) {
   rt_error err = RT_ERROR_INIT;
   rt__process *process;
