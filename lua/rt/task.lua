@@ -3,6 +3,7 @@
 -- also from coroutines inside coroutines (see rt.coroutines).
 -- SPDX-License-Identifier: MIT
 local core = require("rt.core.task")
+local next_mail = require("rt.core.process").next
 
 local yield = coroutine.yield
 local select = select
@@ -56,9 +57,22 @@ function M.inlet(topic, fn)
   inlets[topic] = fn
 end
 
---- The function for a topic, or nil.
-function M.inlet_of(topic)
-  return inlets[topic]
+-- One package after the other; topics of scripts have the inlet "*".
+local function handle(topic, from, ...)
+  if not topic then return end
+  local inlet = inlets[topic]
+  if inlet then
+    inlet(...)
+  else
+    inlet = inlets["*"]
+    if inlet then inlet(topic, from, ...) end
+  end
+  return handle(next_mail())
+end
+
+--- Hand all mail of the running process to its inlets.
+function M.drain()
+  return handle(next_mail())
 end
 
 return M

@@ -1,9 +1,14 @@
 /* bind_process.c - rt.core.process: processes, messages, names.
+ *
+ * A destination is the text of a PID or a registered name. Payloads are
+ * encoded here, once, into a builder that belongs to the VM.
+ *
  * SPDX-License-Identifier: MIT */
 #include <stdlib.h>
 #include <string.h>
 
 #include "bind/bind.h"
+#include "process/listing.h"
 #include "process/spawn.h"
 
 static rt__process *process_of(lua_State *L) {
@@ -18,25 +23,46 @@ static void push_pid(lua_State *L, rt_pid pid) {
   lua_pushstring(L, text);
 }
 
+static int fail(lua_State *L, rt_err code, const char *text) {
+  rt_error err = RT_ERROR_INIT;
+  rt_fail(&err, code, "%s", text);
+  return rt__lua_fail(L, &err);
+}
+
+static int done(lua_State *L, rt_err code, const char *what) {
+  if (code != RT_OK) return fail(L, code, what);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/* The PID of a destination, dead or alive; 0: no such name. */
+static rt_pid dest_at(lua_State *L, int index) {
+  size_t size;
+  const char *text = luaL_checklstring(L, index, &size);
+  rt_pid pid = rt_pid_parse(text);
+  if (pid) return pid;
+  return rt__names_find(&rt__runtime_of(L)->names, text, size);
+}
+
 /* pid() -> own PID */
 static int l_pid(lua_State *L) {
   push_pid(L, process_of(L)->pid);
   return 1;
 }
 
-/* listen(): the library takes mail from now on */
+/* --- mail ------------------------------------------------------------------- */
+
+/* listen(events): the library takes mail from now on */
 static int l_listen(lua_State *L) {
   rt__process *process = process_of(L);
   process->reads_mail = true;
   if (lua_toboolean(L, 1)) process->reads_events = true;
-  if (process->mail.first) rt__process_ready(process);
   return 0;
 }
 
 /* next() -> topic, sender or nil, payloads...; nothing when there is no mail */
 static int l_next(lua_State *L) {
-  rt__process *process = process_of(L);
-  rt__package *package = rt__mailbox_take(&process->mail);
+  rt__package *package = rt__mailbox_take(&process_of(L)->mail);
   if (!package) return 0;
   rt_value *payloads = package->payloads;
   package->payloads = NULL;
@@ -54,9 +80,192 @@ static int l_next(lua_State *L) {
   return lua_gettop(L);
 }
 
+/* The arguments from `first` on as an array [own]; *out stays NULL when there
+ * are none. */
+static rt_err encode_from(lua_State *L, int first, const char *what,
+                          rt_value **out, rt_error *err) {
+  int top = lua_gettop(L);
+  *out = NULL;
+  if (top < first) return RT_OK;
+  rt_builder *builder = rt__vm_of(L)->builder;
+  rt_builder_begin_array(builder);
+  for (int i = first; i <= top; i++) {
+    rt_err rc = rt__lua_encode_into(L, i, what, builder, err);
+    if (rc != RT_OK) {
+      rt_builder_reset(builder);
+      return rc;
+    }
+  }
+  rt_builder_end(builder);
+  return rt_builder_finish(builder, out, err);
+}
+
+/* send(dest, topic, ...) -> true | nil, err */
+static int l_send(lua_State *L) {
+  rt__process *process = process_of(L);
+  rt_runtime *rt = rt__runtime_of(L);
+  const char *topic = luaL_checkstring(L, 2);
+  rt_pid to = dest_at(L, 1);
+  rt_error err = RT_ERROR_INIT;
+  rt_value *payloads;
+  if (*topic == 0) return fail(L, RT_EINVAL, "the topic is empty");
+  if (*topic == '@')
+    return fail(L, RT_EINVAL, "topics that begin with '@' are reserved");
+  if (!to || !rt__pid_alive(rt, to))
+    return fail(L, RT_ENOTFOUND, "no such process");
+  if (encode_from(L, 3, "payload", &payloads, &err) != RT_OK)
+    return rt__lua_fail(L, &err);
+  rt__package *package =
+      rt__package_new(RT__MESSAGE, process->pid, to, topic, payloads);
+  rt_value_unref(payloads);
+  if (!package) return fail(L, RT_ENOMEM, "no memory for a message");
+  return done(L, rt__route(rt, rt__worker_of(L), package), "no such process");
+}
+
+/* --- spawn -------------------------------------------------------------------- */
+
+/* spawn(text, name, kind, monitored, linked, ...) -> PID | nil, err */
+static int l_spawn(lua_State *L) {
+  rt__process *process = process_of(L);
+  size_t size;
+  const char *text = luaL_checklstring(L, 1, &size);
+  const char *name = luaL_checkstring(L, 2);
+  const char *kind = luaL_checkstring(L, 3);
+  rt_error err = RT_ERROR_INIT;
+  rt_value *args;
+  rt_pid pid;
+  if (encode_from(L, 6, "argument", &args, &err) != RT_OK)
+    return rt__lua_fail(L, &err);
+  rt__recipe *recipe = rt__recipe_new(name, text, size, args);
+  rt_value_unref(args);
+  if (!recipe) return fail(L, RT_ENOMEM, "no memory for a process");
+  recipe->bytecode = strcmp(kind, "function") == 0;
+  recipe->monitored = lua_toboolean(L, 4);
+  recipe->linked = lua_toboolean(L, 5);
+  if (rt__spawn(rt__runtime_of(L), NULL, rt__worker_of(L), process->pid, recipe,
+                &pid, &err) != RT_OK)
+    return rt__lua_fail(L, &err);
+  if (lua_toboolean(L, 5)) rt__process_link(process, pid);
+  push_pid(L, pid);
+  return 1;
+}
+
+/* --- monitors and links ---------------------------------------------------------- */
+
+static int relate(lua_State *L, rt__package_kind kind) {
+  rt__process *process = process_of(L);
+  rt__worker *worker = rt__worker_of(L);
+  rt_pid to = dest_at(L, 1);
+  if (!to) return fail(L, RT_ENOTFOUND, "no such process");
+  if (to == process->pid) return fail(L, RT_EINVAL, "a process cannot watch itself");
+  if (kind == RT__LINK) rt__process_link(process, to);
+  if (kind == RT__UNLINK) rt__process_unlink(process, to);
+  rt__package *package = rt__package_new(kind, process->pid, to, NULL, NULL);
+  if (!package) return fail(L, RT_ENOMEM, "no memory");
+  if (rt__route(worker->rt, worker, package) == RT_ENOTFOUND &&
+      (kind == RT__MONITOR || kind == RT__LINK))
+    rt__announce_dead(worker, kind, to, process->pid);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+static int l_monitor(lua_State *L) { return relate(L, RT__MONITOR); }
+static int l_unmonitor(lua_State *L) { return relate(L, RT__UNMONITOR); }
+static int l_link(lua_State *L) { return relate(L, RT__LINK); }
+static int l_unlink(lua_State *L) { return relate(L, RT__UNLINK); }
+
+/* cancel(dest, reason) -> true | nil, err */
+static int l_cancel(lua_State *L) {
+  const char *reason = luaL_optstring(L, 2, NULL);
+  rt_pid to = dest_at(L, 1);
+  if (!to) return fail(L, RT_ENOTFOUND, "no such process");
+  return done(L,
+              rt__process_cancel_from(rt__runtime_of(L), rt__worker_of(L),
+                                      process_of(L)->pid, to, reason),
+              "no such process");
+}
+
+/* terminate(dest) -> true | nil, err */
+static int l_terminate(lua_State *L) {
+  rt_pid to = dest_at(L, 1);
+  rt__process *here = to ? rt__process_find(rt__worker_of(L), to) : NULL;
+  if (!to) return fail(L, RT_ENOTFOUND, "no such process");
+  if (here) {
+    rt__process_kill(here, RT_ECANCELED, NULL);
+    lua_pushboolean(L, 1);
+    return 1;
+  }
+  return done(L, rt_process_terminate(rt__runtime_of(L), to),
+              "no such process");
+}
+
+/* trap([on]) -> does it trap the end of linked processes? */
+static int l_trap(lua_State *L) {
+  rt__process *process = process_of(L);
+  if (!lua_isnone(L, 1)) process->trap_links = lua_toboolean(L, 1);
+  lua_pushboolean(L, process->trap_links);
+  return 1;
+}
+
+/* --- names ---------------------------------------------------------------------- */
+
+/* register(name, pid or nil) -> true | nil, err */
+static int l_register(lua_State *L) {
+  size_t size;
+  const char *name = luaL_checklstring(L, 1, &size);
+  rt_runtime *rt = rt__runtime_of(L);
+  rt_pid pid = process_of(L)->pid;
+  if (!lua_isnoneornil(L, 2)) pid = rt_pid_parse(luaL_checkstring(L, 2));
+  if (size == 0) return fail(L, RT_EINVAL, "the name is empty");
+  if (*name == '{') return fail(L, RT_EINVAL, "a name may not begin with '{'");
+  if (!pid || !rt__pid_alive(rt, pid))
+    return fail(L, RT_ENOTFOUND, "no such process");
+  rt_pid owner = rt__names_find(&rt->names, name, size);
+  if (owner && !rt__pid_alive(rt, owner))
+    rt__names_remove(&rt->names, name, size);
+  return done(L, rt__names_add(&rt->names, name, size, pid),
+              "the name is taken");
+}
+
+/* lookup(name) -> PID | nil, err */
+static int l_lookup(lua_State *L) {
+  size_t size;
+  const char *name = luaL_checklstring(L, 1, &size);
+  rt_runtime *rt = rt__runtime_of(L);
+  rt_pid pid = rt__names_find(&rt->names, name, size);
+  if (!pid || !rt__pid_alive(rt, pid))
+    return fail(L, RT_ENOTFOUND, "no process has this name");
+  push_pid(L, pid);
+  return 1;
+}
+
+/* unregister(name) -> true | nil, err */
+static int l_unregister(lua_State *L) {
+  size_t size;
+  const char *name = luaL_checklstring(L, 1, &size);
+  return done(L, rt__names_remove(&rt__runtime_of(L)->names, name, size),
+              "no process has this name");
+}
+
+/* list() -> operation whose result is the list of processes */
+static int l_list(lua_State *L) { return rt__listing(L); }
+
 static const luaL_Reg functions[] = {{"pid", l_pid},
                                      {"listen", l_listen},
                                      {"next", l_next},
+                                     {"send", l_send},
+                                     {"spawn", l_spawn},
+                                     {"monitor", l_monitor},
+                                     {"unmonitor", l_unmonitor},
+                                     {"link", l_link},
+                                     {"unlink", l_unlink},
+                                     {"cancel", l_cancel},
+                                     {"terminate", l_terminate},
+                                     {"trap", l_trap},
+                                     {"register", l_register},
+                                     {"lookup", l_lookup},
+                                     {"unregister", l_unregister},
+                                     {"list", l_list},
                                      {NULL, NULL}};
 
 int rt__open_process(lua_State *L) {

@@ -77,8 +77,7 @@ static int l_expired(lua_State *L) {
 /* wake(fiber, ...) -> true when it was parked. Its park returns true, ... */
 static int l_wake(lua_State *L) {
   rt__fiber *fiber = rt__fiber_get(L, 1);
-  bool ok = fiber && fiber->process == process_of(L) &&
-            fiber->state == RT__FIBER_PARKED && !fiber->op;
+  bool ok = fiber && fiber->state == RT__FIBER_PARKED && !fiber->op;
   if (ok) {
     int args = lua_gettop(L);
     luaL_checkstack(fiber->co, args + 4, "too many values");

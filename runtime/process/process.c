@@ -287,7 +287,10 @@ void rt__process_kill(rt__process *process, rt_err how, rt_value *error) {
     process->ending = how;
     process->end_error = rt_value_ref(error);
   }
-  if (process->vm->running == process) return;
+  if (process->vm->running == process) {
+    rt__vm_interrupt(process->vm);
+    return;
+  }
   rt__process_end(process, process->ending, NULL, NULL);
 }
 

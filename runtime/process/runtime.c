@@ -243,8 +243,23 @@ static rt_value *args_value(const rt_script *script) {
   return args;
 }
 
+/* Lua's chunk names: "@path", "=anything else". */
+static char *chunk_name(const rt_script *script) {
+  const char *name = script->name ? script->name : "code";
+  const char *text = script->path ? script->path : name;
+  size_t size = strlen(text) + 2;
+  char *made = malloc(size);
+  if (made)
+    snprintf(made, size, "%s%s",
+             script->path                      ? "@"
+             : *text == '@' || *text == '=' ? ""
+                                               : "=",
+             text);
+  return made;
+}
+
 static rt__recipe *main_recipe(const rt_script *script, rt_error *err) {
-  const char *name = script->name ? script->name : "=code";
+  char *name = chunk_name(script);
   char *text = NULL;
   size_t size = script->code_size;
   rt_value *args = args_value(script);
@@ -252,12 +267,13 @@ static rt__recipe *main_recipe(const rt_script *script, rt_error *err) {
   if (script->path) {
     text = read_file(script->path, &size, err);
     if (!text) goto done;
-    name = script->path;
   }
-  recipe = rt__recipe_new(name, text ? text : script->code, size, args);
+  if (name)
+    recipe = rt__recipe_new(name, text ? text : script->code, size, args);
   if (!recipe) rt_fail(err, RT_ENOMEM, "no memory for the script");
 done:
   free(text);
+  free(name);
   rt_value_unref(args);
   if (recipe) recipe->is_main = true;
   return recipe;

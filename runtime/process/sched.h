@@ -224,6 +224,7 @@ struct rt__vm {
   size_t used, limit;
   rt__process *running;
   rt__fiber *fiber;
+  rt_builder *builder; /* for what is encoded here */
   bool refused;  /* an allocation of the running process */
   bool shielded; /* library work outside of fibers: hands off */
   size_t collected; /* bytes left by the last full collection */
@@ -241,6 +242,8 @@ rt__vm *rt__vm_of(lua_State *L);
 /* Call the function under `args` arguments on vm->L outside of any fiber,
  * shielded from the hook. On failure the error text is logged and popped. */
 bool rt__vm_call(rt__vm *vm, int args, int results);
+/* Let the hook fire at the next instruction of the running process. */
+void rt__vm_interrupt(rt__vm *vm);
 /* The debug hook, set once for each VM. */
 void rt__vm_hook(lua_State *L, lua_Debug *ar);
 /* Between slices: is the memory getting short? */

@@ -126,8 +126,10 @@ rt_err rt__vm_new(rt__vm **out, rt__worker *worker, unsigned index,
   vm->index = index;
   vm->limit = limit;
   if (rt__pids_init(&vm->pids, worker->index, index) != RT_OK) goto free_vm;
+  vm->builder = rt_builder_new();
+  if (!vm->builder) goto free_pids;
   vm->L = lua_newstate(allocate, vm);
-  if (!vm->L) goto free_pids;
+  if (!vm->L) goto free_builder;
   lua_atpanic(vm->L, on_panic);
   vm->shielded = true;
   int status = lua_cpcall(vm->L, open_vm, vm);
@@ -143,6 +145,8 @@ rt_err rt__vm_new(rt__vm **out, rt__worker *worker, unsigned index,
 
 close_state:
   lua_close(vm->L);
+free_builder:
+  rt_builder_free(vm->builder);
 free_pids:
   rt__pids_deinit(&vm->pids);
 free_vm:
@@ -155,6 +159,7 @@ void rt__vm_free(rt__vm *vm) {
   vm->running = NULL;
   vm->shielded = true;
   lua_close(vm->L);
+  rt_builder_free(vm->builder);
   rt__pids_deinit(&vm->pids);
   free(vm);
 }
@@ -196,6 +201,16 @@ void rt__vm_hook(lua_State *L, lua_Debug *ar) {
     return;
   }
   if (end) luaL_error(L, "terminated");
+}
+
+void rt__vm_interrupt(rt__vm *vm) {
+  rt__worker *worker = vm->worker;
+  atomic_store(&worker->armed, atomic_load(&worker->epoch));
+#ifndef RT_LUAJIT_SYSTEM
+  luaJIT_arm(vm->L);
+#else
+  lua_sethook(vm->L, rt__vm_hook, LUA_MASKCOUNT, 1);
+#endif
 }
 
 static rt__process *largest(rt__vm *vm) {

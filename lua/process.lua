@@ -1,0 +1,345 @@
+--- process - isolated processes that exchange copied messages.
+-- Mail waits in C until the process asks for it (inbox, events or listen for the first time); from
+-- then on the scheduler calls the inlet below, which hands each message to the channel of its topic,
+-- or to the inbox. A receiver that finds its channel empty looks for mail itself first.
+-- SPDX-License-Identifier: MIT
+local channel = require("rt.channel").internal
+local check = require("rt.check")
+local core = require("rt.core.process")
+local errors = require("rt.errors")
+local source = require("rt.source")
+local task = require("rt.task")
+
+local drain = task.drain
+local select, type, setmetatable, unpack = select, type, setmetatable, unpack
+local getinfo, getupvalue, dump = debug.getinfo, debug.getupvalue, string.dump
+
+local M = {}
+
+M.event = { EXIT = "EXIT", LINK_DOWN = "LINK_DOWN", CANCEL = "CANCEL" }
+
+local function fail(kind, message)
+  return nil, errors.make(message, kind)
+end
+
+-- --- messages ------------------------------------------------------------------------------------
+
+---@class rt.Message
+local message_methods = {}
+local message_meta = { __index = message_methods, __metatable = false, __name = "message" }
+
+---@return string?  PID of the sender; nil when it came from the host program
+function message_methods:from()
+  return self._from
+end
+
+---@return string
+function message_methods:topic()
+  return self._topic
+end
+
+---@return any ...  all payloads
+function message_methods:payload()
+  return unpack(self._payload, 1, self._payload.n)
+end
+
+local function new_message(topic, from, ...)
+  local payload = { n = select("#", ...), ... }
+  return setmetatable({ _topic = topic, _from = from, _payload = payload }, message_meta)
+end
+
+-- --- mail ------------------------------------------------------------------------------------------
+
+local function box()
+  local state = task.state()
+  local mine = state.process
+  if not mine then
+    mine = { listeners = {}, execs = {} }
+    state.process = mine
+  end
+  return mine
+end
+
+-- `source`: a receiver that finds the channel empty looks for mail first.
+local function new_channel()
+  return channel.new({ library = true, source = drain })
+end
+
+local function inbox_of(mine)
+  local ch = mine.inbox
+  if not ch then
+    ch = new_channel()
+    mine.inbox = ch
+  end
+  return ch
+end
+
+local function on_message(topic, from, ...)
+  local mine = box()
+  local listener = mine.listeners[topic]
+  if not listener then
+    channel.push(inbox_of(mine), new_message(topic, from, ...))
+  elseif listener.message then
+    channel.push(listener.channel, new_message(topic, from, ...))
+  else
+    channel.push(listener.channel, (...))
+  end
+end
+
+local function error_of(map)
+  if type(map) == "table" then return errors.from_map(map) end
+  return map
+end
+
+local function finish_exec(mine, pid, value, err)
+  local wait = mine.execs[pid]
+  mine.execs[pid] = nil
+  wait.done, wait.value, wait.err = true, value, err
+  task.wake(wait.fiber)
+end
+
+local function on_event(kind, from, value, err)
+  local mine = box()
+  err = error_of(err)
+  if kind == "EXIT" and mine.execs[from] then return finish_exec(mine, from, value, err) end
+  local event = { kind = kind, from = from }
+  if kind == "EXIT" then
+    event.result = { value = value, error = err }
+  elseif kind == "LINK_DOWN" then
+    event.reason = err
+  else
+    event.reason = value
+  end
+  if not mine.events then mine.events = new_channel() end
+  channel.push(mine.events, event)
+end
+
+task.inlet("*", on_message)
+task.inlet("@event", on_event)
+
+-- --- receiving ---------------------------------------------------------------------------------------
+
+--- The channel of messages for which there is no listener.
+---@return rt.Channel
+function M.inbox()
+  core.listen()
+  local ch = inbox_of(box())
+  drain()
+  return ch
+end
+
+--- The channel of events about other processes, and CANCEL.
+---@return rt.Channel
+function M.events()
+  core.listen(true)
+  local mine = box()
+  if not mine.events then mine.events = new_channel() end
+  drain()
+  return mine.events
+end
+
+--- The channel of one topic: first payloads, or message objects.
+---@param topic string
+---@param options {message: boolean?}?
+---@return rt.Channel?, rt.Error?
+function M.listen(topic, options)
+  check.string(topic, 1, "listen")
+  check.optional_table(options, 2, "listen")
+  if topic == "" then return fail("INVALID", "the topic is empty") end
+  if topic:byte(1) == 64 then return fail("INVALID", "topics that begin with '@' are reserved") end
+  local mine = box()
+  if mine.listeners[topic] then
+    return fail("ALREADY_EXISTS", "the topic '" .. topic .. "' has a listener")
+  end
+  core.listen()
+  drain() -- what has arrived before belongs to the inbox
+  local ch = new_channel()
+  mine.listeners[topic] = { channel = ch, message = options ~= nil and options.message == true }
+  return ch
+end
+
+--- Stop listening; the channel is closed, what it holds stays readable.
+---@param ch rt.Channel
+function M.unlisten(ch)
+  local listeners = box().listeners
+  for topic, listener in pairs(listeners) do
+    if listener.channel == ch then
+      drain()
+      listeners[topic] = nil
+      channel.close(ch)
+      return true
+    end
+  end
+  return fail("NOT_FOUND", "no listener has this channel")
+end
+
+-- --- sending -----------------------------------------------------------------------------------------
+
+--- Send a message to a PID or a registered name.
+---@return true?, rt.Error?
+function M.send(dest, topic, ...)
+  check.string(dest, 1, "send")
+  check.string(topic, 2, "send")
+  return core.send(dest, topic, ...)
+end
+
+---@return string
+M.pid = core.pid
+
+-- --- spawning ------------------------------------------------------------------------------------------
+
+-- function -> its bytecode
+local dumped = setmetatable({}, { __mode = "k" })
+
+local function code_of(fn)
+  local code = dumped[fn]
+  if code then return code end
+  if getinfo(fn, "S").what == "C" then return fail("INVALID", "a C function cannot be a process") end
+  local name = getupvalue(fn, 1)
+  if name then
+    return fail("INVALID", "the function has the upvalue '" .. name .. "': pass it as an argument")
+  end
+  code = dump(fn)
+  dumped[fn] = code
+  return code
+end
+
+-- text, chunk name and kind of what is to run, or nil, err
+local function recipe(what, fname)
+  if type(what) == "function" then
+    local code, err = code_of(what)
+    if not code then return nil, err end
+    local info = getinfo(what, "S")
+    return code, ("@%s:%d"):format(info.short_src, info.linedefined), "function"
+  end
+  if type(what) ~= "string" then
+    check.fail(1, fname, "string or function expected, got " .. type(what))
+  end
+  if what == "" then return fail("INVALID", "the source is empty") end
+  local text, name = source.find(what)
+  if not text then return fail("NOT_FOUND", name) end
+  local ok, err = source.compile(text, name)
+  if not ok then return fail("INVALID", err) end
+  return text, name, "source"
+end
+
+local function spawn(fname, monitored, linked, what, ...)
+  local text, name, kind = recipe(what, fname)
+  if not text then return nil, name end
+  if monitored or linked then core.listen() end
+  return core.spawn(text, name, kind, monitored, linked, ...)
+end
+
+--- Start a process. `what` is a path (with "/" or ".lua"), a module name, or a function without
+-- upvalues; the other arguments are copied to it.
+---@return string? pid, rt.Error?
+function M.spawn(what, ...)
+  return spawn("spawn", false, false, what, ...)
+end
+
+function M.spawn_monitored(what, ...)
+  return spawn("spawn_monitored", true, false, what, ...)
+end
+
+function M.spawn_linked(what, ...)
+  return spawn("spawn_linked", false, true, what, ...)
+end
+
+function M.spawn_linked_monitored(what, ...)
+  return spawn("spawn_linked_monitored", true, true, what, ...)
+end
+
+--- Start a process and wait for its result.
+---@return any, rt.Error?
+function M.exec(what, ...)
+  local pid, err = spawn("exec", true, false, what, ...)
+  if not pid then return nil, err end
+  local wait = { fiber = task.fiber() }
+  box().execs[pid] = wait
+  while not wait.done do
+    task.park()
+  end
+  if wait.err then return nil, wait.err end
+  return wait.value
+end
+
+-- --- watching ------------------------------------------------------------------------------------------
+
+--- Be told by an EXIT event when it ends.
+function M.monitor(dest)
+  check.string(dest, 1, "monitor")
+  core.listen()
+  return core.monitor(dest)
+end
+
+function M.unmonitor(dest)
+  check.string(dest, 1, "unmonitor")
+  return core.unmonitor(dest)
+end
+
+--- Share its fate: see set_options.
+function M.link(dest)
+  check.string(dest, 1, "link")
+  core.listen()
+  return core.link(dest)
+end
+
+function M.unlink(dest)
+  check.string(dest, 1, "unlink")
+  return core.unlink(dest)
+end
+
+--- Ask it to end: it gets a CANCEL event.
+function M.cancel(dest, reason)
+  check.string(dest, 1, "cancel")
+  check.optional_string(reason, 2, "cancel")
+  return core.cancel(dest, reason)
+end
+
+--- End it, also in the middle of a loop.
+function M.terminate(dest)
+  check.string(dest, 1, "terminate")
+  return core.terminate(dest)
+end
+
+--- trap_links: the end of a linked process comes as a LINK_DOWN event instead of ending this one.
+function M.set_options(options)
+  check.table(options, 1, "set_options")
+  check.optional_boolean(options.trap_links, "trap_links", "set_options")
+  if options.trap_links ~= nil then
+    core.listen()
+    core.trap(options.trap_links)
+  end
+  return true
+end
+
+function M.get_options()
+  return { trap_links = core.trap() }
+end
+
+--- All processes, oldest first: {pid, state, mailbox, memory, age}.
+function M.list()
+  return task.await(core.list())
+end
+
+-- --- names -----------------------------------------------------------------------------------------------
+
+M.registry = {}
+
+function M.registry.register(name, pid)
+  check.string(name, 1, "register")
+  check.optional_string(pid, 2, "register")
+  return core.register(name, pid)
+end
+
+function M.registry.lookup(name)
+  check.string(name, 1, "lookup")
+  return core.lookup(name)
+end
+
+function M.registry.unregister(name)
+  check.string(name, 1, "unregister")
+  return core.unregister(name)
+end
+
+return M

@@ -1,0 +1,116 @@
+/* listing.c - asks every worker for its processes.
+ *
+ * A task goes from worker to worker, so that it needs no lock; the last one
+ * sends it home.
+ *
+ * SPDX-License-Identifier: MIT */
+#include "process/listing.h"
+
+#include <stdlib.h>
+
+#include "process/sched.h"
+
+typedef struct row {
+  rt_pid pid;
+  uint64_t born;
+  size_t mailbox, memory;
+  const char *state;
+} row;
+
+typedef struct listing {
+  rt__op op;
+  rt__task task;
+  unsigned next; /* worker to be asked */
+  uint64_t now;
+  row *rows;
+  size_t count, room;
+} listing;
+
+static const char *state_of(const rt__process *process) {
+  if (process->vm->running == process) return "running";
+  if (process->queued) return "ready";
+  return "waiting";
+}
+
+static bool add_row(listing *list, const rt__process *process) {
+  if (list->count == list->room) {
+    size_t room = list->room ? list->room * 2 : 64;
+    row *rows = realloc(list->rows, room * sizeof(*rows));
+    if (!rows) return false;
+    list->rows = rows;
+    list->room = room;
+  }
+  rt__vm *vm = process->vm;
+  list->rows[list->count++] = (row){
+      .pid = process->pid,
+      .born = process->born,
+      .mailbox = process->mail.count,
+      .memory = vm->used / (atomic_load(&vm->population) + 1) +
+                process->mail.bytes,
+      .state = state_of(process),
+  };
+  return true;
+}
+
+static void visit(rt__worker *worker, rt__task *task) {
+  listing *list = (listing *)((char *)task - offsetof(listing, task));
+  rt_error err = RT_ERROR_INIT;
+  for (rt__process *p = worker->vm->oldest; p; p = p->next)
+    if (!p->internal && !add_row(list, p)) {
+      rt_fail(&err, RT_ENOMEM, "no memory for the list of processes");
+      rt__op_fail(&list->op, &err);
+      break;
+    }
+  if (++list->next < worker->rt->worker_count)
+    rt__worker_post(&worker->rt->workers[list->next], task);
+  else
+    rt__op_post(&list->op);
+}
+
+static int older_first(const void *a, const void *b) {
+  const row *x = a, *y = b;
+  if (x->born != y->born) return x->born < y->born ? -1 : 1;
+  return x->pid < y->pid ? -1 : x->pid > y->pid;
+}
+
+static void push_row(lua_State *L, const listing *list, const row *r) {
+  char pid[RT_PID_TEXT];
+  rt_pid_text(r->pid, pid);
+  lua_createtable(L, 0, 5);
+  lua_pushstring(L, pid);
+  lua_setfield(L, -2, "pid");
+  lua_pushstring(L, r->state);
+  lua_setfield(L, -2, "state");
+  lua_pushnumber(L, (lua_Number)r->mailbox);
+  lua_setfield(L, -2, "mailbox");
+  lua_pushnumber(L, (lua_Number)r->memory);
+  lua_setfield(L, -2, "memory");
+  uint64_t age = list->now > r->born ? list->now - r->born : 0;
+  lua_pushnumber(L, (lua_Number)age / 1e9);
+  lua_setfield(L, -2, "age");
+}
+
+static int push_rows(lua_State *L, rt__op *op) {
+  listing *list = (listing *)op;
+  list->now = uv_hrtime();
+  if (list->count > 0)
+    qsort(list->rows, list->count, sizeof(*list->rows), older_first);
+  lua_createtable(L, (int)list->count, 0);
+  for (size_t i = 0; i < list->count; i++) {
+    push_row(L, list, &list->rows[i]);
+    lua_rawseti(L, -2, (int)i + 1);
+  }
+  return 1;
+}
+
+static void release_rows(rt__op *op) { free(((listing *)op)->rows); }
+
+static const rt__op_type listing_type = {"process.list", NULL, push_rows,
+                                         release_rows};
+
+int rt__listing(lua_State *L) {
+  listing *list = rt__op_new(L, sizeof(*list), &listing_type);
+  list->task.run = visit;
+  rt__worker_post(&rt__runtime_of(L)->workers[0], &list->task);
+  return rt__op_return(L, &list->op);
+}
