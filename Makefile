@@ -195,7 +195,7 @@ tsan: deps ## run the C units under the thread sanitizer
 .PHONY: demo bench build-bench
 demo: deps ## watch capabilities discover real services in a lab on this machine
 	@$(MAKE) --no-print-directory all
-	@BUILD=$(BUILD) examples/lab/demo
+	@BUILD=$(BUILD) tests/lab/demo.sh
 
 build-bench: all $(BENCH_BIN)
 bench: deps ## measure, and print the figures
