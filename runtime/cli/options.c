@@ -152,16 +152,16 @@ static const char *nearest_option(const cli_option *options, const char *word) {
 
 /* --- parsing ----------------------------------------------------------- */
 
-typedef struct state {
+typedef struct reader {
   cli_parse *parse;
   FILE *say;
   int argc, at;
   char **argv;
   cli_list *open; /* the list that a bare argument lengthens */
-} state;
+} reader;
 
 RT_PRINTF(2, 3)
-static bool complain(const state *s, const char *fmt, ...) {
+static bool complain(const reader *s, const char *fmt, ...) {
   va_list args;
   va_start(args, fmt);
   fputs("runtime", s->say);
@@ -173,7 +173,7 @@ static bool complain(const state *s, const char *fmt, ...) {
   return false;
 }
 
-static bool store_number(const state *s, const cli_option *o, const char *text,
+static bool store_number(const reader *s, const cli_option *o, const char *text,
                          void *field) {
   if (o->kind == CLI_INTEGER) {
     int64_t value;
@@ -193,7 +193,7 @@ static bool store_number(const state *s, const cli_option *o, const char *text,
   return true;
 }
 
-static bool store(state *s, const cli_option *o, const char *text) {
+static bool store(reader *s, const cli_option *o, const char *text) {
   void *field = (char *)s->parse->fields + o->offset;
   switch (o->kind) {
   case CLI_FLAG:
@@ -238,7 +238,7 @@ static const cli_option *by_letter(const cli_option *options, char letter) {
 
 /* The option that argument `word` names; *value is what it carries with it
  * ("--name=value", "-svalue") or NULL. */
-static const cli_option *identify(const state *s, const char *word,
+static const cli_option *identify(const reader *s, const char *word,
                                   const char **value) {
   const cli_option *options = s->parse->options;
   *value = NULL;
@@ -252,7 +252,7 @@ static const cli_option *identify(const state *s, const char *word,
   return o;
 }
 
-static bool unknown(const state *s, const char *word) {
+static bool unknown(const reader *s, const char *word) {
   char name[64];
   snprintf(name, sizeof(name), "%.*s", (int)strcspn(word, "="), word);
   const char *near = nearest_option(s->parse->options, name);
@@ -260,7 +260,7 @@ static bool unknown(const state *s, const char *word) {
   return complain(s, "unknown option '%s'; did you mean '%s'?", word, near);
 }
 
-static bool take_option(state *s, const char *word) {
+static bool take_option(reader *s, const char *word) {
   const char *value;
   const cli_option *o = identify(s, word, &value);
   if (!o) return unknown(s, word);
@@ -278,7 +278,7 @@ static bool take_option(state *s, const char *word) {
   return store(s, o, value);
 }
 
-static bool take_bare(state *s, const char *word) {
+static bool take_bare(reader *s, const char *word) {
   cli_parse *p = s->parse;
   cli_list *list = &p->bare;
   if (s->open && p->bare.count >= p->wanted) list = s->open;
@@ -286,7 +286,7 @@ static bool take_bare(state *s, const char *word) {
 }
 
 bool cli_parse_args(cli_parse *parse, int argc, char **argv, FILE *say) {
-  state s = {parse, say, argc, 0, argv, NULL};
+  reader s = {parse, say, argc, 0, argv, NULL};
   bool options = true, ok = true;
   while (ok && s.at < argc) {
     const char *word = argv[s.at];
