@@ -181,6 +181,16 @@ static bool must_end(rt__vm *vm, rt__process *process) {
   return process->ending != RT_OK;
 }
 
+void rt__vm_interrupt(rt__vm *vm) {
+  rt__worker *worker = vm->worker;
+  atomic_store(&worker->armed, atomic_load(&worker->epoch));
+#ifndef RT_LUAJIT_SYSTEM
+  luaJIT_arm(vm->L);
+#else
+  lua_sethook(vm->L, rt__vm_hook, LUA_MASKCOUNT, 1);
+#endif
+}
+
 /* Called on the VM's thread at the next instruction after the watchdog armed
  * it. It always disarms: what is still needed the watchdog asks for again. */
 void rt__vm_hook(lua_State *L, lua_Debug *ar) {
@@ -200,17 +210,10 @@ void rt__vm_hook(lua_State *L, lua_Debug *ar) {
     lua_yield(L, 0);
     return;
   }
-  if (end) luaL_error(L, "terminated");
-}
-
-void rt__vm_interrupt(rt__vm *vm) {
-  rt__worker *worker = vm->worker;
-  atomic_store(&worker->armed, atomic_load(&worker->epoch));
-#ifndef RT_LUAJIT_SYSTEM
-  luaJIT_arm(vm->L);
-#else
-  lua_sethook(vm->L, rt__vm_hook, LUA_MASKCOUNT, 1);
-#endif
+  if (!end) return;
+  /* Whoever catches the error meets the hook at the next instruction. */
+  rt__vm_interrupt(vm);
+  luaL_error(L, "terminated");
 }
 
 static rt__process *largest(rt__vm *vm) {

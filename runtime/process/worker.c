@@ -21,7 +21,7 @@
 #include <luajit.h>
 #endif
 
-#include "process/sched.h"
+#include "process/parts.h"
 
 #define STACK_BYTES   (8u << 20)
 #define STACK_RESERVE (128u << 10)
@@ -277,6 +277,7 @@ static void run_worker(void *arg) {
   while (!worker->stop) turn(worker);
   end_all(worker);
   drain(worker);
+  rt__parts_leave(worker);
 }
 
 static void ask_stop(rt__worker *worker, rt__task *task) {
