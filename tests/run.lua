@@ -1,8 +1,9 @@
 --- Runs one busted spec file inside the runtime itself.
 -- Usage: build/runtime tests/run.lua tests/spec/NAME_spec.lua [part of a test's name]
--- Prints "ok - NAME" or "not ok - NAME" and the reason for each test, and ends with exit code 1 when one failed.
--- A test is a coroutine of the main process: it may wait like any script. busted's own C helpers (lfs, system, term)
--- are not loaded into the sandbox; tests/support/busted_shim.lua stands in for what busted needs of them.
+-- Prints "ok - NAME" or "not ok - NAME" and the reason for each test, and ends with exit code 1
+-- when one failed. A test is a coroutine of the main process: it may wait like any script. busted's
+-- own C helpers (lfs, system, term) are not loaded into the sandbox; tests/support/busted_shim.lua
+-- stands in for what busted needs of them.
 -- SPDX-License-Identifier: MIT
 
 local here = arg[0]:match("^(.*)/[^/]*$") or "."
@@ -12,7 +13,9 @@ if not spec then
   os.exit(2)
 end
 
-package.path = here .. "/support/?.lua;" .. package.path .. ";/usr/share/lua/5.1/?.lua;/usr/share/lua/5.1/?/init.lua"
+local debian = "/usr/share/lua/5.1/"
+package.path = ("%s/support/?.lua;%s;%s?.lua;%s?/init.lua"):format(
+  here, package.path, debian, debian)
 require("busted_shim")
 
 local busted = require("busted.core")()
@@ -101,5 +104,6 @@ local file = { getTrace = function(_, info) return info end }
 busted.executors.file(spec, setmetatable(file, { __call = chunk }))
 require("busted.execute")(busted)(1, {})
 
-print(("%d passed, %d failed%s"):format(passed, failed, pending > 0 and (", " .. pending .. " pending") or ""))
+local rest = pending > 0 and (", " .. pending .. " pending") or ""
+print(("%d passed, %d failed%s"):format(passed, failed, rest))
 os.exit((failed > 0 or passed == 0) and 1 or 0)

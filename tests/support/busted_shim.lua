@@ -1,6 +1,6 @@
 --- What busted and luassert ask of the debug library, of C modules and of penlight, in plain Lua.
--- The sandbox has no debug.getmetatable and loads no C; a spec file is a process of its own, so busted's saving and
--- restoring of globals between blocks is not needed either.
+-- The sandbox has no debug.getmetatable and loads no C; a spec file is a process of its own, so
+-- busted's saving and restoring of globals between blocks is not needed either.
 -- SPDX-License-Identifier: MIT
 
 local time_ok, time = pcall(require, "time")
@@ -21,7 +21,11 @@ end
 
 package.preload["system"] = function()
   local now = time_ok and time.monotonic or os.clock
-  return { gettime = time_ok and time.now or os.time, monotime = now, sleep = time_ok and time.sleep }
+  return {
+    gettime = time_ok and time.now or os.time,
+    monotime = now,
+    sleep = time_ok and time.sleep,
+  }
 end
 
 package.preload["term"] = function()
@@ -54,7 +58,8 @@ package.preload["pl.utils"] = function()
     execute = function() return nil end,
     split = function(text, sep)
       local parts = {}
-      for part in (text .. sep):gmatch("(.-)" .. sep:gsub("%p", "%%%0")) do parts[#parts + 1] = part end
+      local pattern = "(.-)" .. sep:gsub("%p", "%%%0")
+      for part in (text .. sep):gmatch(pattern) do parts[#parts + 1] = part end
       return parts
     end,
   }
