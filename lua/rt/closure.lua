@@ -24,6 +24,7 @@ local DEPTH = 100
 local paths
 
 local function index_table(index, real, name)
+  if type(real) ~= "table" then return end
   for key, value in pairs(real) do
     local kind = type(value)
     if kind == "function" or kind == "table" then index[value] = index[value] or { name, key } end
@@ -31,8 +32,9 @@ local function index_table(index, real, name)
 end
 
 local function module_of(name)
-  if task_core.embedded(name) then return sandbox.freeze(require(name), name) end
-  return sandbox.base[name]
+  if not task_core.embedded(name) then return sandbox.base[name] end
+  local real = require(name)
+  return type(real) == "table" and sandbox.freeze(real, name) or real
 end
 
 local function library_paths()
