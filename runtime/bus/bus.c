@@ -157,6 +157,14 @@ rt_err rt_bus_send(rt_bus *bus, const char *system, const char *kind,
   return RT_OK;
 }
 
+bool rt__bus_skip(rt_bus *bus, const char *system, const char *kind) {
+  if (atomic_load_explicit(&bus->closing, memory_order_relaxed) ||
+      rt_bus_wanted(bus, system, kind))
+    return false;
+  atomic_fetch_add_explicit(&bus->unheard, 1, memory_order_relaxed);
+  return true;
+}
+
 bool rt__bus_call(rt_bus *bus, void (*fn)(rt_bus *bus, void *arg), void *arg) {
   bool wake = false, ok = false;
   uv_mutex_lock(&bus->lock);

@@ -34,8 +34,9 @@ typedef struct rt__sub {
 /* Subscriptions that are served together: one call for all that match. One
  * group a bus (the bridge). Both are called on the bus thread. */
 typedef struct rt__bus_group {
-  void (*deliver)(const rt_event *event, void *const *args, size_t count,
-                  void *self);
+  /* returns how many took it */
+  size_t (*deliver)(const rt_event *event, void *const *args, size_t count,
+                    void *self);
   void (*flush)(void *self); /* after a batch of events */
   void *self;
 } rt__bus_group;
@@ -69,6 +70,9 @@ rt_err rt__bus_join(rt_bus *bus, uint64_t *id, const char *system,
 void rt__bus_leave(rt_bus *bus, uint64_t id);
 /* [bus thread] Events that a subscription of the group lost. */
 void rt__bus_count_dropped(rt_bus *bus, uint64_t count);
+/* [any] True when nobody listens, so that there is nothing to send: the event
+ * is counted as published. */
+bool rt__bus_skip(rt_bus *bus, const char *system, const char *kind);
 /* What an event costs in the intake; `text`: bytes of its three strings. */
 uint64_t rt__bus_charge(size_t text, const rt_value *data);
 /* [any] Be told when there may be room for `bytes`; false: there is room now,

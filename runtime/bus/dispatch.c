@@ -195,8 +195,9 @@ static void hand_out(rt_bus *bus, route *r, const rt_event *event) {
     heard++;
   }
   if (members && bus->dead) members = living(r);
-  if (members) bus->group.deliver(event, r->args, members, bus->group.self);
-  advance(&bus->delivered, heard + members);
+  if (members)
+    heard += bus->group.deliver(event, r->args, members, bus->group.self);
+  advance(&bus->delivered, heard);
   if (bus->dead) rt__bus_bury(bus);
 }
 

@@ -1,0 +1,306 @@
+/* bridge.c - opening and closing feeds, and delivering to them; see bridge.h.
+ *
+ * References of a feed: its owner's; the bus's while it is joined; one for each
+ * call on its way to the bus thread; one while it is noted for notifying.
+ * SPDX-License-Identifier: MIT */
+#include "bus/bridge.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct rt__bridge {
+  rt_bus *bus;
+  rt__bridge_ops ops;
+  atomic_uint_fast64_t numbers;
+  /* bus thread only */
+  rt__feed *joined; /* list */
+  rt__feed *noted;  /* to be notified at the end of the batch */
+  rt_builder *builder;
+};
+
+rt_bus *rt__bridge_bus(const rt__bridge *bridge) {
+  return bridge->bus;
+}
+
+/* --- references
+ * ---------------------------------------------------------------- */
+
+static rt__feed *feed_ref(rt__feed *f) {
+  atomic_fetch_add_explicit(&f->refs, 1, memory_order_relaxed);
+  return f;
+}
+
+static void feed_free(rt__feed *f) {
+  rt_value_unref(f->token);
+  uv_mutex_destroy(&f->lock);
+  free(f->fault);
+  free(f->system);
+  free(f->kind);
+  free(f);
+}
+
+void rt__feed_unref(rt__feed *f) {
+  if (!f || atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) > 1)
+    return;
+  f->leaving = true; /* whoever comes last has no reason to call the bus */
+  rt__feed_discard(f);
+  feed_free(f);
+}
+
+/* --- joining and leaving, on the bus thread
+ * -------------------------------------- */
+
+static void list_add(rt__bridge *b, rt__feed *f) {
+  f->prev = NULL;
+  f->next = b->joined;
+  if (f->next) f->next->prev = f;
+  b->joined = f;
+}
+
+static void list_remove(rt__bridge *b, rt__feed *f) {
+  if (f->prev)
+    f->prev->next = f->next;
+  else
+    b->joined = f->next;
+  if (f->next) f->next->prev = f->prev;
+}
+
+static void leave(rt__feed *f) {
+  if (!f->id) return;
+  rt__bus_leave(f->bridge->bus, f->id);
+  f->id = 0;
+  list_remove(f->bridge, f);
+  rt__feed_unref(f);
+}
+
+static bool is_closed(rt__feed *f) {
+  uv_mutex_lock(&f->lock);
+  bool closed = f->closed;
+  uv_mutex_unlock(&f->lock);
+  return closed;
+}
+
+static void do_join(rt_bus *bus, void *arg) {
+  rt__feed *f = arg;
+  rt_error err = RT_ERROR_INIT;
+  rt_err rc = RT_OK;
+  if (!is_closed(f))
+    rc = rt__bus_join(bus, &f->id, f->system, f->kind, f, &err);
+  if (f->id) list_add(f->bridge, feed_ref(f));
+  if (rc != RT_OK && (f->fault = malloc(sizeof(err))) != NULL) *f->fault = err;
+  if (rc != RT_OK) rt__feed_close(f);
+  f->ready(f, f->ready_arg);
+  rt__feed_unref(f);
+}
+
+static void do_leave(rt_bus *bus, void *arg) {
+  (void)bus;
+  leave(arg);
+  rt__feed_unref(arg);
+}
+
+/* --- opening and closing, on any thread
+ * -------------------------------------------- */
+
+static char *copy_text(const char *text) {
+  size_t size = strlen(text) + 1;
+  char *copy = malloc(size);
+  return copy ? memcpy(copy, text, size) : NULL;
+}
+
+/* [number], as it travels in the notice. */
+static rt_value *make_token(uint64_t number) {
+  rt_value *token = NULL;
+  rt_builder *b = rt_builder_new();
+  if (!b) return NULL;
+  rt_builder_begin_array(b);
+  rt_builder_int(b, (int64_t)number);
+  rt_builder_end(b);
+  rt_builder_finish(b, &token, NULL);
+  rt_builder_free(b);
+  return token;
+}
+
+static rt__feed *feed_new(rt__bridge *bridge, const rt__feed_opts *opts) {
+  rt__feed *f = calloc(1, sizeof(*f));
+  if (!f || uv_mutex_init(&f->lock) != 0) {
+    free(f);
+    return NULL;
+  }
+  f->bridge = bridge;
+  f->pid = opts->pid;
+  f->limit = opts->limit ? opts->limit : RT__FEED_LIMIT;
+  f->overflow = opts->overflow;
+  f->lag_mark = 1024;
+  f->drop_mark = 1;
+  f->number = atomic_fetch_add(&bridge->numbers, 1) + 1;
+  f->token = make_token(f->number);
+  f->system = copy_text(opts->system);
+  f->kind = copy_text(opts->kind ? opts->kind : "");
+  atomic_init(&f->refs, 1);
+  if (f->token && f->system && f->kind) return f;
+  feed_free(f);
+  return NULL;
+}
+
+rt_err rt__feed_open(rt__feed **out, rt__bridge *bridge,
+                     const rt__feed_opts *opts,
+                     void (*ready)(rt__feed *feed, void *arg), void *arg,
+                     rt_error *err) {
+  *out = NULL;
+  if (!opts->system || !*opts->system)
+    return rt_fail(err, RT_EINVAL, "bus: system pattern is required");
+  if (atomic_load(&bridge->bus->closing))
+    return rt_fail(err, RT_ECLOSED, "bus: closed");
+  rt__feed *f = feed_new(bridge, opts);
+  if (!f) return rt_fail(err, RT_ENOMEM, "bus: no memory");
+  f->ready = ready;
+  f->ready_arg = arg;
+  *out = f; /* before `ready` can see it */
+  if (rt__bus_call(bridge->bus, do_join, feed_ref(f))) return RT_OK;
+  *out = NULL;
+  rt__feed_unref(f);
+  rt__feed_unref(f);
+  return rt_fail(err, RT_ECLOSED, "bus: closed");
+}
+
+void rt__feed_close(rt__feed *f) {
+  uv_mutex_lock(&f->lock);
+  bool first = !f->leaving;
+  f->closed = true;
+  f->leaving = true;
+  uv_mutex_unlock(&f->lock);
+  /* after the end of the bus, rt__bridge_free() lets go of it */
+  if (first && !rt__bus_call(f->bridge->bus, do_leave, feed_ref(f)))
+    rt__feed_unref(f);
+}
+
+/* --- delivering, on the bus thread
+ * --------------------------------------------------- */
+
+static rt__shared *share(const rt_event *event, size_t refs) {
+  size_t system = strlen(event->system), kind = strlen(event->kind),
+         path = strlen(event->path);
+  rt__shared *s = malloc(sizeof(*s) + system + kind + path + 3);
+  if (!s) return NULL;
+  atomic_init(&s->refs, (unsigned)refs);
+  s->system_size = (uint32_t)system;
+  s->kind_size = (uint32_t)kind;
+  s->path_size = (uint32_t)path;
+  s->data = rt_value_ref(event->data);
+  memcpy(s->text, event->system, system + 1);
+  memcpy(s->text + system + 1, event->kind, kind + 1);
+  memcpy(s->text + system + kind + 2, event->path, path + 1);
+  return s;
+}
+
+static void note(rt__bridge *b, rt__feed *f) {
+  if (f->noted) return;
+  f->noted = true;
+  f->next_noted = b->noted;
+  b->noted = feed_ref(f);
+}
+
+static rt_value *describe(rt__bridge *b, rt__feed *f) {
+  rt_value *data = NULL;
+  char pid[RT_PID_TEXT];
+  rt_pid_text(f->pid, pid);
+  uv_mutex_lock(&f->lock);
+  uint64_t dropped = f->dropped, buffered = f->count;
+  uv_mutex_unlock(&f->lock);
+  rt_builder_begin_map(b->builder);
+  rt_builder_key(b->builder, "pid");
+  rt_builder_string(b->builder, pid);
+  rt_builder_key(b->builder, "system");
+  rt_builder_string(b->builder, f->system);
+  rt_builder_key(b->builder, "kind");
+  rt_builder_string(b->builder, *f->kind ? f->kind : "**");
+  rt_builder_key(b->builder, "buffered");
+  rt_builder_int(b->builder, (int64_t)buffered);
+  rt_builder_key(b->builder, "buffer");
+  rt_builder_int(b->builder, f->limit);
+  rt_builder_key(b->builder, "dropped");
+  rt_builder_int(b->builder, (int64_t)dropped);
+  rt_builder_end(b->builder);
+  rt_builder_finish(b->builder, &data, NULL);
+  return data;
+}
+
+/* Tell whoever listens that a subscriber falls behind: at 1,024 buffered and
+ * at the first lost event, then each time the number has doubled. */
+static void tell_lagging(rt__bridge *b, rt__feed *f) {
+  char pid[RT_PID_TEXT];
+  if (!rt_bus_wanted(b->bus, "bus", "subscriber.lagging")) return;
+  rt_pid_text(f->pid, pid);
+  rt_value *data = describe(b, f);
+  rt_bus_send(b->bus, "bus", "subscriber.lagging", pid, data);
+  rt_value_unref(data);
+}
+
+static size_t deliver(const rt_event *event, void *const *feeds, size_t count,
+                      void *self) {
+  rt__bridge *b = self;
+  uint64_t lost = 0;
+  size_t taken = 0;
+  rt__shared *shared = share(event, count);
+  if (!shared) {
+    rt__bus_count_dropped(b->bus, count);
+    return 0;
+  }
+  for (size_t i = 0; i < count; i++) {
+    rt__feed *f = feeds[i];
+    rt__offer offer = rt__feed_offer(f, shared);
+    lost += offer.lost;
+    taken += offer.taken;
+    if (offer.notify) note(b, f);
+    if (offer.lagging) tell_lagging(b, f);
+    if (offer.full) leave(f);
+  }
+  if (lost) rt__bus_count_dropped(b->bus, lost);
+  for (size_t i = taken; i < count; i++) rt__shared_unref(shared);
+  return taken;
+}
+
+static void flush(void *self) {
+  rt__bridge *b = self;
+  while (b->noted) {
+    rt__feed *f = b->noted;
+    b->noted = f->next_noted;
+    f->noted = false;
+    b->ops.notify(b->ops.self, f->pid, f->token);
+    rt__feed_unref(f);
+  }
+}
+
+/* --- life
+ * -----------------------------------------------------------------------------
+ */
+
+rt_err rt__bridge_create(rt__bridge **out, rt_bus *bus,
+                         const rt__bridge_ops *ops, rt_error *err) {
+  *out = NULL;
+  rt__bridge *b = calloc(1, sizeof(*b));
+  if (b) b->builder = rt_builder_new();
+  if (!b || !b->builder) {
+    free(b);
+    return rt_fail(err, RT_ENOMEM, "bridge: no memory");
+  }
+  b->bus = bus;
+  b->ops = *ops;
+  const rt__bus_group group = {deliver, flush, b};
+  rt__bus_set_group(bus, &group);
+  *out = b;
+  return RT_OK;
+}
+
+void rt__bridge_free(rt__bridge *bridge) {
+  if (!bridge) return;
+  while (bridge->joined) {
+    rt__feed *f = bridge->joined;
+    bridge->joined = f->next;
+    f->id = 0; /* the bus has let go of it already */
+    rt__feed_unref(f);
+  }
+  rt_builder_free(bridge->builder);
+  free(bridge);
+}
