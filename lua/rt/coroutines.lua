@@ -10,7 +10,7 @@ local create, resume, yield = coroutine.create, coroutine.resume, coroutine.yiel
 local status, running = coroutine.status, coroutine.running
 local error, type, setmetatable = error, type, setmetatable
 local traceback = debug.traceback
-local yieldable, unpark = core.yieldable, core.unpark
+local yieldable, unpark, keep_on = core.yieldable, core.unpark, core.keep_on
 local USER, PREEMPT = core.USER, core.PREEMPT
 
 local M = {}
@@ -38,6 +38,11 @@ local answer
 
 local function pass_on(co, ...)
   if not yieldable() then
+    -- Preempted where the whole process cannot be: go on, unless it is to end.
+    if ... == PREEMPT then
+      keep_on()
+      return answer(co, resume(co))
+    end
     unpark()
     error("cannot wait inside a callback of a C function (such as table.sort or string.gsub)", 0)
   end

@@ -129,6 +129,15 @@ static int l_yieldable(lua_State *L) {
   return 1;
 }
 
+/* keep_on(): a preemption that cannot be passed on; raises when the process is
+ * to end. */
+static int l_keep_on(lua_State *L) {
+  rt__process *process = process_of(L);
+  if (process->ending == RT_OK) return 0;
+  rt__vm_interrupt(process->vm);
+  return luaL_error(L, "terminated");
+}
+
 /* output(fd, text) */
 static int l_output(lua_State *L) {
   size_t size;
@@ -207,6 +216,7 @@ static const luaL_Reg functions[] = {{"await", l_await},
                                      {"state", l_state},
                                      {"globals", l_globals},
                                      {"yieldable", l_yieldable},
+                                     {"keep_on", l_keep_on},
                                      {"output", l_output},
                                      {"exit", l_exit},
                                      {"clone", l_clone},
