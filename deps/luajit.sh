@@ -35,28 +35,34 @@ for tool in apt-get dpkg-source patch make cc; do
   command -v "$tool" >/dev/null 2>&1 || fail "$tool is missing; run 'make deps'"
 done
 
-# The machine's own Debian mirrors as deb-src lines, whichever of apt's two formats they are written in.
-source_list() {
-  local codename keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-  codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-bookworm}")
-  local sign=""
-  [ -r "$keyring" ] && sign="[signed-by=$keyring] "
-  local found
-  found=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' 2>/dev/null |
-    awk -v c="$codename" '$3 == "main" && ($2 == c || $2 == c "-updates" || $2 == c "-security")' | sort -u || true)
-  [ -n "$found" ] || found="http://deb.debian.org/debian $codename main"
-  sed "s|^|deb-src $sign|" <<<"$found"
+# The machine's own Debian mirrors, whichever of apt's two formats they are written in: "URI SUITE COMPONENT" lines.
+codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-bookworm}")
+mirrors() {
+  apt-get indextargets --no-release-info --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 2>/dev/null |
+    awk -v c="$codename" '$3 == "main" && ($2 == c || $2 == c "-updates" || $2 == c "-security")' | sort -u
 }
 
-fetch() {
+# Only what luajit needs, checked by apt against the signed index. $1: the options of each source line.
+fetch_from() { # OPTIONS MIRRORS
+  [ -n "$2" ] || return 1
+  rm -rf "$src/apt"
   mkdir -p "$src/apt/lists/partial" "$src/apt/cache/archives/partial"
-  source_list >"$src/apt/sources.list"
+  sed "s|^|deb-src $1|" <<<"$2" >"$src/apt/sources.list"
   local opts=(-q -o "Dir::Etc::sourcelist=$src/apt/sources.list" -o Dir::Etc::sourceparts=/dev/null
     -o "Dir::State::lists=$src/apt/lists" -o "Dir::Cache=$src/apt/cache" -o APT::Sandbox::User=
     -o Acquire::Retries=3 -o Acquire::Languages=none)
-  apt-get "${opts[@]}" update
-  # Only what luajit needs: fetched and checked against the signed index.
+  # One suite that cannot be reached does not matter when another has the package.
+  apt-get "${opts[@]}" update || true
   (cd "$src" && apt-get "${opts[@]}" source --download-only luajit)
+}
+
+fetch() {
+  local keyring=/usr/share/keyrings/debian-archive-keyring.gpg signed="" own
+  [ -r "$keyring" ] && signed="[signed-by=$keyring] "
+  own=$(mirrors || true)
+  fetch_from "$signed" "$own" ||
+    fetch_from "" "$own" || # a mirror that signs with a key of its own
+    fetch_from "$signed" "http://deb.debian.org/debian $codename main"
 }
 
 build() {
