@@ -62,7 +62,7 @@ static int l_listen(lua_State *L) {
 
 /* next() -> topic, sender or nil, payloads...; nothing when there is no mail */
 static int l_next(lua_State *L) {
-  rt__package *package = rt__mailbox_take(&process_of(L)->mail);
+  rt__package *package = rt__process_next_mail(process_of(L));
   if (!package) return 0;
   rt_value *payloads = package->payloads;
   package->payloads = NULL;

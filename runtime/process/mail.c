@@ -143,8 +143,9 @@ void rt__announce_dead(rt__worker *worker, rt__package_kind kind, rt_pid dead,
 /* --- delivery ------------------------------------------------------------------- */
 
 static void put(rt__process *process, rt__package *package) {
-  rt__mailbox_put(&process->mail, package);
-  if (process->reads_mail) rt__process_ready(process);
+  bool note = package->topic[0] == '@';
+  rt__mailbox_put(note ? &process->notes : &process->mail, package);
+  if (note || process->reads_mail) rt__process_ready(process);
 }
 
 /* The fourth item of the event, the error, is why this process ends too. */

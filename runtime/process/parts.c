@@ -14,41 +14,24 @@
 
 rt_err rt__parts_first(rt_runtime *rt, rt_error *err) {
   rt_err rc = rt_bus_new(&rt->bus, NULL, err);
-#if PARTS_BRIDGE
   if (rc == RT_OK) rc = rt__bridge_new(&rt->bridge, rt, rt->bus, err);
-#endif
   if (rc == RT_OK) rc = rt__registry_new(&rt->registry, rt, err);
   return rc;
 }
 
 rt_err rt__parts_last(rt_runtime *rt, rt_error *err) {
-#if PARTS_ENGINE
   rt_err rc = rt__jobs_new(&rt->jobs, rt, err);
   if (rc != RT_OK) return rc;
   return rt__engine_new(&rt->engine, rt, rt->bus, rt->registry,
                         rt__jobs_executor(rt->jobs), err);
-#else
-  (void)rt;
-  (void)err;
-  return RT_OK;
-#endif
 }
 
 void rt__parts_drain(rt_runtime *rt, double grace) {
-#if PARTS_ENGINE
   if (rt->engine) rt__engine_stop(rt->engine, grace);
-#else
-  (void)rt;
-  (void)grace;
-#endif
 }
 
 void rt__parts_leave(rt__worker *worker) {
-#if PARTS_ENGINE
   if (worker->rt->jobs) rt__jobs_leave(worker);
-#else
-  (void)worker;
-#endif
 }
 
 void rt__parts_stop(rt_runtime *rt) {
@@ -58,16 +41,12 @@ void rt__parts_stop(rt_runtime *rt) {
 /* The bus comes before the VMs: a subscription left in one only lets go of what
  * it holds itself. */
 void rt__parts_free_bus(rt_runtime *rt) {
-#if PARTS_BRIDGE
   rt__bridge_free(rt->bridge);
-#endif
   rt_bus_free(rt->bus);
 }
 
 void rt__parts_free(rt_runtime *rt) {
-#if PARTS_ENGINE
   rt__engine_free(rt->engine);
   rt__jobs_free(rt->jobs);
-#endif
   rt__registry_free(rt->registry);
 }

@@ -272,6 +272,7 @@ void rt__process_end(rt__process *process, rt_err how, rt_value *result,
   rt__resources_close(process);
   rt__names_drop(&vm->worker->rt->names, process->pid);
   rt__mailbox_clear(&process->mail);
+  rt__mailbox_clear(&process->notes);
   unlist_process(process);
   rt__pids_drop(&vm->pids, process->pid);
   tell(process, how, result, error);
@@ -398,6 +399,16 @@ static bool resume(rt__process *process, rt__fiber *fiber) {
   return vm->running == process;
 }
 
+bool rt__process_has_mail(const rt__process *process) {
+  return process->notes.first || (process->mail.first && process->reads_mail);
+}
+
+rt__package *rt__process_next_mail(rt__process *process) {
+  rt__package *package = rt__mailbox_take(&process->notes);
+  if (package || !process->reads_mail) return package;
+  return rt__mailbox_take(&process->mail);
+}
+
 /* Calls the library's inlet, which takes the mail and wakes who waits for it.
  * Answers false when the process is no more. */
 static bool read_mail(rt__process *process) {
@@ -432,8 +443,7 @@ static bool take_turn(rt__process *process) {
     if (!resume(process, fiber)) return false;
     if (process->preempted) return true;
   }
-  if (process->mail.first && process->reads_mail && !read_mail(process))
-    return false;
+  if (rt__process_has_mail(process) && !read_mail(process)) return false;
   return run_fibers(process);
 }
 
@@ -443,7 +453,6 @@ void rt__process_run(rt__process *process) {
   bool alive = take_turn(process);
   vm->running = NULL;
   if (!alive) return;
-  if (process->ready || process->preempted ||
-      (process->mail.first && process->reads_mail))
+  if (process->ready || process->preempted || rt__process_has_mail(process))
     rt__process_ready(process);
 }

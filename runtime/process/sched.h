@@ -99,7 +99,8 @@ struct rt__process {
   rt__fiber *ready, *ready_last, *preempted;
   rt__op *ops;
   rt__resource *resources;
-  rt__mailbox mail;
+  rt__mailbox mail;  /* messages; wait until the process reads them */
+  rt__mailbox notes; /* for the library's inlets: topics with "@" */
   rt__peer *watchers, *links;
   int globals, state; /* registry refs, or LUA_NOREF */
   uint64_t born, deadline; /* uv_hrtime(); deadline 0: none */
@@ -117,7 +118,7 @@ struct rt__process {
   bool asked;        /* told that the runtime is stopping */
   bool reads_events; /* it has asked for process.events() */
   bool own_globals; /* the reference is ours to drop */
-  bool reads_mail;  /* the library has an inlet for it */
+  bool reads_mail;  /* it has asked for its messages */
 };
 
 typedef struct rt__start {
@@ -157,6 +158,9 @@ void *rt__process_user(rt__process *process);
 void rt__process_set_deadline(rt__process *process, double seconds);
 /* The process with this PID in this worker, or NULL. */
 rt__process *rt__process_find(rt__worker *worker, rt_pid pid);
+/* Is there something the inlet would take? And the next of it, or NULL. */
+bool rt__process_has_mail(const rt__process *process);
+rt__package *rt__process_next_mail(rt__process *process);
 /* Put it into its worker's queue when it can run. */
 void rt__process_ready(rt__process *process);
 void rt__process_run(rt__process *process);
