@@ -14,11 +14,27 @@ local function one_line(text)
   return (text:gsub("%s*[\r\n]+%s*", " "))
 end
 
+-- `return capability { ... }` is a tail call: the line of a faulty field is gone when it is found,
+-- and is looked for in the text, from the capability's name on.
+local function line_of(text, fault)
+  local field = fault:match("^capability[^:]*: ([%w_]+): ")
+  if not field then return "" end
+  local name = fault:match("^capability '([^']+)'")
+  local from = name and text:find(name, 1, true)
+  local pattern = "%f[%w_]" .. field .. "%f[^%w_]%s*="
+  local at = text:find(pattern, from or 1) or text:find(pattern) or from
+  if not at then return "" end
+  local _, breaks = text:sub(1, at):gsub("\n", "")
+  return ":" .. (breaks + 1)
+end
+
 -- Lua's messages about the file begin with its name already.
-local function fault(file, text, kind)
-  text = one_line(tostring(text))
-  if text:sub(1, #file + 1) ~= file .. ":" then text = file .. ": " .. text end
-  core.fault(text, kind)
+local function fault(file, text, message, kind)
+  message = one_line(tostring(message))
+  if message:sub(1, #file + 1) ~= file .. ":" then
+    message = file .. line_of(text, message) .. ": " .. message
+  end
+  core.fault(message, kind)
 end
 
 local function evaluate(file, text)
@@ -39,22 +55,27 @@ local function declared(value)
   return value
 end
 
-local function add(file, value, index, count)
-  local where = count > 1 and ("capability %d: "):format(index) or ""
+local function title(value, index)
+  local name = type(value) == "table" and value.name
+  if type(name) == "string" then return ("capability '%s': "):format(name) end
+  return ("capability %d: "):format(index)
+end
+
+local function add(file, text, value, index)
   local decl, why = declaration.check(value)
-  if not decl then return fault(file, where .. why) end
+  if not decl then return fault(file, text, title(value, index) .. why) end
   local ok, err = core.add(declaration.plain(decl), index)
-  if not ok then fault(file, err:message(), err:kind()) end
+  if not ok then fault(file, text, err:message(), err:kind()) end
 end
 
 function M.run()
   local file, text = core.loading()
   local result, err = evaluate(file, text)
-  if not result then return fault(file, err) end
+  if not result then return fault(file, text, err) end
   local list, why = declared(result[1])
-  if not list then return fault(file, why) end
+  if not list then return fault(file, text, why) end
   for index = 1, #list do
-    add(file, list[index], index, #list)
+    add(file, text, list[index], index)
   end
 end
 
