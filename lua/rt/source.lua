@@ -91,11 +91,14 @@ end
 
 -- The library's modules that scripts may require, filled by load_library().
 local public = {}
+-- name -> why it could not be loaded, told to who requires it
+local broken = {}
 
 local extensions = { ["table.new"] = true, ["table.clear"] = true }
 
 local function from_library(name)
   if public[name] then return public[name] end
+  if broken[name] then error(broken[name], 0) end
   if extensions[name] then return require(name) end
   local base = sandbox.base[name]
   if type(base) == "table" then return base end
@@ -201,7 +204,7 @@ function M.load_library()
       if ok then
         public[name] = type(module) == "table" and sandbox.freeze(module, name) or module
       else
-        core.output(2, "library: " .. tostring(module) .. "\n")
+        broken[name] = module
       end
     end
   end

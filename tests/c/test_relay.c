@@ -1,0 +1,137 @@
+/* test_relay.c - PIDs, names and mailboxes.
+ * SPDX-License-Identifier: MIT */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "relay/mailbox.h"
+#include "relay/names.h"
+#include "relay/pids.h"
+
+#define MANY 3000
+
+static void pid_text_and_back(void **state) {
+  (void)state;
+  rt_pid pid = (rt_pid)2 << 56 | (rt_pid)1 << 52 | (rt_pid)0x1f << 32 | 3;
+  char text[RT_PID_TEXT];
+  rt_pid_text(pid, text);
+  assert_string_equal(text, "{21|1f.3}");
+  assert_true(rt_pid_parse(text) == pid);
+  rt_pid_text(UINT64_MAX, text);
+  assert_true(rt_pid_parse(text) == UINT64_MAX);
+}
+
+static void pid_of_garbage_is_none(void **state) {
+  (void)state;
+  static const char *const bad[] = {
+      "",        "{",         "{}",       "{1|2}",     "1|2.3",
+      "{1|2.3",  "{1|2.3}x",  "{1|2.3.}", "{g|2.3}",   "{1|2.100000000}",
+      "{1|.3}",  "{1000|1.1}", "{|1.1}",  "{1|2.3} ",  "{1|100000.1}"};
+  assert_true(rt_pid_parse(NULL) == 0);
+  for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+    assert_true(rt_pid_parse(bad[i]) == 0);
+}
+
+static void pids_are_not_used_again(void **state) {
+  (void)state;
+  rt__pids pids;
+  rt_pid *taken = calloc(MANY, sizeof(*taken));
+  assert_non_null(taken);
+  assert_int_equal(rt__pids_init(&pids, 3, 1), RT_OK);
+  for (int i = 0; i < MANY; i++) {
+    taken[i] = rt__pids_take(&pids);
+    assert_true(taken[i] != 0);
+    assert_int_equal(rt__pid_worker(taken[i]), 3);
+    assert_int_equal(rt__pid_vm(taken[i]), 1);
+    assert_true(rt__pids_alive(&pids, taken[i]));
+    rt__pids_set(&pids, taken[i], &taken[i]);
+  }
+  for (int i = 0; i < MANY; i++) {
+    assert_ptr_equal(rt__pids_get(&pids, taken[i]), &taken[i]);
+    rt__pids_drop(&pids, taken[i]);
+    assert_false(rt__pids_alive(&pids, taken[i]));
+    assert_null(rt__pids_get(&pids, taken[i]));
+  }
+  for (int i = 0; i < MANY; i++) {
+    rt_pid again = rt__pids_take(&pids);
+    assert_true(again != taken[i]);
+    assert_false(rt__pids_alive(&pids, taken[i]));
+  }
+  assert_false(rt__pids_alive(&pids, (rt_pid)0xfffff << 32 | 1));
+  rt__pids_deinit(&pids);
+  free(taken);
+}
+
+static void names_are_unique(void **state) {
+  (void)state;
+  rt__names names;
+  assert_int_equal(rt__names_init(&names), RT_OK);
+  assert_true(rt__names_find(&names, "a", 1) == 0);
+  assert_int_equal(rt__names_remove(&names, "a", 1), RT_ENOTFOUND);
+  assert_int_equal(rt__names_add(&names, "a", 1, 7), RT_OK);
+  assert_int_equal(rt__names_add(&names, "a", 1, 8), RT_EEXIST);
+  assert_true(rt__names_find(&names, "a", 1) == 7);
+  assert_true(rt__names_find(&names, "ab", 2) == 0);
+  assert_int_equal(rt__names_remove(&names, "a", 1), RT_OK);
+  assert_true(rt__names_find(&names, "a", 1) == 0);
+  rt__names_deinit(&names);
+}
+
+static void names_vanish_with_their_process(void **state) {
+  (void)state;
+  rt__names names;
+  char name[16];
+  assert_int_equal(rt__names_init(&names), RT_OK);
+  for (int i = 0; i < MANY; i++) {
+    int n = snprintf(name, sizeof(name), "n%d", i);
+    assert_int_equal(
+        rt__names_add(&names, name, (size_t)n, (rt_pid)(1 + i % 3)), RT_OK);
+  }
+  rt__names_drop(&names, 2);
+  for (int i = 0; i < MANY; i++) {
+    int n = snprintf(name, sizeof(name), "n%d", i);
+    rt_pid want = i % 3 == 1 ? 0 : (rt_pid)(1 + i % 3);
+    assert_true(rt__names_find(&names, name, (size_t)n) == want);
+  }
+  rt__names_deinit(&names);
+}
+
+static void mailbox_keeps_order_and_counts(void **state) {
+  (void)state;
+  rt__mailbox box = {0};
+  rt_value *value = rt_value_string("payload", 7);
+  assert_null(rt__mailbox_take(&box));
+  for (rt_pid i = 1; i <= 5; i++)
+    rt__mailbox_put(&box,
+                    rt__package_new(RT__MESSAGE, i, 9, "topic", value));
+  assert_int_equal(box.count, 5);
+  assert_true(box.bytes > 5 * sizeof(rt__package));
+  for (rt_pid i = 1; i <= 3; i++) {
+    rt__package *package = rt__mailbox_take(&box);
+    assert_true(package->from == i && package->to == 9);
+    assert_string_equal(package->topic, "topic");
+    assert_true(rt_value_equal(package->payloads, value));
+    rt__package_free(package);
+  }
+  rt__mailbox_clear(&box);
+  assert_int_equal(box.count, 0);
+  assert_int_equal(box.bytes, 0);
+  rt_value_unref(value);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(pid_text_and_back),
+      cmocka_unit_test(pid_of_garbage_is_none),
+      cmocka_unit_test(pids_are_not_used_again),
+      cmocka_unit_test(names_are_unique),
+      cmocka_unit_test(names_vanish_with_their_process),
+      cmocka_unit_test(mailbox_keeps_order_and_counts),
+  };
+  return cmocka_run_group_tests_name("relay", tests, NULL, NULL);
+}
