@@ -51,7 +51,8 @@ local function note(element, message, trace)
   -- An error outside of a test (in a describe, a setup, the file) is a failure of its own.
   if element.descriptor ~= "it" then
     failed = failed + 1
-    print("not ok - " .. full_name(element) .. " (" .. tostring(element.descriptor) .. ")")
+    local name = element.descriptor == "file" and spec or full_name(element)
+    print("not ok - " .. name .. " (" .. tostring(element.descriptor) .. ")")
     print((text:gsub("\n", "\n    ")))
     reasons = {}
   end
