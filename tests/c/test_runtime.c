@@ -151,7 +151,8 @@ static void an_interrupt_ends_the_main_process(void **state) {
 
 static void an_interrupt_can_be_heard(void **state) {
   (void)state;
-  const char *code = "local events = process.events() print('running')\n"
+  const char *code = "coroutine.spawn(require('time').sleep, 1000)\n"
+                     "local events = process.events() print('running')\n"
                      "print(events:receive().kind) os.exit(5)";
   assert_int_equal(run_interrupted(code, 1, "CANCEL"), 130);
   code = "process.events() print('running') while true do end";
