@@ -30,7 +30,7 @@ typedef struct rt__lease {
 typedef struct rt__order {
   rt__lease lease;
   rt__engine *engine;
-  rt_session *session; /* [own ref] */
+  rt_session *session;       /* [own ref] */
   rt_capability *capability; /* [own ref] */
   rt_value *asset;   /* [own] {key, class, value, metadata?, depth, parent?} */
   rt_value *options; /* [own] map, or NULL */
@@ -41,10 +41,10 @@ void rt__order_free(rt__order *order);
 
 typedef enum rt__end_kind {
   RT__END_COMPLETED,
-  RT__END_SKIPPED,     /* match said no: `reason` */
-  RT__END_FAILED,      /* `error` */
-  RT__END_SNOOZED,     /* runs again after `delay`, same attempt */
-  RT__END_INTERRUPTED  /* by cancel or shutdown: back to the queue */
+  RT__END_SKIPPED,    /* match said no: `reason` */
+  RT__END_FAILED,     /* `error` */
+  RT__END_SNOOZED,    /* runs again after `delay`, same attempt */
+  RT__END_INTERRUPTED /* by cancel or shutdown: back to the queue */
 } rt__end_kind;
 
 typedef struct rt__end {
@@ -81,8 +81,8 @@ void rt__prepare_free(rt__prepare *batch);
 /* Called on the engine's thread; none may wait. */
 typedef struct rt__executor {
   void *self;
-  void (*start)(void *self, rt__order *order);       /* takes it */
-  void (*prepare)(void *self, rt__prepare *batch);   /* takes it */
+  void (*start)(void *self, rt__order *order);     /* takes it */
+  void (*prepare)(void *self, rt__prepare *batch); /* takes it */
   /* Ask a running job to end (`kill` false: job:canceled() turns true, its
    * process gets CANCEL), or end it now. It still reports its end. */
   void (*cancel)(void *self, rt_session *session, rt__lease lease,
@@ -103,6 +103,8 @@ void rt__engine_free(rt__engine *engine);
  * when it ends). It comes later when the intake is full. */
 void rt__engine_send(rt__engine *engine, rt_session *session, rt__lease lease,
                      const rt_value *assets, rt_reply_fn fn, void *arg);
+/* [any] Is the intake beyond its bounds? For callers that do not wait. */
+bool rt__engine_full(rt__engine *engine);
 /* [any] `fraction` in 0..1; `text` may be NULL. */
 void rt__engine_progress(rt__engine *engine, rt_session *session,
                          rt__lease lease, double fraction, const char *text);

@@ -1,0 +1,294 @@
+/* control.c - rounds and their end, draining, faults of the disk.
+ *
+ *   new -> running -> finished -> running (a later dispatch) ...
+ *             `-> stopped (drained, work left) or canceled (work given up)
+ *
+ * A drain asks what runs to end, kills it near the end of the grace time, and
+ * takes the leases back when that is over: it always ends.
+ * SPDX-License-Identifier: MIT */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dispatcher/internal.h"
+
+#define RETRY_NS 1000000000ull
+
+static uint64_t in_seconds(const rt_session *s, double seconds) {
+  return s->engine->now + (uint64_t)(seconds * 1e9);
+}
+
+/* --- draining ---------------------------------------------------------------
+ */
+static void ask_running(rt_session *s, bool kill) {
+  rt__executor *ex = &s->engine->executor;
+  const char *reason = s->reason ? s->reason : "stopped";
+  for (size_t i = 0; i < s->slot_room; i++) {
+    rt__live *live = s->slots[i];
+    if (!live || (live->asked && !kill)) continue;
+    live->asked = true;
+    rt__lease lease = {live->id, live->attempt, s->epoch};
+    ex->cancel(ex->self, s, lease, reason, kill);
+  }
+}
+
+void rt__session_drain(rt_session *s, const char *reason, double grace) {
+  uint64_t giveup = in_seconds(s, grace > 0.05 ? grace : 0.05);
+  s->touched = true;
+  if (s->drained) return;
+  if (!s->draining) {
+    s->draining = true;
+    s->reason = strdup(reason ? reason : "canceled");
+    s->giveup_ns = giveup;
+    s->kill_ns = in_seconds(s, grace * 0.8);
+    s->killed = false;
+    ask_running(s, false);
+  } else if (giveup < s->giveup_ns) {
+    s->giveup_ns = giveup;
+    s->kill_ns = in_seconds(s, grace * 0.8);
+  }
+}
+
+static rt_err take_back_all(rt_session *s, rt_error *err) {
+  rt_err rc = rt__store_begin(s->store, err);
+  for (size_t i = 0; rc == RT_OK && i < s->slot_room; i++) {
+    rt__live *live = s->slots[i];
+    if (!live) continue;
+    rt__live_stopped(s, live);
+    rc = rt__live_put_back(s, live, err);
+  }
+  s->epoch++; /* what they still send is refused */
+  return rc;
+}
+
+static rt_err drain_timers(rt_session *s, rt_error *err) {
+  uint64_t now = s->engine->now;
+  if (s->running == 0) return RT_OK;
+  if (!s->killed && now >= s->kill_ns) {
+    s->killed = true;
+    ask_running(s, true);
+  }
+  if (now >= s->giveup_ns) {
+    rt__session_log(s, RT_LOG_WARN,
+                    "session '%s': %u jobs did not end in time, their leases "
+                    "are taken back",
+                    s->name, s->running);
+    return take_back_all(s, err);
+  }
+  rt__wake_at(&s->wake_ns, s->killed ? s->giveup_ns : s->kill_ns);
+  return RT_OK;
+}
+
+/* --- the end of a round, the end of a drain
+ * ----------------------------------- */
+rt_err rt__session_round(rt_session *s, rt_error *err) {
+  if (s->round_open) return RT_OK;
+  s->round_open = true;
+  s->rescanned = false;
+  return rt__store_set_text(s->store, "state", "running", err);
+}
+
+static rt_err give_up_queued(rt_session *s, rt_error *err) {
+  int64_t last = rt__store_last_asset(s->store);
+  rt_err rc = rt__store_set_int(s->store, "discarded", last, err);
+  if (rc == RT_OK) rc = rt__store_cancel_jobs(s->store, err);
+  for (size_t i = 0; i < s->lane_count; i++) {
+    rt__lane *lane = s->lanes[i];
+    lane->row.canceled += rt__lane_open(lane);
+    lane->row.mark = lane->cursor = last;
+    lane->behind = lane->asides = false;
+  }
+  size_t at = 0;
+  rt__live *live;
+  while (at = 0, (live = rt__idmap_next(&s->lives, &at))) {
+    rt__live_forget(s, live);
+    rt__live_free(s, live);
+  }
+  s->next_due = 0;
+  return rc;
+}
+
+static rt_err end_drain(rt_session *s, rt_error *err) {
+  rt_err rc = RT_OK;
+  if (s->discard) rc = give_up_queued(s, err);
+  bool open = s->round_open;
+  if (rc == RT_OK && (open || s->discard)) {
+    rc = rt__store_set_text(s->store, "state",
+                            s->discard ? "canceled" : "stopped", err);
+  }
+  if (rc == RT_OK && s->reason && open) {
+    rc = rt__store_set_text(s->store, "reason", s->reason, err);
+  }
+  s->drained = true;
+  return rc;
+}
+
+/* Nothing can happen, yet something is counted as open: look at all once
+ * more, then believe the rows. */
+static void unstick(rt_session *s) {
+  if (s->lives.count > 0 || s->next_due > 0 || s->paused) return;
+  for (size_t i = 0; i < s->lane_count; i++) {
+    if (s->lanes[i]->cap && (s->lanes[i]->behind || s->lanes[i]->asides)) {
+      return;
+    }
+  }
+  if (!s->rescanned) {
+    s->rescanned = true;
+    for (size_t i = 0; i < s->class_count; i++) {
+      rt__class_rescan(s->classes[i]);
+    }
+    s->next_due = rt__store_next_due(s->store);
+    s->wake_ns = s->engine->now;
+    return;
+  }
+  for (size_t i = 0; i < s->lane_count; i++) {
+    rt__lane *lane = s->lanes[i];
+    if (!lane->cap || rt__lane_open(lane) == 0) continue;
+    rt__session_log(s, RT_LOG_ERROR,
+                    "session '%s': the counters of %s said %lld open jobs",
+                    s->name, s->known[lane->capability - 1]->name,
+                    (long long)rt__lane_open(lane));
+    lane->row.completed += rt__lane_open(lane);
+  }
+}
+
+rt_err rt__session_settle(rt_session *s, bool *finished, rt_error *err) {
+  *finished = false;
+  if (s->draining) {
+    return s->running == 0 && !s->drained ? end_drain(s, err) : RT_OK;
+  }
+  if (!s->round_open || s->running > 0) return RT_OK;
+  if (rt__session_open_jobs(s) > 0) {
+    unstick(s);
+    if (rt__session_open_jobs(s) > 0) return RT_OK;
+  }
+  rt_err rc = rt__store_set_text(s->store, "state", "finished", err);
+  if (rc == RT_OK) rc = rt__store_set_int(s->store, "round", ++s->round, err);
+  s->round_open = false;
+  *finished = true;
+  return rc;
+}
+
+/* --- telling those who wait
+ * ------------------------------------------------------ */
+void rt__session_reply(rt__reply **list, rt_err code, const rt_error *err) {
+  rt__reply *at = *list;
+  *list = NULL;
+  while (at) {
+    rt__reply *next = at->next;
+    rt_value_unref(code == RT_OK ? NULL : at->result);
+    at->fn(code, err, code == RT_OK ? at->result : NULL, at->arg);
+    free(at);
+    at = next;
+  }
+}
+
+static void reply_canceled(rt_session *s) {
+  rt_error err = RT_ERROR_INIT;
+  rt_fail(&err, RT_ECANCELED, "session '%s' was canceled: %s", s->name,
+          s->reason ? s->reason : "closed");
+  rt__session_reply(&s->waiters, RT_ECANCELED, &err);
+}
+
+void rt__session_wait(rt_session *s, rt_reply_fn fn, void *arg) {
+  if (!s->round_open && s->round > 0 && !s->draining) {
+    fn(RT_OK, NULL, rt__session_stats_value(s), arg);
+    return;
+  }
+  rt__reply *reply = calloc(1, sizeof(*reply));
+  if (!reply) {
+    rt_error err = RT_ERROR_INIT;
+    fn(rt_fail(&err, RT_ENOMEM, "no memory"), &err, NULL, arg);
+    return;
+  }
+  reply->fn = fn;
+  reply->arg = arg;
+  reply->next = s->waiters;
+  s->waiters = reply;
+  if (s->drained) reply_canceled(s);
+}
+
+void rt__session_settled(rt_session *s, bool finished) {
+  if (finished) {
+    rt__note_session(s, "session.finished", NULL);
+    rt__notes_send(s);
+    for (rt__reply *at = s->waiters; at; at = at->next) {
+      at->result = rt__session_stats_value(s);
+    }
+    rt__session_reply(&s->waiters, RT_OK, NULL);
+  }
+  if (!s->drained) return;
+  if (!atomic_load(&s->done)) {
+    atomic_store(&s->done, true);
+    rt__note_session(s, "session.canceled", s->reason);
+    rt__notes_send(s);
+  }
+  rt__session_hold(s);
+  reply_canceled(s);
+  if (!s->closing) rt__session_reply(&s->closers, RT_OK, NULL);
+}
+
+/* Open work keeps the program alive. */
+void rt__session_hold(rt_session *s) {
+  bool hold = s->loaded && s->round_open && !s->paused && !s->drained;
+  if (hold == s->held || !s->engine->rt) return;
+  s->held = hold;
+  if (hold) {
+    rt__engine_hold(s->engine);
+  } else {
+    rt__engine_release(s->engine);
+  }
+}
+
+/* --- faults
+ * ------------------------------------------------------------------------ */
+void rt__session_fail(rt_session *s, const rt_error *err) {
+  if (!s->failed) {
+    rt__session_log(s, RT_LOG_ERROR, "session '%s' waits: %s", s->name,
+                    err->message);
+  }
+  s->fault = *err;
+  s->failed = true;
+  s->retry_ns = s->engine->now + RETRY_NS;
+  ask_running(s, true);
+  rt__store_rollback(s->store);
+  rt__session_reply(&s->replies, err->code, err);
+  s->replies_last = &s->replies;
+  rt__notes_drop(s);
+  rt__session_clear(s);
+}
+
+static void try_again(rt_session *s) {
+  rt_error err = RT_ERROR_INIT;
+  rt__wake_at(&s->wake_ns, s->retry_ns);
+  if (s->engine->now < s->retry_ns) return;
+  s->retry_ns = s->engine->now + RETRY_NS;
+  rt__wake_at(&s->wake_ns, s->retry_ns);
+  if (rt__session_load(s, &err) != RT_OK) {
+    s->fault = err;
+    rt__session_clear(s);
+    return;
+  }
+  s->failed = false;
+  rt__session_log(s, RT_LOG_INFO, "session '%s' goes on", s->name);
+}
+
+rt_err rt__session_timers(rt_session *s, rt_error *err) {
+  if (s->failed) {
+    if (s->draining) { /* nothing runs and nothing can be written */
+      s->drained = true;
+      rt__session_settled(s, false);
+      return RT_OK;
+    }
+    try_again(s);
+    if (s->failed) return RT_OK;
+  }
+  if (s->deadline_ns && !s->draining) {
+    if (s->engine->now >= s->deadline_ns) {
+      rt__session_drain(s, "deadline", s->grace);
+    } else {
+      rt__wake_at(&s->wake_ns, s->deadline_ns);
+    }
+  }
+  return s->draining ? drain_timers(s, err) : RT_OK;
+}

@@ -1,0 +1,257 @@
+/* grant.c - asking Lua before jobs may run, and handing jobs over.
+ *
+ * Of all that can run the lowest priority number goes first, then the oldest
+ * asset. A job is handed to the executor only after the commit that says it is
+ * running, so that whatever it does, its lease is on disk.
+ * SPDX-License-Identifier: MIT */
+#include <stdlib.h>
+#include <string.h>
+
+#include "dispatcher/internal.h"
+
+#define PREPARE_MAX 64
+
+/* --- prepare
+ * ------------------------------------------------------------------ */
+static rt_value *options_of(rt_session *s, const char *name) {
+  rt_value *out = NULL;
+  if (!s->options) return NULL;
+  rt_view view = rt_view_get(rt_value_view(s->options), name);
+  if (rt_view_type(view) == RT_MAP) rt_view_copy(&out, view, NULL);
+  return out;
+}
+
+static void prepare_lane(rt_session *s, rt__lane *lane) {
+  size_t count = lane->fresh.count;
+  if (count > PREPARE_MAX) count = PREPARE_MAX;
+  rt__prepare *batch =
+      calloc(1, sizeof(*batch) + count * sizeof(*batch->items));
+  if (!batch) return;
+  batch->engine = s->engine;
+  batch->session = rt_session_ref(s);
+  batch->capability = rt__capability_ref(lane->cap->decl);
+  batch->options = options_of(s, lane->cap->decl->name);
+  while (batch->count < count) {
+    rt__live *live = lane->fresh.at[0];
+    if (!rt__item_load(s, live->item->id, NULL)) break;
+    rt__heap_remove(&lane->fresh, live);
+    live->state = RT__LIVE_PREPARING;
+    lane->preparing++;
+    rt__prepare_item *item = &batch->items[batch->count++];
+    item->job = live->id;
+    item->asset = rt_value_ref(live->item->asset);
+  }
+  if (batch->count == 0) {
+    rt__prepare_free(batch);
+    return;
+  }
+  s->engine->executor.prepare(s->engine->executor.self, batch);
+}
+
+void rt__session_prepare(rt_session *s) {
+  for (size_t i = 0; i < s->lane_count; i++) {
+    rt__lane *lane = s->lanes[i];
+    while (lane->cap && lane->fresh.count > 0 &&
+           lane->ready.count + lane->preparing < RT__WINDOW_MIN) {
+      size_t before = lane->fresh.count;
+      prepare_lane(s, lane);
+      if (lane->fresh.count == before) break;
+    }
+  }
+}
+
+void rt__prepare_free(rt__prepare *batch) {
+  if (!batch) return;
+  for (size_t i = 0; i < batch->count; i++) {
+    rt_value_unref(batch->items[i].asset);
+    free(batch->items[i].reason);
+    free(batch->items[i].rate_key);
+  }
+  rt_session_unref(batch->session);
+  rt__capability_unref(batch->capability);
+  rt_value_unref(batch->options);
+  free(batch);
+}
+
+/* --- tokens of rate keys
+ * -------------------------------------------------------- */
+static void wake_bucket(rt__engine *engine, rt__cap *cap, rt__bucket *bucket) {
+  while (bucket->first && rt__bucket_ready(bucket, cap->decl->rate, engine->now,
+                                           &engine->wake_ns)) {
+    rt__live *live = bucket->first;
+    bucket->first = live->bucket_next;
+    if (!bucket->first) bucket->last = NULL;
+    live->lane->waiting--;
+    live->state = RT__LIVE_READY;
+    if (!rt__heap_push(&live->lane->ready, live)) break;
+    bucket->promised++;
+    live->promised = true;
+    live->session->touched = true;
+  }
+}
+
+void rt__caps_wake(rt__engine *engine) {
+  for (rt__cap *cap = engine->caps; cap; cap = cap->next) {
+    rt__bucket **at = &cap->waiting;
+    while (*at) {
+      rt__bucket *bucket = *at;
+      wake_bucket(engine, cap, bucket);
+      if (bucket->first) {
+        at = &bucket->next;
+      } else {
+        *at = bucket->next;
+        bucket->listed = false;
+      }
+    }
+  }
+}
+
+/* --- leases
+ * ------------------------------------------------------------------------ */
+static bool may_start(rt_session *s, rt__lane *lane, rt__live *live) {
+  rt__cap *cap = lane->cap;
+  if (!cap) return false;
+  if (cap->decl->max_instances && cap->running >= cap->decl->max_instances) {
+    cap->starved = true;
+    return false;
+  }
+  if (cap->decl->rate <= 0 || live->promised) return true;
+  return rt__bucket_ready(&cap->bucket, cap->decl->rate, s->engine->now,
+                          &s->engine->wake_ns);
+}
+
+static rt__live *choose(rt_session *s) {
+  rt__live *best = NULL;
+  for (size_t i = 0; i < s->lane_count; i++) {
+    rt__lane *lane = s->lanes[i];
+    if (lane->ready.count == 0) continue;
+    rt__live *head = lane->ready.at[0];
+    if (best && !rt__live_before(head, best)) continue;
+    if (may_start(s, lane, head)) best = head;
+  }
+  return best;
+}
+
+static bool grow_slots(rt_session *s) {
+  size_t room = s->slot_room + RT__SEGMENT;
+  rt__live **slots = realloc(s->slots, room * sizeof(*slots));
+  if (slots) s->slots = slots;
+  uint32_t *spare = realloc(s->free_slots, room * sizeof(*spare));
+  if (spare) s->free_slots = spare;
+  bool *segments = realloc(s->segments, room / RT__SEGMENT);
+  if (segments) s->segments = segments;
+  if (!slots || !spare || !segments) return false;
+  for (size_t i = room; i > s->slot_room; i--) {
+    s->slots[i - 1] = NULL;
+    s->free_slots[s->free_count++] = (uint32_t)i - 1;
+  }
+  s->segments[room / RT__SEGMENT - 1] = false;
+  s->slot_room = room;
+  return true;
+}
+
+static void take_token(rt__live *live) {
+  if (live->cap->decl->rate <= 0) return;
+  rt__bucket *bucket = &live->cap->bucket;
+  if (live->promised) {
+    bucket = rt__cap_key(live->cap, live->rate_key);
+    if (!bucket) return;
+    bucket->promised--;
+    live->promised = false;
+  }
+  rt__bucket_take(bucket);
+}
+
+static void lease(rt_session *s, rt__live *live) {
+  rt__heap_remove(&live->lane->ready, live);
+  live->cap = live->lane->cap;
+  take_token(live);
+  live->state = RT__LIVE_RUNNING;
+  live->cap->running++;
+  live->lane->running++;
+  s->running++;
+  live->slot = s->free_slots[--s->free_count];
+  s->slots[live->slot] = live;
+  s->segments[live->slot / RT__SEGMENT] = true;
+  live->start_next = s->starting;
+  s->starting = live;
+}
+
+rt_err rt__session_grant(rt_session *s, bool *started, rt_error *err) {
+  *started = false;
+  if (s->running >= s->concurrency) return RT_OK;
+  rt__live *live = choose(s);
+  if (!live) return RT_OK;
+  if (!live->item->asset && !rt__item_load(s, live->item->id, err)) {
+    return err->code;
+  }
+  if (s->free_count == 0 && !grow_slots(s)) {
+    return rt_fail(err, RT_ENOMEM, "no memory");
+  }
+  lease(s, live);
+  *started = true;
+  return rt__store_begin(s->store, err);
+}
+
+void rt__live_stopped(rt_session *s, rt__live *live) {
+  rt__cap *cap = live->cap;
+  cap->running--;
+  if (cap->starved) {
+    cap->starved = false;
+    rt__engine_touch_all(s->engine);
+  }
+  live->lane->running--;
+  s->running--;
+  s->slots[live->slot] = NULL;
+  s->segments[live->slot / RT__SEGMENT] = true;
+  s->free_slots[s->free_count++] = live->slot;
+}
+
+/* --- after the commit
+ * ----------------------------------------------------------------- */
+void rt__order_free(rt__order *order) {
+  if (!order) return;
+  rt_session_unref(order->session);
+  rt__capability_unref(order->capability);
+  rt_value_unref(order->asset);
+  rt_value_unref(order->options);
+  free(order);
+}
+
+static rt__order *order_of(rt_session *s, rt__live *live) {
+  rt__order *order = calloc(1, sizeof(*order));
+  if (!order) return NULL;
+  order->lease = (rt__lease){live->id, live->attempt, s->epoch};
+  order->engine = s->engine;
+  order->session = rt_session_ref(s);
+  order->capability = rt__capability_ref(live->cap->decl);
+  order->asset = rt_value_ref(live->item->asset);
+  order->options = options_of(s, live->cap->decl->name);
+  order->timeout = live->cap->decl->timeout;
+  order->gated = live->prepared;
+  return order;
+}
+
+void rt__session_hand_over(rt_session *s) {
+  rt__live *list = NULL;
+  while (s->starting) { /* oldest first */
+    rt__live *live = s->starting;
+    s->starting = live->start_next;
+    live->start_next = list;
+    list = live;
+  }
+  while (list) {
+    rt__live *live = list;
+    list = live->start_next;
+    live->start_ns = s->engine->now;
+    rt__note_job(s, "job.started", live, NULL, 0);
+    rt__order *order = order_of(s, live);
+    if (order) {
+      s->engine->executor.start(s->engine->executor.self, order);
+      continue;
+    }
+    rt__live_stopped(s, live); /* no memory: later, perhaps */
+    rt__live_queue(s, live);
+    s->touched = true;
+  }
+}

@@ -1,0 +1,373 @@
+/* internal.h - what the engine's files share: its sessions, lanes and jobs.
+ *
+ *   session --has--> class --has--> lanes (one for each capability that takes
+ *   the class) --window of--> live jobs --of--> items (assets in memory)
+ *
+ * A lane is the work of one capability on one class. Its assets wait in
+ * SQLite, in the asset rows themselves; `cursor` tells how far they were read.
+ * Only what can run is read into the lane's window. Everything here belongs to
+ * the engine's thread unless marked otherwise.
+ * SPDX-License-Identifier: MIT */
+#ifndef RT__DISPATCHER_INTERNAL_H
+#define RT__DISPATCHER_INTERNAL_H
+
+#include <stdatomic.h>
+#include <uv.h>
+
+#include "base/buffer.h"
+#include "base/map.h"
+#include "dispatcher/executor.h"
+#include "dispatcher/idmap.h"
+#include "dispatcher/scope.h"
+#include "store/counts.h"
+#include "store/store.h"
+
+/* The window of a lane: read more below MIN, up to MAX over live sessions. */
+#define RT__WINDOW_MIN 100
+#define RT__WINDOW_MAX 500
+/* Asset rows looked at in one go while searching for work. */
+#define RT__SCAN_ROWS 20000
+/* Asset values above this are read again when their job starts. */
+#define RT__KEEP_BYTES  4096
+#define RT__CRASHES_MAX 3
+#define RT__SEGMENT     64 /* running jobs in one row of the store */
+
+typedef struct rt__lane rt__lane;
+typedef struct rt__live rt__live;
+typedef struct rt__cap rt__cap;
+typedef struct rt__cmd rt__cmd;
+typedef struct rt__port rt__port;
+
+/* --- commands: work for the engine's thread ------------------------------- */
+/* `run` is called once, on the engine's thread, or with `engine` NULL on the
+ * poster's when the engine has ended; it frees the command. */
+struct rt__cmd {
+  rt__cmd *next;
+  void (*run)(rt__engine *engine, rt__cmd *cmd);
+  rt_session *session; /* [own ref] or NULL */
+  size_t bytes;
+};
+/* [any] The queue into the engine; outlives it, by references. */
+rt__port *rt__port_new(void);
+rt__port *rt__port_ref(rt__port *port);
+void rt__port_unref(rt__port *port);
+void rt__port_post(rt__port *port, rt__cmd *cmd);
+/* A zeroed command of `size` bytes; takes a reference to the session. */
+void *rt__cmd_new(size_t size, void (*run)(rt__engine *, rt__cmd *),
+                  rt_session *session);
+void rt__cmd_free(void *cmd);
+/* [any] Is the intake beyond its bounds? */
+bool rt__port_full(rt__port *port);
+/* Engine's thread: what was posted, waiting until `deadline_ns`. */
+rt__cmd *rt__port_take(rt__port *port, uint64_t deadline_ns);
+void rt__port_close(rt__port *port);
+
+/* --- capabilities, over all sessions ---------------------------------------
+ */
+typedef struct rt__bucket {
+  double tokens;
+  uint64_t last_ns;        /* 0: full */
+  uint32_t promised;       /* jobs in a window that will take a token */
+  rt__live *first, *last;  /* jobs that wait for a token of this key */
+  struct rt__bucket *next; /* in rt__cap.waiting */
+  bool listed;
+  char *key;
+} rt__bucket;
+
+struct rt__cap {
+  rt__cap *next;
+  rt_capability *decl; /* [own ref] */
+  uint32_t running;
+  bool gone, starved; /* starved: a lane waits for an instance */
+  rt__bucket bucket;
+  rt__map keys;        /* rate_key -> rt__bucket */
+  rt__bucket *waiting; /* those with waiting jobs */
+};
+bool rt__cap_needs_prepare(const rt__cap *cap);
+bool rt__bucket_ready(rt__bucket *bucket, double rate, uint64_t now,
+                      uint64_t *wake);
+void rt__bucket_take(rt__bucket *bucket);
+rt__bucket *rt__cap_key(rt__cap *cap, const char *key);
+void rt__cap_sweep(rt__cap *cap, uint64_t now);
+void rt__cap_free(rt__cap *cap);
+
+/* --- items and jobs in memory ----------------------------------------------
+ */
+typedef struct rt__class {
+  int64_t id, assets;
+  char *name;
+  rt__lane **lanes; /* by position */
+  size_t lane_count;
+  bool dirty;
+} rt__class;
+
+typedef struct rt__item {
+  int64_t id, depth, priority, root;
+  rt__class *cls;
+  uint64_t done, aside; /* newer than the row while dirty */
+  rt_value *asset;      /* as in an order; NULL: read it again */
+  uint32_t refs;        /* jobs in memory */
+  bool dirty;
+  struct rt__item *next_dirty;
+} rt__item;
+
+typedef enum rt__live_state {
+  RT__LIVE_FRESH,     /* in lane.fresh: to be prepared */
+  RT__LIVE_PREPARING, /* with the executor */
+  RT__LIVE_WAITING,   /* for a token of its rate key */
+  RT__LIVE_READY,     /* in lane.ready */
+  RT__LIVE_RUNNING
+} rt__live_state;
+
+struct rt__live {
+  uint64_t id;
+  rt_session *session; /* borrowed: a session drops its jobs first */
+  rt__lane *lane;
+  rt__item *item;
+  rt__cap *cap; /* while running or waiting for a token */
+  rt__live_state state;
+  uint32_t attempt, crashes, fanout;
+  int priority;
+  bool aside;    /* has a row in job */
+  bool prepared; /* match was asked */
+  bool promised; /* counted in its bucket */
+  bool asked;    /* to end */
+  char *rate_key;
+  char *fault;       /* a bad result: the job fails when it ends */
+  rt_value *errors;  /* of earlier attempts */
+  uint64_t start_ns; /* when it was handed over */
+  uint32_t slot;
+  size_t heap_at;
+  double fraction;       /* progress */
+  rt__live *prev, *next; /* in lane, by asset, unless aside */
+  rt__live *bucket_next; /* in its bucket */
+  rt__live *start_next;  /* to be handed over after the commit */
+};
+
+typedef struct rt__heap {
+  rt__live **at;
+  size_t count, room;
+} rt__heap;
+bool rt__heap_push(rt__heap *heap, rt__live *live);
+void rt__heap_remove(rt__heap *heap, rt__live *live);
+bool rt__live_before(const rt__live *a, const rt__live *b);
+
+struct rt__lane {
+  rt__class *cls;
+  uint32_t capability; /* number in the session */
+  rt__cap *cap;        /* NULL: not loaded */
+  int priority;
+  uint64_t bit;
+  rt__lane_row row; /* counters and marks as of the next commit */
+  rt__lane_row written;
+  int64_t cursor; /* assets up to here were read, or are not due */
+  bool behind;    /* there may be more after the cursor */
+  bool asides;    /* there may be rows put aside */
+  rt__heap fresh, ready;
+  uint32_t preparing, waiting, running;
+  rt__live *first, *last; /* those not aside, by asset */
+};
+size_t rt__lane_window(const rt__lane *lane);
+int64_t rt__lane_open(const rt__lane *lane);
+
+/* One capability as a session knows it. */
+typedef struct rt__known {
+  uint32_t id;
+  char *name;
+  rt__cap *cap; /* NULL: not loaded, or left out */
+  uint32_t times[RT__TIMES];
+  bool dirty;
+} rt__known;
+
+/* --- sessions ------------------------------------------------------------- */
+typedef struct rt__reply {
+  struct rt__reply *next;
+  rt_reply_fn fn;
+  void *arg;
+  rt_value *result;
+} rt__reply;
+
+typedef struct rt__note { /* an event to be sent after the commit */
+  struct rt__note *next;
+  const char *kind;
+  char *path;
+  rt_value *data;
+} rt__note;
+
+struct rt_session {
+  /* constant */
+  char *name, *dir;
+  rt__port *port;
+  rt_open_mode mode;
+  bool sync_normal;
+  char **only, **without;
+  size_t only_count, without_count;
+  int64_t max_depth, max_assets, max_fanout;
+  uint32_t concurrency;
+  double deadline, grace;
+  rt_value *options, *config;
+  rt__scope scope;
+  /* [any] */
+  atomic_uint refs;
+  atomic_bool done;
+  /* engine's thread */
+  rt__engine *engine; /* NULL once closed */
+  rt_session *next;
+  rt__store *store;
+  uint32_t epoch;
+  rt__class **classes;
+  size_t class_count;
+  rt__map class_index;
+  rt__known **known; /* by number - 1 */
+  size_t known_count;
+  rt__lane **lanes;
+  size_t lane_count;
+  rt__idmap items, lives;
+  rt__item *dirty_items;
+  int64_t assets;
+  uint32_t running;
+  rt__live *starting;
+  rt__live **slots; /* running jobs by slot */
+  size_t slot_room;
+  uint32_t *free_slots;
+  size_t free_count;
+  bool *segments;   /* changed since the last commit */
+  double wall_base; /* unix seconds at mono_base, so clock jumps do no harm */
+  uint64_t mono_base;
+  double next_due;                    /* 0: nothing delayed */
+  rt__reply *replies, **replies_last; /* after the commit */
+  rt__reply *waiters;
+  rt__reply *closers; /* cancel and close */
+  rt__note *notes, **notes_last;
+  /* guarded by commit_lock, which is held while the callback runs */
+  uv_mutex_t commit_lock;
+  rt_commit_fn on_commit;
+  void *on_commit_arg;
+  /* engine's thread */
+  rt_session_fn opened; /* who opened it, to be told */
+  void *opened_arg;
+  int64_t told_asset;
+  int64_t round;
+  bool round_open, paused, touched, held, discard;
+  bool draining, drained, closing, failed, loaded, rescanned, killed;
+  char *reason;   /* why it is draining */
+  rt_error fault; /* while failed */
+  uint64_t wake_ns, kill_ns, giveup_ns, deadline_ns, retry_ns, times_ns;
+  rt__buf scratch, item_scratch;
+};
+
+struct rt__engine {
+  rt_runtime *rt;
+  rt_bus *bus;
+  rt_registry *registry;
+  rt__executor executor;
+  rt__port *port;
+  uv_thread_t thread;
+  bool thread_runs;
+  /* engine's thread */
+  rt_session *sessions;
+  size_t session_count;
+  rt__cap *caps;
+  rt__cmd *todo; /* taken, not yet run */
+  uint64_t now;  /* monotonic ns at the start of this step */
+  uint64_t wake_ns, tick_ns;
+  bool stopping;
+  double stop_grace;
+};
+
+/* open.c: reading a session's file, letting it go. */
+rt_err rt__session_load(rt_session *s, rt_error *err);
+void rt__session_clear(rt_session *s); /* what is in memory */
+void rt__session_unload(rt_session *s);
+/* session.c: the handle. */
+rt_err rt__session_new(rt_session **out, rt__port *port,
+                       const rt_session_opts *opts, rt_error *err);
+/* control.c */
+void rt__session_fail(rt_session *s, const rt_error *err);
+void rt__session_drain(rt_session *s, const char *reason, double grace);
+rt_err rt__session_timers(rt_session *s, rt_error *err);
+/* Is a round or a drain at its end? Before the commit, and after it. */
+rt_err rt__session_settle(rt_session *s, bool *finished, rt_error *err);
+void rt__session_settled(rt_session *s, bool finished);
+/* A round begins with a dispatch. */
+rt_err rt__session_round(rt_session *s, rt_error *err);
+void rt__session_wait(rt_session *s, rt_reply_fn fn, void *arg);
+void rt__session_hold(rt_session *s);
+void rt__session_reply(rt__reply **list, rt_err code, const rt_error *err);
+/* lanes.c */
+rt__class *rt__session_class(rt_session *s, const char *name, size_t size,
+                             rt_error *err);
+rt__lane *rt__session_lane(rt_session *s, rt__class *cls, uint32_t capability);
+rt_err rt__session_add_cap(rt_session *s, rt__cap *cap, bool backfill,
+                           rt_error *err);
+void rt__session_drop_cap(rt_session *s, rt__cap *cap);
+bool rt__session_wants(const rt_session *s, const char *name);
+rt_err rt__lane_new(rt_session *s, rt__class *cls, const rt__lane_row *row,
+                    rt__lane **out, rt_error *err);
+rt_err rt__class_new(rt_session *s, const rt__class_row *row, rt__class **out,
+                     rt_error *err);
+rt_err rt__known_new(rt_session *s, const rt__capability_row *row,
+                     rt__known **out, rt_error *err);
+void rt__lane_free(rt__lane *lane);
+void rt__class_rescan(rt__class *cls);
+/* items.c */
+rt__item *rt__item_get(rt_session *s, int64_t id);
+rt__item *rt__item_of_row(rt_session *s, const rt__asset_row *row,
+                          rt__text parent_key);
+rt__item *rt__item_load(rt_session *s, int64_t id, rt_error *err);
+void rt__item_changed(rt_session *s, rt__item *item);
+void rt__item_unref(rt_session *s, rt__item *item);
+rt__live *rt__live_new(rt_session *s, rt__lane *lane, rt__item *item);
+void rt__live_free(rt_session *s, rt__live *live);   /* from wherever it is */
+void rt__live_forget(rt_session *s, rt__live *live); /* out of its queue */
+bool rt__live_queue(rt_session *s, rt__live *live);
+/* refill.c */
+rt_err rt__item_advance(rt_session *s, rt__item *item, bool at_once,
+                        rt_error *err);
+bool rt__item_open_for(const rt__item *item, const rt__lane *lane);
+/* *more: there is more to read at once. */
+rt_err rt__session_refill(rt_session *s, bool *more, rt_error *err);
+rt_err rt__session_due(rt_session *s, rt_error *err);
+/* intake.c */
+rt_err rt__session_take(rt_session *s, rt_view asset, rt__live *from,
+                        const rt_dispatch_opts *opts, rt_outcome *outcome,
+                        rt_error *err);
+/* grant.c */
+void rt__session_prepare(rt_session *s);
+/* Start one job; *started tells whether there was one that could. */
+rt_err rt__session_grant(rt_session *s, bool *started, rt_error *err);
+void rt__caps_wake(rt__engine *engine);
+void rt__session_hand_over(rt_session *s);
+void rt__live_stopped(rt_session *s, rt__live *live);
+/* ending.c */
+rt_err rt__live_end(rt_session *s, rt__live *live, rt__end *end, rt_error *err);
+rt_err rt__live_settle(rt_session *s, rt__live *live, rt__job_state state,
+                       const char *reason, rt_error *err);
+rt_err rt__live_put_back(rt_session *s, rt__live *live, rt_error *err);
+/* commit.c */
+rt_err rt__session_commit(rt_session *s, rt_error *err);
+void rt__session_announce(rt_session *s);
+/* stats.c */
+rt_value *rt__session_stats_value(rt_session *s);
+int64_t rt__session_open_jobs(const rt_session *s);
+void rt__known_time(rt__known *known, double seconds);
+/* events.c: kept until the commit; nothing when nobody listens. */
+void rt__note_session(rt_session *s, const char *kind, const char *reason);
+void rt__note_asset(rt_session *s, const char *kind, rt__text key,
+                    const rt__asset_row *row, const char *class_name,
+                    const char *reason);
+void rt__note_job(rt_session *s, const char *kind, const rt__live *live,
+                  const char *reason, double seconds);
+void rt__notes_send(rt_session *s);
+void rt__notes_drop(rt_session *s);
+/* engine.c */
+void rt__engine_hold(rt__engine *engine);
+void rt__engine_release(rt__engine *engine);
+void rt__engine_touch_all(rt__engine *engine);
+rt__cap *rt__engine_cap(rt__engine *engine, const char *name);
+void rt__wake_at(uint64_t *wake, uint64_t when);
+double rt__session_now(const rt_session *s); /* unix seconds, only forward */
+void rt__session_log(rt_session *s, rt_log_level level, const char *fmt, ...)
+    RT_PRINTF(3, 4);
+
+#endif

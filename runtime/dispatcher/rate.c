@@ -1,0 +1,81 @@
+/* rate.c - one capability over all sessions: instances and token buckets.
+ *
+ * A bucket holds at most one second's worth of tokens. A job that reached the
+ * head of its lane with a rate key has a token promised, and takes it when it
+ * starts. SPDX-License-Identifier: MIT */
+#include <stdlib.h>
+#include <string.h>
+
+#include "dispatcher/internal.h"
+
+bool rt__cap_needs_prepare(const rt__cap *cap) {
+  const rt_capability *decl = cap->decl;
+  if (decl->has_rate_key || decl->has_prioritize) return true;
+  return decl->has_match && (decl->rate > 0 || decl->max_instances > 0);
+}
+
+static void fill(rt__bucket *bucket, double rate, uint64_t now) {
+  double burst = rate < 1 ? 1 : rate;
+  if (!bucket->last_ns) {
+    bucket->tokens = burst;
+  } else {
+    bucket->tokens += (double)(now - bucket->last_ns) * 1e-9 * rate;
+    if (bucket->tokens > burst) bucket->tokens = burst;
+  }
+  bucket->last_ns = now;
+}
+
+bool rt__bucket_ready(rt__bucket *bucket, double rate, uint64_t now,
+                      uint64_t *wake) {
+  fill(bucket, rate, now);
+  double lack = bucket->promised + 1 - bucket->tokens;
+  if (lack <= 1e-9) return true;
+  if (wake) rt__wake_at(wake, now + 1000 + (uint64_t)(lack / rate * 1e9));
+  return false;
+}
+
+void rt__bucket_take(rt__bucket *bucket) {
+  bucket->tokens -= 1;
+}
+
+rt__bucket *rt__cap_key(rt__cap *cap, const char *key) {
+  rt__bucket *bucket = rt__map_get(&cap->keys, key, strlen(key));
+  if (bucket) return bucket;
+  bucket = calloc(1, sizeof(*bucket));
+  if (!bucket) return NULL;
+  bucket->key = strdup(key);
+  if (bucket->key &&
+      rt__map_set(&cap->keys, key, strlen(key), bucket, NULL) == RT_OK) {
+    return bucket;
+  }
+  free(bucket->key);
+  free(bucket);
+  return NULL;
+}
+
+/* Buckets that are full and that nobody waits for are as good as new ones. */
+void rt__cap_sweep(rt__cap *cap, uint64_t now) {
+  size_t at = 0;
+  rt__bucket *bucket;
+  double rate = cap->decl->rate, burst = rate < 1 ? 1 : rate;
+  while ((bucket = rt__map_next(&cap->keys, &at, NULL, NULL))) {
+    if (bucket->listed || bucket->promised) continue;
+    fill(bucket, rate, now);
+    if (bucket->tokens < burst) continue;
+    rt__map_remove(&cap->keys, bucket->key, strlen(bucket->key));
+    free(bucket->key);
+    free(bucket);
+  }
+}
+
+void rt__cap_free(rt__cap *cap) {
+  size_t at = 0;
+  rt__bucket *bucket;
+  while ((bucket = rt__map_next(&cap->keys, &at, NULL, NULL))) {
+    free(bucket->key);
+    free(bucket);
+  }
+  rt__map_deinit(&cap->keys);
+  rt__capability_unref(cap->decl);
+  free(cap);
+}

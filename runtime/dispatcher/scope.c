@@ -1,0 +1,173 @@
+/* scope.c - rules on values. See scope.h. SPDX-License-Identifier: MIT */
+#include "dispatcher/scope.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rt/bus.h"
+
+typedef struct network {
+  int family; /* 0: no address */
+  unsigned char bytes[16];
+  int bits;
+} network;
+
+struct rt__rule {
+  bool exclude;
+  char *class_; /* NULL: any */
+  char *text;   /* the pattern */
+  char *whole;  /* as it was given */
+  network net;
+};
+
+/* --- addresses
+ * ------------------------------------------------------------------ */
+static bool parse_address(const char *text, size_t size, network *out) {
+  char copy[INET6_ADDRSTRLEN + 1];
+  if (size == 0 || size >= sizeof(copy)) return false;
+  memcpy(copy, text, size);
+  copy[size] = '\0';
+  if (inet_pton(AF_INET, copy, out->bytes) == 1) {
+    out->family = AF_INET;
+    out->bits = 32;
+    return true;
+  }
+  if (inet_pton(AF_INET6, copy, out->bytes) == 1) {
+    out->family = AF_INET6;
+    out->bits = 128;
+    return true;
+  }
+  return false;
+}
+
+static bool parse_network(const char *text, size_t size, network *out) {
+  const char *slash = memchr(text, '/', size);
+  if (!slash) return parse_address(text, size, out);
+  if (!parse_address(text, (size_t)(slash - text), out)) return false;
+  int bits = 0, digits = 0;
+  for (const char *at = slash + 1; at < text + size; at++, digits++) {
+    if (*at < '0' || *at > '9' || digits >= 3) return false;
+    bits = bits * 10 + (*at - '0');
+  }
+  if (digits == 0 || bits > out->bits) return false;
+  out->bits = bits;
+  return true;
+}
+
+/* The address in a value: A, A/B, A:PORT, [A]:PORT or SCHEME://A... */
+static bool value_network(const char *text, size_t size, network *out) {
+  if (parse_network(text, size, out)) return true;
+  for (size_t i = 0; i + 3 <= size; i++) {
+    if (memcmp(text + i, "://", 3) != 0) continue;
+    text += i + 3;
+    size -= i + 3;
+    break;
+  }
+  size_t end = 0;
+  if (size > 0 && text[0] == '[') {
+    const char *close = memchr(text, ']', size);
+    return close && parse_address(text + 1, (size_t)(close - text) - 1, out);
+  }
+  while (end < size && text[end] != ':' && text[end] != '/') end++;
+  return parse_address(text, end, out);
+}
+
+static bool inside(const network *outer, const network *inner) {
+  if (outer->family != inner->family || inner->bits < outer->bits) {
+    return false;
+  }
+  int whole = outer->bits / 8, rest = outer->bits % 8;
+  if (memcmp(outer->bytes, inner->bytes, (size_t)whole) != 0) return false;
+  if (rest == 0) return true;
+  unsigned mask = 0xff00u >> rest & 0xff;
+  return (outer->bytes[whole] & mask) == (inner->bytes[whole] & mask);
+}
+
+/* --- rules
+ * ----------------------------------------------------------------------------
+ */
+static size_t class_size(const char *text) {
+  size_t size = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                             "abcdefghijklmnopqrstuvwxyz0123456789_-");
+  bool named = size > 0 && text[size] == ':' && text[size + 1] != '\0';
+  bool url = named && strncmp(text + size, "://", 3) == 0;
+  return named && !url ? size : 0;
+}
+
+static rt_err parse_rule(rt__rule *rule, const char *text, rt_error *err) {
+  rule->whole = strdup(text);
+  if (text[0] == '!') {
+    rule->exclude = true;
+    text++;
+  }
+  if (!parse_network(text, strlen(text), &rule->net)) {
+    rule->net.family = 0;
+    size_t size = class_size(text);
+    if (size > 0) {
+      rule->class_ = strndup(text, size);
+      text += size + 1;
+      if (!parse_network(text, strlen(text), &rule->net)) {
+        rule->net.family = 0;
+      }
+    }
+  }
+  if (*text == '\0') return rt_fail(err, RT_EINVAL, "an empty scope rule");
+  rule->text = strdup(text);
+  if (rule->text && rule->whole) return RT_OK;
+  return rt_fail(err, RT_ENOMEM, "no memory");
+}
+
+rt_err rt__scope_init(rt__scope *scope, const char *const *rules, size_t count,
+                      rt_error *err) {
+  *scope = (rt__scope){NULL, 0};
+  if (count == 0) return RT_OK;
+  scope->rules = calloc(count, sizeof(*scope->rules));
+  if (!scope->rules) return rt_fail(err, RT_ENOMEM, "no memory");
+  rt_err rc = RT_OK;
+  for (size_t i = 0; rc == RT_OK && i < count; i++) {
+    scope->count++;
+    rc = parse_rule(&scope->rules[i], rules[i], err);
+  }
+  if (rc != RT_OK) rt__scope_deinit(scope);
+  return rc;
+}
+
+void rt__scope_deinit(rt__scope *scope) {
+  for (size_t i = 0; i < scope->count; i++) {
+    free(scope->rules[i].class_);
+    free(scope->rules[i].text);
+    free(scope->rules[i].whole);
+  }
+  free(scope->rules);
+  *scope = (rt__scope){NULL, 0};
+}
+
+static bool fits(const rt__rule *rule, const char *value, size_t size,
+                 const network *net) {
+  if (rule->net.family) return net->family && inside(&rule->net, net);
+  return rt_pattern_match(rule->text, strlen(rule->text), value, size);
+}
+
+bool rt__scope_has(const rt__scope *scope, const char *class_name,
+                   const char *value, size_t size, char *why, size_t why_size) {
+  bool asked = false, included = false;
+  network net = {0};
+  if (scope->count == 0) return true;
+  if (!value_network(value, size, &net)) net.family = 0;
+  for (size_t i = 0; i < scope->count; i++) {
+    const rt__rule *rule = &scope->rules[i];
+    if (rule->class_ && strcmp(rule->class_, class_name) != 0) continue;
+    bool hit = fits(rule, value, size, &net);
+    if (hit && rule->exclude) {
+      snprintf(why, why_size, "scope: excluded by %.200s", rule->whole);
+      return false;
+    }
+    if (!rule->exclude) asked = true;
+    if (hit) included = true;
+  }
+  if (included || !asked) return true;
+  snprintf(why, why_size, "scope: no rule includes it");
+  return false;
+}

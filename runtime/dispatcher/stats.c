@@ -1,0 +1,69 @@
+/* stats.c - the numbers of a session.
+ * SPDX-License-Identifier: MIT */
+
+#include "dispatcher/internal.h"
+#include "store/counts.h"
+
+int64_t rt__session_open_jobs(const rt_session *s) {
+  int64_t open = 0;
+  for (size_t i = 0; i < s->lane_count; i++) {
+    if (s->lanes[i]->cap) open += rt__lane_open(s->lanes[i]);
+  }
+  return open;
+}
+
+void rt__known_time(rt__known *known, double seconds) {
+  known->times[rt__times_bin(seconds)]++;
+  known->dirty = true;
+}
+
+static void put(rt_builder *b, const char *name, int64_t value) {
+  rt_builder_key(b, name);
+  rt_builder_int(b, value);
+}
+
+static void capabilities(rt_builder *b, rt_session *s) {
+  rt_builder_key(b, "capabilities");
+  rt_builder_begin_map(b);
+  for (size_t i = 0; i < s->known_count; i++) {
+    rt__known *known = s->known[i];
+    rt__counts sum = {0};
+    for (size_t k = 0; k < s->lane_count; k++) {
+      rt__lane *lane = s->lanes[k];
+      if (lane->capability != known->id) continue;
+      rt__counts_add(&sum, &lane->row, lane->cap != NULL);
+      sum.running += lane->running;
+    }
+    rt_builder_key(b, known->name);
+    rt__counts_capability(b, &sum, known->times);
+  }
+  rt_builder_end(b);
+}
+
+rt_value *rt__session_stats_value(rt_session *s) {
+  rt_value *value = NULL;
+  rt_builder *b = rt_builder_new();
+  if (!b) return NULL;
+  rt__counts sum = {0};
+  for (size_t i = 0; i < s->lane_count; i++) {
+    rt__counts_add(&sum, &s->lanes[i]->row, s->lanes[i]->cap != NULL);
+  }
+  sum.running = s->running;
+  rt_builder_begin_map(b);
+  rt__counts_build(b, &sum);
+  rt_builder_key(b, "assets");
+  rt_builder_begin_map(b);
+  for (size_t i = 0; i < s->class_count; i++) {
+    put(b, s->classes[i]->name, s->classes[i]->assets);
+  }
+  rt_builder_end(b);
+  capabilities(b, s);
+  if (s->failed) {
+    rt_builder_key(b, "fault");
+    rt_builder_string(b, s->fault.message);
+  }
+  rt_builder_end(b);
+  rt_builder_finish(b, &value, NULL);
+  rt_builder_free(b);
+  return value;
+}

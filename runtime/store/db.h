@@ -1,0 +1,111 @@
+/* db.h - the inside of a store: its connection and prepared statements.
+ * Only this folder includes it. SPDX-License-Identifier: MIT */
+#ifndef RT__STORE_DB_H
+#define RT__STORE_DB_H
+
+#include "store/schema.h"
+
+/* X(name, text): every statement the writer uses, prepared when first used. */
+#define RT__SQL(X)                                                             \
+  X(BEGIN, "BEGIN IMMEDIATE")                                                  \
+  X(COMMIT, "COMMIT")                                                          \
+  X(META_GET, "SELECT value FROM meta WHERE name=?1")                          \
+  X(META_PUT, "INSERT INTO meta VALUES(?1,?2)"                                 \
+              " ON CONFLICT(name) DO UPDATE SET value=excluded.value")         \
+  X(CLASSES, "SELECT id,assets,name FROM class ORDER BY id")                   \
+  X(CLASS_PUT, "INSERT INTO class(id,assets,name) VALUES(?1,?2,?3)"            \
+               " ON CONFLICT(id) DO UPDATE SET assets=excluded.assets")        \
+  X(CAPABILITIES, "SELECT id,name FROM capability ORDER BY id")                \
+  X(CAPABILITY_PUT, "INSERT INTO capability(id,name) VALUES(?1,?2)")           \
+  X(TIMES_PUT, "UPDATE capability SET times=?2 WHERE id=?1")                   \
+  X(TIMES_GET, "SELECT times FROM capability WHERE id=?1")                     \
+  X(LANES, "SELECT class,capability,position,since,mark,total,completed,"      \
+           "skipped,failed,canceled,loaded FROM lane ORDER BY class,position") \
+  X(LANE_PUT, "INSERT OR REPLACE INTO lane VALUES(?1,?2,?3,?4,?5,?6,?7,?8,"    \
+              "?9,?10,?11)")                                                   \
+  X(INSERT, "INSERT INTO asset VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,"     \
+            "?12,?13,?14)")                                                    \
+  X(FIND, "SELECT a.id,a.parent,a.capability,a.depth,a.root,a.key,a.value,"    \
+          "c.name,a.class,a.done,a.aside FROM asset a"                         \
+          " JOIN class c ON c.id=a.class WHERE a.hash=?1")                     \
+  X(LOAD, "SELECT id,class,value,key,parent,capability,depth,root,done,"       \
+          "aside,priority,metadata,created FROM asset WHERE id=?1")            \
+  X(KEY, "SELECT coalesce(a.key,c.name||':'||a.value) FROM asset a"            \
+         " JOIN class c ON c.id=a.class WHERE a.id=?1")                        \
+  X(SCAN, "SELECT id,class,value,key,parent,capability,depth,root,done,"       \
+          "aside,priority,metadata,created FROM asset"                         \
+          " WHERE id>?1 AND id<=?2 AND class=?3 AND (done|aside)&?4=0"         \
+          " ORDER BY id LIMIT ?5")                                             \
+  X(MASKS, "UPDATE asset SET done=?2,aside=?3 WHERE id=?1")                    \
+  X(DEPTH, "UPDATE asset SET depth=?2 WHERE id=?1")                            \
+  X(DELETE_ASSET, "DELETE FROM asset WHERE id=?1")                             \
+  X(LAST_ASSET, "SELECT coalesce(max(id),0) FROM asset")                       \
+  X(LAST_EDGE, "SELECT coalesce(max(id),0) FROM edge")                         \
+  X(EDGE, "INSERT OR IGNORE INTO edge(asset,parent,capability,id)"             \
+          " VALUES(?1,?2,?3,?4)")                                              \
+  X(CHILDREN, "SELECT id,depth FROM asset WHERE parent=?1 UNION"               \
+              " SELECT a.id,a.depth FROM edge e JOIN asset a ON a.id=e.asset"  \
+              " WHERE e.parent=?1")                                            \
+  X(REJECT, "INSERT OR IGNORE INTO rejected(parent,capability,class,value,"    \
+            "key,hash,depth,kind,reason,priority,metadata,created)"            \
+            " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)")                 \
+  X(REJECTED, "SELECT id,class,value,key,parent,capability,depth,0,0,0,"       \
+              "priority,metadata,created FROM rejected"                        \
+              " WHERE parent=?1 AND kind='depth' ORDER BY id")                 \
+  X(UNREJECT, "DELETE FROM rejected WHERE parent=?1 AND kind='depth'")         \
+  X(JOB_PUT, "INSERT OR REPLACE INTO job(asset,capability,class,state,"        \
+             "attempt,crashes,fanout,priority,due,reason,errors,ended)"        \
+             " SELECT ?1,?2,class,?3,?4,?5,?6,?7,?8,?9,?10,?11 FROM asset"     \
+             " WHERE id=?1")                                                   \
+  X(JOB_GET, RT__JOB_COLUMNS " WHERE asset=?1 AND capability=?2")              \
+  X(JOB_DELETE, "DELETE FROM job WHERE asset=?1 AND capability=?2")            \
+  X(JOB_ASIDE, RT__JOB_COLUMNS " WHERE class=?1 AND capability=?2 AND"         \
+                               " state='queued' ORDER BY priority,asset"       \
+                               " LIMIT ?3")                                    \
+  X(JOB_DUE, RT__JOB_COLUMNS " WHERE state='delayed' AND due<=?1"              \
+                             " ORDER BY due LIMIT ?2")                         \
+  X(JOB_NEXT_DUE, "SELECT min(due) FROM job WHERE state='delayed'")            \
+  X(JOB_TAKE, "UPDATE job SET state='taken',due=NULL"                          \
+              " WHERE asset=?1 AND capability=?2")                             \
+  X(JOB_UNTAKE, "UPDATE job SET state='queued' WHERE state='taken'")           \
+  X(JOB_CANCEL, "UPDATE job SET state='canceled',due=NULL"                     \
+                " WHERE state IN ('queued','taken','delayed')")                \
+  X(JOB_FAILED, RT__JOB_COLUMNS " WHERE state='failed' ORDER BY asset"         \
+                                " LIMIT ?1")                                   \
+  X(RUNNING_PUT, "INSERT OR REPLACE INTO running VALUES(?1,?2)")               \
+  X(RUNNING_GET, "SELECT j.value->>0, j.value->>1, j.value->>2"                \
+                 " FROM running, json_each(running.jobs) j")                   \
+  X(RUNNING_CLEAR, "DELETE FROM running")
+#define RT__JOB_COLUMNS                                                        \
+  "SELECT asset,capability,state,attempt,crashes,fanout,priority,due,reason,"  \
+  "errors,ended,class FROM job"
+
+typedef enum rt__sql_id {
+#define RT__SQL_ENUM(name, text) RT__SQL_##name,
+  RT__SQL(RT__SQL_ENUM)
+#undef RT__SQL_ENUM
+      RT__SQL_COUNT
+} rt__sql_id;
+
+struct rt__store {
+  sqlite3 *db;
+  int lock; /* the ownership */
+  char *path;
+  bool created, open; /* open: inside a transaction */
+  uint64_t hash_key[2];
+  int64_t last_asset, last_edge;
+  uint64_t inode, device;
+  sqlite3_stmt *stmts[RT__SQL_COUNT];
+};
+
+/* The statement, ready to be bound; NULL sets `err`. */
+sqlite3_stmt *rt__sql(rt__store *store, rt__sql_id which, rt_error *err);
+/* Run one that gives no rows; resets it. */
+rt_err rt__sql_run(rt__store *store, sqlite3_stmt *stmt, rt_error *err);
+/* Begin when needed and get the statement: for those that change. */
+sqlite3_stmt *rt__sql_change(rt__store *store, rt__sql_id which, rt_error *err);
+/* Step to a row (true); at the end or on an error reset it and set *rc. */
+bool rt__sql_row(rt__store *store, sqlite3_stmt *stmt, rt_err *rc,
+                 rt_error *err);
+
+#endif

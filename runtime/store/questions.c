@@ -1,0 +1,295 @@
+/* questions.c - explain, why, why not.
+ * SPDX-License-Identifier: MIT */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/paths.h"
+#include "store/report.h"
+
+/* --- explain
+ * ------------------------------------------------------------------- */
+typedef struct link {
+  int64_t id;
+  char *key, *capability;
+  int64_t depth;
+} link;
+
+static bool read_link(rt_report *report, int64_t id, link *out) {
+  sqlite3_stmt *stmt = rt__report_sql(
+      report,
+      "SELECT coalesce(a.key,c.name||':'||a.value),a.depth FROM asset a"
+      " JOIN class c ON c.id=a.class WHERE a.id=?1",
+      NULL);
+  if (!stmt) return false;
+  sqlite3_bind_int64(stmt, 1, id);
+  bool found = sqlite3_step(stmt) == SQLITE_ROW;
+  if (found) {
+    out->id = id;
+    out->key = strdup((const char *)sqlite3_column_text(stmt, 0));
+    out->depth = sqlite3_column_int64(stmt, 1);
+  }
+  sqlite3_finalize(stmt);
+  return found;
+}
+
+/* The nearest parent, over the first edge and all further ones; 0: a seed. */
+static int64_t nearest_parent(rt_report *report, link *child) {
+  int64_t parent = 0;
+  sqlite3_stmt *stmt = rt__report_sql(
+      report,
+      "SELECT e.parent,p.name FROM (SELECT parent,capability FROM asset"
+      " WHERE id=?1 AND parent IS NOT NULL UNION ALL"
+      " SELECT parent,capability FROM edge WHERE asset=?1) e"
+      " JOIN asset q ON q.id=e.parent"
+      " LEFT JOIN capability p ON p.id=e.capability"
+      " WHERE q.depth<?2 ORDER BY q.depth,q.id LIMIT 1",
+      NULL);
+  if (!stmt) return 0;
+  sqlite3_bind_int64(stmt, 1, child->id);
+  sqlite3_bind_int64(stmt, 2, child->depth);
+  if (child->depth > 0 && sqlite3_step(stmt) == SQLITE_ROW) {
+    parent = sqlite3_column_int64(stmt, 0);
+    const char *name = (const char *)sqlite3_column_text(stmt, 1);
+    child->capability = name ? strdup(name) : NULL;
+  }
+  sqlite3_finalize(stmt);
+  return parent;
+}
+
+static void build_link(rt_builder *b, const link *one) {
+  rt_builder_begin_map(b);
+  rt_builder_key(b, "key");
+  rt_builder_string(b, one->key);
+  if (one->capability) {
+    rt_builder_key(b, "capability");
+    rt_builder_string(b, one->capability);
+  }
+  rt__build_int(b, "depth", one->depth);
+  rt_builder_end(b);
+}
+
+static rt_err build_chain(link *links, size_t count, rt_value **out,
+                          rt_error *err) {
+  rt_builder *b = rt_builder_new();
+  if (!b) return rt_fail(err, RT_ENOMEM, "no memory");
+  rt_builder_begin_array(b);
+  for (size_t i = count; i > 0; i--) build_link(b, &links[i - 1]);
+  rt_builder_end(b);
+  return rt__build_done(b, out, err);
+}
+
+rt_err rt_report_explain(rt_report *report, const char *key, rt_value **out,
+                         rt_error *err) {
+  link *links = NULL;
+  size_t count = 0;
+  rt_err rc = RT_OK;
+  *out = NULL;
+  int64_t id = rt__report_find(report, key);
+  if (!id) return rt_fail(err, RT_ENOTFOUND, "no asset '%.200s'", key);
+  while (id) {
+    link *more = realloc(links, (count + 1) * sizeof(*links));
+    if (!more) {
+      rc = rt_fail(err, RT_ENOMEM, "no memory");
+      break;
+    }
+    links = more;
+    memset(&links[count], 0, sizeof(*links));
+    if (!read_link(report, id, &links[count])) break;
+    id = nearest_parent(report, &links[count++]);
+  }
+  if (rc == RT_OK) rc = build_chain(links, count, out, err);
+  for (size_t i = 0; i < count; i++) {
+    free(links[i].key);
+    free(links[i].capability);
+  }
+  free(links);
+  return rc;
+}
+
+/* --- why
+ * -------------------------------------------------------------------------- */
+/* Open jobs of each capability: what runs, what is delayed, the rest. ?1:
+ * does somebody own the session? */
+static const char WHY[] =
+    "WITH run(id) AS MATERIALIZED (SELECT j.value->>0 FROM running,"
+    " json_each(running.jobs) j WHERE ?1),"
+    " open(cap,n,loaded) AS (SELECT capability,sum(total-completed-skipped-"
+    "failed-canceled),max(loaded) FROM lane GROUP BY capability),"
+    " ran(cap,n) AS (SELECT id%4096,count(*) FROM run GROUP BY 1),"
+    " late(cap,n,due) AS (SELECT capability,count(*),min(due) FROM job"
+    " WHERE state='delayed' GROUP BY capability)"
+    " SELECT p.name,o.n,o.loaded,coalesce(r.n,0),coalesce(d.n,0),d.due"
+    " FROM open o JOIN capability p ON p.id=o.cap"
+    " LEFT JOIN ran r ON r.cap=o.cap LEFT JOIN late d ON d.cap=o.cap"
+    " WHERE o.n>0 ORDER BY p.id";
+
+static void reason(rt_builder *b, const char *what, int64_t count,
+                   sqlite3_stmt *stmt, bool due) {
+  if (count <= 0) return;
+  rt_builder_begin_map(b);
+  rt_builder_key(b, "what");
+  rt_builder_string(b, what);
+  rt__build_int(b, "count", count);
+  rt__build_text(b, "capability", stmt, 0);
+  if (due) {
+    rt_builder_key(b, "due");
+    rt_builder_number(b, sqlite3_column_double(stmt, 5));
+  }
+  rt_builder_end(b);
+}
+
+static void reasons(rt_builder *b, sqlite3_stmt *stmt) {
+  int64_t open = sqlite3_column_int64(stmt, 1);
+  int64_t running = sqlite3_column_int64(stmt, 3);
+  int64_t delayed = sqlite3_column_int64(stmt, 4);
+  if (!sqlite3_column_int(stmt, 2)) return; /* not loaded: skipped */
+  reason(b, "running", running, stmt, false);
+  reason(b, "retrying", delayed, stmt, true);
+  reason(b, "queued", open - running - delayed, stmt, false);
+}
+
+rt_err rt_report_why(rt_report *report, rt_value **out, rt_error *err) {
+  *out = NULL;
+  sqlite3_stmt *stmt = rt__report_sql(report, WHY, err);
+  rt_builder *b = rt_builder_new();
+  char *state = rt__report_state(report);
+  rt_err rc =
+      stmt && b && state ? RT_OK : rt_fail(err, RT_EUNAVAIL, "cannot read");
+  int code = SQLITE_DONE;
+  if (rc == RT_OK) {
+    sqlite3_bind_int(stmt, 1, rt__owner_of(report->dir, report->name) != 0);
+    rt_builder_begin_map(b);
+    rt_builder_key(b, "state");
+    rt_builder_string(b, state);
+    rt_builder_key(b, "reasons");
+    rt_builder_begin_array(b);
+    while ((code = sqlite3_step(stmt)) == SQLITE_ROW) reasons(b, stmt);
+    rt_builder_end(b);
+    rt_builder_end(b);
+  }
+  free(state);
+  rt_err ended = rt__report_end(report, stmt, code, err);
+  if (rc == RT_OK) rc = ended;
+  if (rc == RT_OK) return rt__build_done(b, out, err);
+  rt_builder_free(b);
+  return rc;
+}
+
+/* --- why not
+ * ------------------------------------------------------------------------- */
+typedef struct verdict {
+  char answer[700];
+  char state[32];
+  char *reason;
+  rt_value *errors;
+} verdict;
+
+static void not_stored(rt_report *report, const char *key, verdict *v) {
+  sqlite3_stmt *stmt = rt__report_sql(
+      report,
+      "SELECT r.reason FROM rejected r JOIN class c ON c.id=r.class WHERE"
+      " r.hash=?1 AND coalesce(r.key,c.name||':'||r.value)=?2 LIMIT 1",
+      NULL);
+  snprintf(v->answer, sizeof(v->answer), "%.200s was never found", key);
+  snprintf(v->state, sizeof(v->state), "unknown");
+  if (!stmt) return;
+  sqlite3_bind_int64(stmt, 1, (int64_t)rt__report_hash(report, key));
+  sqlite3_bind_text(stmt, 2, key, -1, SQLITE_STATIC);
+  if (sqlite3_step(stmt) == SQLITE_ROW) {
+    v->reason = strdup((const char *)sqlite3_column_text(stmt, 0));
+    snprintf(v->answer, sizeof(v->answer),
+             "%.200s was found, but not taken: %.300s", key, v->reason);
+    snprintf(v->state, sizeof(v->state), "rejected");
+  }
+  sqlite3_finalize(stmt);
+}
+
+/* The one job, by its asset's number and its capability's name. */
+static bool job_verdict(rt_report *report, int64_t id, const char *capability,
+                        verdict *v, rt_error *err) {
+  char cursor[32];
+  bool found = false;
+  rt_value *page = NULL;
+  snprintf(cursor, sizeof(cursor), "%lld.%d", (long long)id, -1);
+  if (rt_report_jobs(report, NULL, capability, cursor, 1, &page, err) !=
+      RT_OK) {
+    return false;
+  }
+  rt_view job = rt_view_at(rt_view_get(rt_value_view(page), "jobs"), 0);
+  int64_t number = rt_view_int(rt_view_get(job, "id"), 0);
+  if (number / RT__CAPABILITIES_MAX == id) {
+    size_t size = 0;
+    const char *text = rt_view_string(rt_view_get(job, "state"), &size);
+    snprintf(v->state, sizeof(v->state), "%.*s", (int)size, text);
+    text = rt_view_string(rt_view_get(job, "reason"), &size);
+    v->reason = text ? strndup(text, size) : NULL;
+    rt_view errors = rt_view_get(job, "errors");
+    if (rt_view_type(errors) == RT_ARRAY) {
+      rt_view_copy(&v->errors, errors, NULL);
+    }
+    snprintf(v->answer, sizeof(v->answer), "%s: %s%s%.500s", capability,
+             v->state, v->reason ? ": " : "", v->reason ? v->reason : "");
+    found = true;
+  }
+  rt_value_unref(page);
+  return found;
+}
+
+static void never_matched(rt_report *report, const char *capability,
+                          const char *key, verdict *v) {
+  sqlite3_stmt *stmt =
+      rt__report_sql(report, "SELECT 1 FROM capability WHERE name=?1", NULL);
+  bool known = false;
+  if (stmt) {
+    sqlite3_bind_text(stmt, 1, capability, -1, SQLITE_STATIC);
+    known = sqlite3_step(stmt) == SQLITE_ROW;
+  }
+  sqlite3_finalize(stmt);
+  snprintf(v->state, sizeof(v->state), "unmatched");
+  if (known) {
+    snprintf(v->answer, sizeof(v->answer),
+             "%.100s does not take the class of %.200s, or was registered "
+             "after it was found",
+             capability, key);
+  } else {
+    snprintf(v->answer, sizeof(v->answer),
+             "%.100s is not known to this session", capability);
+  }
+}
+
+rt_err rt_report_why_not(rt_report *report, const char *capability,
+                         const char *key, rt_value **out, rt_error *err) {
+  verdict v = {{0}, {0}, NULL, NULL};
+  rt_error fault = RT_ERROR_INIT;
+  *out = NULL;
+  int64_t id = rt__report_find(report, key);
+  if (!id) {
+    not_stored(report, key, &v);
+  } else if (!job_verdict(report, id, capability, &v, &fault)) {
+    if (fault.code != RT_OK) {
+      if (err) *err = fault;
+      return fault.code;
+    }
+    never_matched(report, capability, key, &v);
+  }
+  rt_builder *b = rt_builder_new();
+  if (!b) return rt_fail(err, RT_ENOMEM, "no memory");
+  rt_builder_begin_map(b);
+  rt_builder_key(b, "answer");
+  rt_builder_string(b, v.answer);
+  rt_builder_key(b, "state");
+  rt_builder_string(b, v.state);
+  if (v.reason) {
+    rt_builder_key(b, "reason");
+    rt_builder_string(b, v.reason);
+  }
+  if (v.errors) {
+    rt_builder_key(b, "errors");
+    rt_builder_value(b, v.errors);
+  }
+  rt_builder_end(b);
+  free(v.reason);
+  rt_value_unref(v.errors);
+  return rt__build_done(b, out, err);
+}

@@ -1,0 +1,232 @@
+/* schema.c - tables, version, value conversion. See schema.h.
+ * SPDX-License-Identifier: MIT */
+#include "store/schema.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/utf8.h"
+
+/* Few b-trees, append order, integer keys; a job has a row only when it is no
+ * uneventful success. docs/schema.md says more. */
+static const char TABLES[] =
+    "CREATE TABLE meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID;"
+    "CREATE TABLE class(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,"
+    " assets INTEGER NOT NULL DEFAULT 0);"
+    "CREATE TABLE capability(id INTEGER PRIMARY KEY,"
+    " name TEXT NOT NULL UNIQUE, times BLOB);"
+    "CREATE TABLE lane(class INTEGER NOT NULL, capability INTEGER NOT NULL,"
+    " position INTEGER NOT NULL, since INTEGER NOT NULL,"
+    " mark INTEGER NOT NULL, total INTEGER NOT NULL,"
+    " completed INTEGER NOT NULL, skipped INTEGER NOT NULL,"
+    " failed INTEGER NOT NULL, canceled INTEGER NOT NULL,"
+    " loaded INTEGER NOT NULL,"
+    " PRIMARY KEY(class, capability)) WITHOUT ROWID;"
+    "CREATE TABLE asset(id INTEGER PRIMARY KEY, class INTEGER NOT NULL,"
+    " value TEXT NOT NULL, key TEXT, hash INTEGER NOT NULL, parent INTEGER,"
+    " capability INTEGER, depth INTEGER NOT NULL, root INTEGER NOT NULL,"
+    " done INTEGER NOT NULL, aside INTEGER NOT NULL, priority INTEGER,"
+    " metadata, created INTEGER NOT NULL);"
+    "CREATE INDEX asset_hash ON asset(hash);"
+    "CREATE TABLE edge(asset INTEGER NOT NULL, parent INTEGER NOT NULL,"
+    " capability INTEGER NOT NULL, id INTEGER NOT NULL,"
+    " PRIMARY KEY(asset, parent, capability)) WITHOUT ROWID;"
+    "CREATE INDEX edge_id ON edge(id);"
+    "CREATE TABLE rejected(id INTEGER PRIMARY KEY, parent INTEGER NOT NULL,"
+    " capability INTEGER NOT NULL, class INTEGER NOT NULL,"
+    " value TEXT NOT NULL, key TEXT, hash INTEGER NOT NULL,"
+    " depth INTEGER NOT NULL, kind TEXT NOT NULL, reason TEXT NOT NULL,"
+    " priority INTEGER, metadata, created INTEGER NOT NULL);"
+    "CREATE UNIQUE INDEX rejected_once"
+    " ON rejected(parent, hash, capability);"
+    "CREATE TABLE job(asset INTEGER NOT NULL, capability INTEGER NOT NULL,"
+    " class INTEGER NOT NULL, state TEXT NOT NULL, attempt INTEGER NOT NULL,"
+    " crashes INTEGER NOT NULL, fanout INTEGER NOT NULL,"
+    " priority INTEGER NOT NULL, due REAL, reason TEXT, errors,"
+    " ended INTEGER, PRIMARY KEY(asset, capability)) WITHOUT ROWID;"
+    "CREATE INDEX job_aside ON job(class, capability, priority, asset)"
+    " WHERE state='queued';"
+    "CREATE INDEX job_due ON job(due) WHERE state='delayed';"
+    "CREATE INDEX job_taken ON job(state) WHERE state='taken';"
+    "CREATE INDEX job_failed ON job(asset) WHERE state='failed';"
+    "CREATE TABLE running(segment INTEGER PRIMARY KEY, jobs TEXT NOT NULL);";
+
+static const char VIEWS[] =
+    "CREATE VIEW assets AS SELECT a.id AS id,"
+    " coalesce(a.key, c.name || ':' || a.value) AS key, c.name AS class,"
+    " a.value AS value, a.depth AS depth, a.parent AS parent,"
+    " p.name AS capability, a.metadata AS metadata,"
+    " datetime(a.created / 1000, 'unixepoch') AS created"
+    " FROM asset a JOIN class c ON c.id = a.class"
+    " LEFT JOIN capability p ON p.id = a.capability;"
+    "CREATE VIEW edges AS"
+    " SELECT e.asset AS asset, e.parent AS parent, p.name AS capability"
+    " FROM (SELECT id AS asset, parent, capability FROM asset"
+    " WHERE parent IS NOT NULL UNION ALL"
+    " SELECT asset, parent, capability FROM edge) e"
+    " LEFT JOIN capability p ON p.id = e.capability;"
+    "CREATE VIEW jobs AS SELECT a.id * 4096 + l.capability AS id,"
+    " p.name AS capability, c.name || ':' || a.value AS target,"
+    " CASE WHEN j.state IS NOT NULL THEN j.state"
+    " WHEN (a.done >> l.position) & 1 THEN 'completed'"
+    " ELSE 'queued' END AS state,"
+    " coalesce(j.attempt, 1) AS attempt, j.reason AS reason,"
+    " j.errors AS errors"
+    " FROM asset a JOIN lane l ON l.class = a.class AND a.id >= l.since"
+    " JOIN class c ON c.id = a.class"
+    " JOIN capability p ON p.id = l.capability"
+    " LEFT JOIN job j ON j.asset = a.id AND j.capability = l.capability;";
+
+rt_err rt__sql_fail(sqlite3 *db, const char *what, rt_error *err) {
+  int code = db ? sqlite3_errcode(db) & 0xff : SQLITE_NOMEM;
+  rt_err rc = RT_EUNAVAIL;
+  if (code == SQLITE_NOMEM) rc = RT_ENOMEM;
+  if (code == SQLITE_PERM || code == SQLITE_READONLY || code == SQLITE_AUTH) {
+    rc = RT_EPERM;
+  }
+  if (code == SQLITE_NOTADB || code == SQLITE_CORRUPT) rc = RT_EINVAL;
+  rt_fail(err, rc, "%s: %s", what, db ? sqlite3_errmsg(db) : "no memory");
+  if (err) err->retryable = rc == RT_EUNAVAIL;
+  return rc;
+}
+
+rt_err rt__sql_exec(sqlite3 *db, const char *sql, rt_error *err) {
+  if (sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK) return RT_OK;
+  return rt__sql_fail(db, "session file", err);
+}
+
+static int64_t pragma_int(sqlite3 *db, const char *sql) {
+  sqlite3_stmt *stmt = NULL;
+  int64_t value = -1;
+  if (sqlite3_prepare_v2(db, sql, -1, &stmt, NULL) == SQLITE_OK &&
+      sqlite3_step(stmt) == SQLITE_ROW) {
+    value = sqlite3_column_int64(stmt, 0);
+  }
+  sqlite3_finalize(stmt);
+  return value;
+}
+
+rt_err rt__schema_check(sqlite3 *db, const char *path, rt_error *err) {
+  int64_t id = pragma_int(db, "PRAGMA application_id");
+  if (id < 0) return rt__sql_fail(db, path, err);
+  if (id != RT__APPLICATION_ID) {
+    return rt_fail(err, RT_EINVAL, "%s is not a session file", path);
+  }
+  int64_t version = pragma_int(db, "PRAGMA user_version");
+  if (version >= 1 && version <= RT__SCHEMA_VERSION) return RT_OK;
+  return rt_fail(err, RT_EINVAL,
+                 "%s has format %lld, this program knows 1 to %d", path,
+                 (long long)version, RT__SCHEMA_VERSION);
+}
+
+static rt_err create_tables(sqlite3 *db, rt_error *err) {
+  char tail[400];
+  snprintf(tail, sizeof(tail),
+           "INSERT INTO meta VALUES('created', %lld);"
+           "INSERT INTO meta VALUES('siphash', randomblob(16));"
+           "PRAGMA application_id=%d; PRAGMA user_version=%d; COMMIT",
+           (long long)rt__wall_ms(), RT__APPLICATION_ID, RT__SCHEMA_VERSION);
+  rt_err rc = rt__sql_exec(db, "BEGIN IMMEDIATE", err);
+  if (rc == RT_OK) rc = rt__sql_exec(db, TABLES, err);
+  if (rc == RT_OK) rc = rt__sql_exec(db, VIEWS, err);
+  if (rc == RT_OK) rc = rt__sql_exec(db, tail, err);
+  return rc;
+}
+
+rt_err rt__schema_prepare(sqlite3 *db, const char *path, bool create,
+                          rt_error *err) {
+  int64_t tables = pragma_int(db, "SELECT count(*) FROM sqlite_schema");
+  if (tables < 0) return rt__sql_fail(db, path, err);
+  /* A file without tables is one whose making was cut short. */
+  if (create || (tables == 0 && pragma_int(db, "PRAGMA page_count") <= 1)) {
+    return create_tables(db, err);
+  }
+  return rt__schema_check(db, path, err);
+}
+
+/* --- values --------------------------------------------------------------- */
+static bool text_safe(rt_view view) {
+  size_t size = 0;
+  const char *text = rt_view_string(view, &size);
+  return text && memchr(text, 0, size) == NULL && rt__utf8_valid(text, size);
+}
+
+/* Does the value survive being written as JSON? */
+static bool json_safe(rt_view view) {
+  switch (rt_view_type(view)) {
+  case RT_STRING:
+    return text_safe(view);
+  case RT_INT: {
+    int64_t number = rt_view_int(view, 0);
+    return number >= -(1LL << 53) && number <= 1LL << 53;
+  }
+  case RT_NUMBER:
+    return isfinite(rt_view_number(view, 0));
+  case RT_ARRAY:
+  case RT_MAP: {
+    rt_iter iter = rt_iter_of(view);
+    rt_view key, item;
+    while (rt_iter_next(&iter, &key, &item)) {
+      if (iter.map && !text_safe(key)) return false;
+      if (!json_safe(item)) return false;
+    }
+    return true;
+  }
+  default:
+    return true;
+  }
+}
+
+void rt__sql_bind_value(sqlite3_stmt *stmt, int index, const rt_value *value) {
+  char *text = NULL;
+  size_t size = 0;
+  if (!value) {
+    sqlite3_bind_null(stmt, index);
+  } else if (json_safe(rt_value_view(value)) &&
+             rt_value_to_json(&text, &size, value, NULL) == RT_OK) {
+    sqlite3_bind_text(stmt, index, text, (int)size, SQLITE_TRANSIENT);
+    rt_free(text);
+  } else {
+    sqlite3_bind_blob(stmt, index, rt_value_data(value),
+                      (int)rt_value_size(value), SQLITE_TRANSIENT);
+  }
+}
+
+rt_value *rt__sql_column_value(sqlite3_stmt *stmt, int index) {
+  rt_value *value = NULL;
+  int type = sqlite3_column_type(stmt, index);
+  if (type == SQLITE_TEXT) {
+    const char *text = (const char *)sqlite3_column_text(stmt, index);
+    rt_value_from_json(&value, text, (size_t)sqlite3_column_bytes(stmt, index),
+                       NULL);
+  } else if (type == SQLITE_BLOB) {
+    const void *data = sqlite3_column_blob(stmt, index);
+    rt_value_from_data(&value, data, (size_t)sqlite3_column_bytes(stmt, index),
+                       NULL);
+  }
+  return value;
+}
+
+void rt__sql_bind_text(sqlite3_stmt *stmt, int index, rt__text text) {
+  if (text.at) {
+    sqlite3_bind_text(stmt, index, text.at, (int)text.size, SQLITE_STATIC);
+  } else {
+    sqlite3_bind_null(stmt, index);
+  }
+}
+
+rt__text rt__sql_column_text(sqlite3_stmt *stmt, int index) {
+  rt__text text = {NULL, 0};
+  if (sqlite3_column_type(stmt, index) == SQLITE_NULL) return text;
+  text.at = (const char *)sqlite3_column_text(stmt, index);
+  text.size = (size_t)sqlite3_column_bytes(stmt, index);
+  return text;
+}
+
+int64_t rt__wall_ms(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}

@@ -1,0 +1,286 @@
+/* store.c - opening, transactions, named values. See store.h.
+ * SPDX-License-Identifier: MIT */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "store/db.h"
+#include "store/paths.h"
+
+static const char *const SQL_TEXT[] = {
+#define RT__SQL_STRING(name, text) text,
+    RT__SQL(RT__SQL_STRING)
+#undef RT__SQL_STRING
+};
+
+sqlite3_stmt *rt__sql(rt__store *store, rt__sql_id which, rt_error *err) {
+  sqlite3_stmt **stmt = &store->stmts[which];
+  if (*stmt) return *stmt;
+  int code = sqlite3_prepare_v3(store->db, SQL_TEXT[which], -1,
+                                SQLITE_PREPARE_PERSISTENT, stmt, NULL);
+  if (code != SQLITE_OK) rt__sql_fail(store->db, store->path, err);
+  return *stmt;
+}
+
+rt_err rt__sql_run(rt__store *store, sqlite3_stmt *stmt, rt_error *err) {
+  rt_err rc = RT_OK;
+  if (sqlite3_step(stmt) != SQLITE_DONE) {
+    rc = rt__sql_fail(store->db, store->path, err);
+  }
+  sqlite3_reset(stmt);
+  return rc;
+}
+
+bool rt__sql_row(rt__store *store, sqlite3_stmt *stmt, rt_err *rc,
+                 rt_error *err) {
+  int code = sqlite3_step(stmt);
+  if (code == SQLITE_ROW) return true;
+  *rc = code == SQLITE_DONE ? RT_OK : rt__sql_fail(store->db, store->path, err);
+  sqlite3_reset(stmt);
+  return false;
+}
+
+/* --- transactions --------------------------------------------------------- */
+rt_err rt__store_begin(rt__store *store, rt_error *err) {
+  if (store->open) return RT_OK;
+  sqlite3_stmt *stmt = rt__sql(store, RT__SQL_BEGIN, err);
+  rt_err rc = stmt ? rt__sql_run(store, stmt, err) : RT_EUNAVAIL;
+  store->open = rc == RT_OK;
+  return rc;
+}
+
+sqlite3_stmt *rt__sql_change(rt__store *store, rt__sql_id which,
+                             rt_error *err) {
+  if (rt__store_begin(store, err) != RT_OK) return NULL;
+  return rt__sql(store, which, err);
+}
+
+bool rt__store_dirty(const rt__store *store) {
+  return store->open;
+}
+
+rt_err rt__store_commit(rt__store *store, rt_error *err) {
+  if (!store->open) return RT_OK;
+  sqlite3_stmt *stmt = rt__sql(store, RT__SQL_COMMIT, err);
+  rt_err rc = stmt ? rt__sql_run(store, stmt, err) : RT_EUNAVAIL;
+  if (rc == RT_OK) store->open = false;
+  return rc;
+}
+
+static rt_err read_last(rt__store *store, rt_error *err) {
+  sqlite3_stmt *asset = rt__sql(store, RT__SQL_LAST_ASSET, err);
+  sqlite3_stmt *edge = rt__sql(store, RT__SQL_LAST_EDGE, err);
+  rt_err rc = RT_EUNAVAIL;
+  if (!asset || !edge) return rc;
+  while (rt__sql_row(store, asset, &rc, err)) {
+    store->last_asset = sqlite3_column_int64(asset, 0);
+  }
+  if (rc != RT_OK) return rc;
+  while (rt__sql_row(store, edge, &rc, err)) {
+    store->last_edge = sqlite3_column_int64(edge, 0);
+  }
+  return rc;
+}
+
+void rt__store_rollback(rt__store *store) {
+  if (!sqlite3_get_autocommit(store->db)) {
+    sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
+  }
+  store->open = false;
+  read_last(store, NULL);
+}
+
+void rt__store_checkpoint(rt__store *store) {
+  sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL,
+                            NULL);
+}
+
+/* --- open, close ---------------------------------------------------------- */
+static rt_err check_exists(const char *path, const char *name,
+                           rt_open_mode mode, bool *exists, rt_error *err) {
+  struct stat st;
+  *exists = stat(path, &st) == 0 && st.st_size > 0;
+  if (*exists && mode == RT_OPEN_CREATE) {
+    return rt_fail(err, RT_EEXIST, "session '%s' exists", name);
+  }
+  if (!*exists && mode == RT_OPEN_RESUME) {
+    return rt_fail(err, RT_ENOTFOUND, "no session '%s'", name);
+  }
+  return RT_OK;
+}
+
+static rt_err pragmas(rt__store *store, bool normal, rt_error *err) {
+  rt_err rc = rt__sql_exec(store->db,
+                           "PRAGMA journal_mode=WAL;"
+                           "PRAGMA cache_size=-65536;"
+                           "PRAGMA temp_store=MEMORY;"
+                           "PRAGMA wal_autocheckpoint=4000;"
+                           "PRAGMA trusted_schema=OFF;",
+                           err);
+  if (rc != RT_OK) return rc;
+  return rt__sql_exec(
+      store->db,
+      normal ? "PRAGMA synchronous=NORMAL" : "PRAGMA synchronous=FULL", err);
+}
+
+static rt_err read_hash_key(rt__store *store, rt_error *err) {
+  sqlite3_stmt *stmt = rt__sql(store, RT__SQL_META_GET, err);
+  if (!stmt) return RT_EUNAVAIL;
+  rt_err rc = RT_OK;
+  bool found = false;
+  sqlite3_bind_text(stmt, 1, "siphash", -1, SQLITE_STATIC);
+  while (rt__sql_row(store, stmt, &rc, err)) {
+    const void *data = sqlite3_column_blob(stmt, 0);
+    found = data && sqlite3_column_bytes(stmt, 0) == 16;
+    if (found) memcpy(store->hash_key, data, 16);
+  }
+  if (rc == RT_OK && !found) {
+    rc = rt_fail(err, RT_EINVAL, "%s: its hash key is missing", store->path);
+  }
+  return rc;
+}
+
+static rt_err open_db(rt__store *store, bool exists, bool normal,
+                      rt_error *err) {
+  int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
+              SQLITE_OPEN_NOFOLLOW;
+  if (sqlite3_open_v2(store->path, &store->db, flags, NULL) != SQLITE_OK) {
+    return rt__sql_fail(store->db, store->path, err);
+  }
+  sqlite3_extended_result_codes(store->db, 1);
+  sqlite3_busy_timeout(store->db, 10000);
+  rt_err rc = exists ? rt__schema_check(store->db, store->path, err) : RT_OK;
+  if (rc == RT_OK) rc = pragmas(store, normal, err);
+  if (rc == RT_OK) {
+    rc = rt__schema_prepare(store->db, store->path, !exists, err);
+  }
+  if (rc == RT_OK) rc = read_hash_key(store, err);
+  if (rc == RT_OK) rc = read_last(store, err);
+  struct stat st;
+  if (rc == RT_OK && stat(store->path, &st) == 0) {
+    store->inode = st.st_ino;
+    store->device = st.st_dev;
+  }
+  return rc;
+}
+
+rt_err rt__store_open(rt__store **out, const char *dir, const char *name,
+                      rt_open_mode mode, bool sync_normal, rt_error *err) {
+  *out = NULL;
+  bool exists = false;
+  rt_err rc = rt__session_name_check(name, err);
+  if (rc != RT_OK) return rc;
+  rt__store *store = calloc(1, sizeof(*store));
+  if (!store) return rt_fail(err, RT_ENOMEM, "no memory");
+  store->lock = -1;
+  store->path = rt__session_path(dir, name, ".sqlite");
+  if (!store->path) {
+    rc = rt_fail(err, RT_ENOMEM, "no memory");
+    goto fail;
+  }
+  rc = check_exists(store->path, name, mode, &exists, err);
+  if (rc == RT_OK && !exists) rc = rt__session_mkdir(dir, err);
+  if (rc == RT_OK) rc = rt__owner_take(&store->lock, dir, name, err);
+  /* Looked at again as its owner: another may just have made it. */
+  if (rc == RT_OK) rc = check_exists(store->path, name, mode, &exists, err);
+  store->created = !exists;
+  if (rc == RT_OK) rc = open_db(store, exists, sync_normal, err);
+  if (rc != RT_OK) goto fail;
+  *out = store;
+  return RT_OK;
+fail:
+  rt__store_close(store);
+  return rc;
+}
+
+void rt__store_close(rt__store *store) {
+  if (!store) return;
+  for (int i = 0; i < RT__SQL_COUNT; i++) sqlite3_finalize(store->stmts[i]);
+  sqlite3_close(store->db);
+  rt__owner_release(store->lock);
+  free(store->path);
+  free(store);
+}
+
+bool rt__store_created(const rt__store *store) {
+  return store->created;
+}
+
+bool rt__store_present(const rt__store *store) {
+  struct stat st;
+  return stat(store->path, &st) == 0 && st.st_ino == store->inode &&
+         st.st_dev == store->device;
+}
+
+int64_t rt__store_last_asset(const rt__store *store) {
+  return store->last_asset;
+}
+
+/* --- meta ------------------------------------------------------------------
+ */
+static sqlite3_stmt *meta_get(rt__store *store, const char *name) {
+  sqlite3_stmt *stmt = rt__sql(store, RT__SQL_META_GET, NULL);
+  if (!stmt) return NULL;
+  sqlite3_bind_text(stmt, 1, name, -1, SQLITE_STATIC);
+  rt_err rc;
+  return rt__sql_row(store, stmt, &rc, NULL) ? stmt : NULL;
+}
+
+int64_t rt__store_meta_int(rt__store *store, const char *name,
+                           int64_t fallback) {
+  sqlite3_stmt *stmt = meta_get(store, name);
+  if (!stmt) return fallback;
+  int64_t value = sqlite3_column_int64(stmt, 0);
+  sqlite3_reset(stmt);
+  return value;
+}
+
+char *rt__store_meta_text(rt__store *store, const char *name) {
+  sqlite3_stmt *stmt = meta_get(store, name);
+  if (!stmt) return NULL;
+  const char *text = (const char *)sqlite3_column_text(stmt, 0);
+  char *copy = text ? strdup(text) : NULL;
+  sqlite3_reset(stmt);
+  return copy;
+}
+
+rt_value *rt__store_meta_value(rt__store *store, const char *name) {
+  sqlite3_stmt *stmt = meta_get(store, name);
+  if (!stmt) return NULL;
+  rt_value *value = rt__sql_column_value(stmt, 0);
+  sqlite3_reset(stmt);
+  return value;
+}
+
+static sqlite3_stmt *meta_put(rt__store *store, const char *name,
+                              rt_error *err) {
+  sqlite3_stmt *stmt = rt__sql_change(store, RT__SQL_META_PUT, err);
+  if (stmt) sqlite3_bind_text(stmt, 1, name, -1, SQLITE_STATIC);
+  return stmt;
+}
+
+rt_err rt__store_set_int(rt__store *store, const char *name, int64_t value,
+                         rt_error *err) {
+  sqlite3_stmt *stmt = meta_put(store, name, err);
+  if (!stmt) return RT_EUNAVAIL;
+  sqlite3_bind_int64(stmt, 2, value);
+  return rt__sql_run(store, stmt, err);
+}
+
+rt_err rt__store_set_text(rt__store *store, const char *name, const char *text,
+                          rt_error *err) {
+  sqlite3_stmt *stmt = meta_put(store, name, err);
+  if (!stmt) return RT_EUNAVAIL;
+  sqlite3_bind_text(stmt, 2, text, -1, SQLITE_TRANSIENT);
+  return rt__sql_run(store, stmt, err);
+}
+
+rt_err rt__store_set_value(rt__store *store, const char *name,
+                           const rt_value *value, rt_error *err) {
+  sqlite3_stmt *stmt = meta_put(store, name, err);
+  if (!stmt) return RT_EUNAVAIL;
+  rt__sql_bind_value(stmt, 2, value);
+  return rt__sql_run(store, stmt, err);
+}

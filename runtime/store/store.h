@@ -1,0 +1,205 @@
+/* store.h - one session's SQLite file, as its single writer sees it.
+ *
+ * The only room that speaks SQL. A store belongs to one thread (the engine's).
+ * All changes between two commits are one transaction, begun by the first of
+ * them; after a failed call the transaction must be rolled back and what was
+ * held in memory read again. docs/schema.md explains the tables.
+ * SPDX-License-Identifier: MIT */
+#ifndef RT__STORE_STORE_H
+#define RT__STORE_STORE_H
+
+#include "rt/session.h"
+
+typedef struct rt__store rt__store;
+
+/* Bytes that are borrowed, not terminated; `at` NULL: none. */
+typedef struct rt__text {
+  const char *at;
+  size_t size;
+} rt__text;
+
+/* A job's number: its asset and its capability. */
+#define RT__CAPABILITIES_MAX 4096
+#define RT__JOB_ID(asset, capability)                                          \
+  ((uint64_t)(asset)*RT__CAPABILITIES_MAX + (capability))
+/* Capabilities that may take one class: a bit each in an asset's masks. */
+#define RT__LANES_MAX 62
+
+rt_err rt__store_open(rt__store **out, const char *dir, const char *name,
+                      rt_open_mode mode, bool sync_normal, rt_error *err);
+/* Roll back what is open and release the file. NULL is allowed. */
+void rt__store_close(rt__store *store);
+bool rt__store_created(const rt__store *store);
+/* The first change of a transaction begins it; RT_OK when one is open. */
+rt_err rt__store_begin(rt__store *store, rt_error *err);
+/* Is there something to commit? */
+bool rt__store_dirty(const rt__store *store);
+rt_err rt__store_commit(rt__store *store, rt_error *err);
+void rt__store_rollback(rt__store *store);
+/* Move what the log holds into the file, as far as readers allow. */
+void rt__store_checkpoint(rt__store *store);
+/* Is the file still the one that was opened? */
+bool rt__store_present(const rt__store *store);
+
+/* --- meta: named values ------------------------------------------------- */
+int64_t rt__store_meta_int(rt__store *store, const char *name,
+                           int64_t fallback);
+/* A copy [free] or NULL. */
+char *rt__store_meta_text(rt__store *store, const char *name);
+rt_value *rt__store_meta_value(rt__store *store, const char *name);
+rt_err rt__store_set_int(rt__store *store, const char *name, int64_t value,
+                         rt_error *err);
+rt_err rt__store_set_text(rt__store *store, const char *name, const char *text,
+                          rt_error *err);
+rt_err rt__store_set_value(rt__store *store, const char *name,
+                           const rt_value *value, rt_error *err);
+
+/* --- dictionaries and lanes --------------------------------------------- */
+typedef struct rt__class_row {
+  int64_t id, assets;
+  const char *name;
+} rt__class_row;
+typedef struct rt__capability_row {
+  int64_t id;
+  const char *name;
+} rt__capability_row;
+/* A lane: what one capability has to do with one class. It concerns assets
+ * from number `since` on; all up to `mark` are ended or have a row in job. */
+typedef struct rt__lane_row {
+  int64_t class_id, capability, position, since, mark;
+  int64_t total, completed, skipped, failed, canceled;
+  int64_t loaded; /* is its capability there? */
+} rt__lane_row;
+typedef rt_err (*rt__class_fn)(const rt__class_row *row, void *arg);
+typedef rt_err (*rt__capability_fn)(const rt__capability_row *row, void *arg);
+typedef rt_err (*rt__lane_fn)(const rt__lane_row *row, void *arg);
+rt_err rt__store_classes(rt__store *store, rt__class_fn fn, void *arg,
+                         rt_error *err);
+rt_err rt__store_capabilities(rt__store *store, rt__capability_fn fn, void *arg,
+                              rt_error *err);
+rt_err rt__store_lanes(rt__store *store, rt__lane_fn fn, void *arg,
+                       rt_error *err);
+rt_err rt__store_put_class(rt__store *store, const rt__class_row *row,
+                           rt_error *err);
+rt_err rt__store_put_capability(rt__store *store, const rt__capability_row *row,
+                                rt_error *err);
+rt_err rt__store_put_lane(rt__store *store, const rt__lane_row *row,
+                          rt_error *err);
+/* Durations seen, a histogram, for the statistics. */
+rt_err rt__store_put_times(rt__store *store, int64_t capability,
+                           const void *data, size_t size, rt_error *err);
+bool rt__store_get_times(rt__store *store, int64_t capability, void *data,
+                         size_t size);
+
+/* --- assets, edges, rejections ------------------------------------------ */
+typedef struct rt__asset_row {
+  int64_t id, parent, root, created; /* parent 0: a seed; created in ms */
+  int64_t class_id, capability, depth;
+  int64_t priority;    /* 0: that of each capability */
+  rt__text value, key; /* key.at NULL: CLASS:VALUE */
+  uint64_t done, aside;
+  const rt_value *metadata; /* borrowed */
+} rt__asset_row;
+typedef rt_err (*rt__asset_fn)(const rt__asset_row *row, void *arg);
+
+/* The hash under which a key is found. */
+uint64_t rt__store_hash(const rt__store *store, rt__text key);
+/* Insert with the next number, which goes to row->id. */
+rt_err rt__store_insert(rt__store *store, rt__asset_row *row, uint64_t hash,
+                        rt_error *err);
+/* The asset with this hash and key text: row->id 0 when there is none. Its
+ * texts and metadata are not filled in. */
+rt_err rt__store_find(rt__store *store, uint64_t hash, rt__text key,
+                      rt__asset_row *row, rt_error *err);
+/* One asset by its number; `fn` is called with it when there is one. */
+rt_err rt__store_load(rt__store *store, int64_t id, rt__asset_fn fn, void *arg,
+                      rt_error *err);
+/* Its key as text [free]; NULL when there is none. */
+char *rt__store_key(rt__store *store, int64_t id);
+/* Assets of a class after `after` up to `upto` on which the lane at bit `bit`
+ * has not ended and which are not put aside, at most `limit`. */
+rt_err rt__store_scan(rt__store *store, int64_t class_id, uint64_t bit,
+                      int64_t after, int64_t upto, int64_t limit,
+                      rt__asset_fn fn, void *arg, rt_error *err);
+rt_err rt__store_set_masks(rt__store *store, int64_t id, uint64_t done,
+                           uint64_t aside, rt_error *err);
+rt_err rt__store_set_depth(rt__store *store, int64_t id, int64_t depth,
+                           rt_error *err);
+rt_err rt__store_delete_asset(rt__store *store, int64_t id, rt_error *err);
+int64_t rt__store_last_asset(const rt__store *store);
+/* A further way to an asset that is known; one that is stored is left. */
+rt_err rt__store_edge(rt__store *store, int64_t to, int64_t from,
+                      int64_t capability, rt_error *err);
+/* Numbers of the assets that `from` led to: `fn` with id and depth only. */
+rt_err rt__store_children(rt__store *store, int64_t from, rt__asset_fn fn,
+                          void *arg, rt_error *err);
+/* What was not taken: `kind` is scope, depth, assets or fanout. */
+rt_err rt__store_reject(rt__store *store, const rt__asset_row *row,
+                        uint64_t hash, const char *kind, const char *reason,
+                        rt_error *err);
+/* What depth rejected below `parent`; the rows are removed by the second. */
+rt_err rt__store_rejected(rt__store *store, int64_t parent, rt__asset_fn fn,
+                          void *arg, rt_error *err);
+rt_err rt__store_unreject(rt__store *store, int64_t parent, rt_error *err);
+
+/* --- jobs that are no uneventful success --------------------------------- */
+typedef enum rt__job_state {
+  RT__JOB_QUEUED,  /* put aside, can be taken */
+  RT__JOB_TAKEN,   /* in memory, or running */
+  RT__JOB_DELAYED, /* until `due`: a retry or a snooze */
+  RT__JOB_COMPLETED,
+  RT__JOB_SKIPPED,
+  RT__JOB_FAILED,
+  RT__JOB_CANCELED
+} rt__job_state;
+typedef struct rt__job_row {
+  int64_t asset, capability;
+  int64_t class_id; /* when read; known by the asset when written */
+  rt__job_state state;
+  int64_t attempt, crashes, fanout, priority, ended;
+  double due;             /* unix seconds */
+  const char *reason;     /* NULL: none */
+  const rt_value *errors; /* array of maps, or NULL; borrowed */
+} rt__job_row;
+typedef rt_err (*rt__job_fn)(const rt__job_row *row, void *arg);
+
+const char *rt__job_state_text(rt__job_state state);
+rt_err rt__store_put_job(rt__store *store, const rt__job_row *row,
+                         rt_error *err);
+rt_err rt__store_job(rt__store *store, int64_t asset, int64_t capability,
+                     rt__job_fn fn, void *arg, rt_error *err);
+rt_err rt__store_delete_job(rt__store *store, int64_t asset, int64_t capability,
+                            rt_error *err);
+/* Rows put aside for a capability on a class, in working order; each is marked
+ * taken by the caller (rt__store_take_job). */
+rt_err rt__store_aside_jobs(rt__store *store, int64_t class_id,
+                            int64_t capability, int64_t limit, rt__job_fn fn,
+                            void *arg, rt_error *err);
+rt_err rt__store_due_jobs(rt__store *store, double now, int64_t limit,
+                          rt__job_fn fn, void *arg, rt_error *err);
+/* When the next delayed job is due; 0: there is none. */
+double rt__store_next_due(rt__store *store);
+rt_err rt__store_take_job(rt__store *store, int64_t asset, int64_t capability,
+                          rt_error *err);
+/* At opening: what was taken is put aside again. */
+rt_err rt__store_untake(rt__store *store, rt_error *err);
+/* Give up all that is put aside. */
+rt_err rt__store_cancel_jobs(rt__store *store, rt_error *err);
+/* Failed ones, for a retry by command. */
+rt_err rt__store_failed_jobs(rt__store *store, int64_t limit, rt__job_fn fn,
+                             void *arg, rt_error *err);
+
+/* --- what is running: lists of [job, attempt, fanout] -------------------- */
+typedef struct rt__running {
+  uint64_t job;
+  uint32_t attempt, fanout;
+} rt__running;
+rt_err rt__store_put_running(rt__store *store, int64_t segment,
+                             const rt__running *list, size_t count,
+                             rt_error *err);
+/* What ran when the file was last written; then forgotten with the second. */
+rt_err rt__store_get_running(rt__store *store, rt__running **list,
+                             size_t *count, rt_error *err);
+rt_err rt__store_clear_running(rt__store *store, rt_error *err);
+
+#endif

@@ -1,0 +1,86 @@
+/* engine_kit.h - an engine with an executor made of a few threads, for tests.
+ *
+ * What a job does is decided by its capability's name (see engine_kit.c):
+ *   left, right  node N sends 2N and 2N+1, up to 2000, with duplicates
+ *   ...
+ * SPDX-License-Identifier: MIT */
+#ifndef ENGINE_KIT_H
+#define ENGINE_KIT_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "dispatcher/executor.h"
+#include "dispatcher/session.h"
+
+#define KIT_NODES 2000
+
+typedef struct kit kit;
+typedef struct kit_job {
+  kit *k;
+  rt__order *order;
+  char value[256]; /* of its asset */
+} kit_job;
+/* Does the job's work on a thread of the kit; NULL ends it as completed. */
+typedef void (*kit_fn)(kit_job *job, rt__end *end);
+
+typedef struct kit_opts {
+  const char *input;  /* default: node */
+  const char *output; /* default: node */
+  int priority;
+  uint32_t max_instances, retries;
+  double rate;
+  kit_fn fn; /* default: expand */
+  bool match, rate_key, prioritize;
+} kit_opts;
+
+struct kit {
+  rt__engine *engine;
+  rt_registry *registry;
+  rt_bus *bus;
+  char dir[64];
+  void *pool;
+};
+
+kit *kit_start(void **state);
+kit *kit_start_in(const char *dir);
+void kit_stop(kit *k);      /* and removes the folder */
+void kit_stop_keep(kit *k); /* leaves it */
+void kit_cap(kit *k, const char *name, kit_opts opts);
+rt_session *kit_open(kit *k, const char *name, const rt_session_opts *opts);
+int kit_dispatch(rt_session *s, const char *class_, const char *value);
+void kit_wait(rt_session *s);
+rt_value *kit_stats(rt_session *s);
+int64_t kit_stat(rt_session *s, const char *name);
+int64_t kit_assets(kit *k, const char *session);
+void kit_close(rt_session *s);
+/* From a job: send one asset, wait for the outcome's text (static). */
+const char *kit_send(kit_job *job, const char *class_, const char *value);
+void kit_expand(kit_job *job, rt__end *end);
+rt_value *kit_error(const char *message, const char *kind, bool retryable);
+/* Hang guard, and options of the program. */
+void kit_main(int argc, char **argv);
+/* Repeat until true; fails the test after half a minute. */
+#define KIT_UNTIL(cond)                                                        \
+  do {                                                                         \
+    for (int kit_i = 0; !(cond); kit_i++) {                                    \
+      if (kit_i > 6000) fail_msg("never: %s", #cond);                          \
+      usleep(5000);                                                            \
+    }                                                                          \
+  } while (0)
+#define KIT_OK(call)                                                           \
+  do {                                                                         \
+    rt_error kit_err = RT_ERROR_INIT;                                          \
+    rt_error *err = &kit_err;                                                  \
+    if ((call) != RT_OK) fail_msg("%s: %s", #call, kit_err.message);           \
+  } while (0)
+
+#endif
