@@ -19,15 +19,15 @@ local function title_of(body)
 end
 
 local function get(job, scheme, place)
-  local response = http.request({
+  return (http.request({
     url = url_of(scheme, place.name or place.address, place.port),
     address = place.address, -- the name may have others, too
     timeout = job.options.timeout,
     max_body = job.options.max_body,
+    truncate = true,
     verify = false,
     redirects = 0,
-  })
-  return response
+  }))
 end
 
 local function send_findings(job, response, scheme, place)

@@ -49,7 +49,7 @@ stop_with() {
   timeout -k 10 "$limit" "$runtime" -e 'print("up") io.stdout:flush() require("time").sleep("1h")' >up 2>err &
   pid=$!
   until_true 30 grep -q up up
-  kill -"$1" "$(pgrep -P "$pid")"
+  kill -"$1" "$(pgrep -P "$pid")" || fail "$3: it runs" "$(cat err)"
   wait "$pid"
   got=$?
   same "$3" "$2" "$got"
@@ -63,9 +63,9 @@ timeout -k 10 "$limit" "$runtime" -e 'print("up") while true do end' >spin 2>err
 pid=$!
 until_true 30 grep -q up spin
 child=$(pgrep -P "$pid")
-kill -INT "$child"
-sleep 0.2
-kill -INT "$child" 2>/dev/null
+# One signal that is still pending swallows the next: repeat until it has ended.
+interrupted() { ! kill -INT "$child" 2>/dev/null; }
+check "SIGINT, again and again, ends an endless loop" until_true 60 interrupted
 wait "$pid"
-same "two SIGINT end an endless loop" 130 $?
+same "with exit code 130" 130 $?
 finish
