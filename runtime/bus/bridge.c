@@ -65,8 +65,18 @@ static void list_remove(rt__bridge *b, rt__feed *f) {
   if (f->next) f->next->prev = f->prev;
 }
 
+/* From now on it is no subscriber, even if the bus has yet to let go of it. */
+static void discount(rt__feed *f) {
+  uv_mutex_lock(&f->lock);
+  bool counted = f->counted;
+  f->counted = false;
+  uv_mutex_unlock(&f->lock);
+  if (counted) rt__bus_discount(f->bridge->bus);
+}
+
 static void leave(rt__feed *f) {
   if (!f->id) return;
+  discount(f);
   rt__bus_leave(f->bridge->bus, f->id);
   f->id = 0;
   list_remove(f->bridge, f);
@@ -80,6 +90,15 @@ static bool is_closed(rt__feed *f) {
   return closed;
 }
 
+/* Note that it has joined; false when it was closed meanwhile. */
+static bool count_in(rt__feed *f) {
+  uv_mutex_lock(&f->lock);
+  f->counted = true;
+  bool closed = f->closed;
+  uv_mutex_unlock(&f->lock);
+  return !closed;
+}
+
 static void do_join(rt_bus *bus, void *arg) {
   rt__feed *f = arg;
   rt_error err = RT_ERROR_INIT;
@@ -87,6 +106,7 @@ static void do_join(rt_bus *bus, void *arg) {
   if (!is_closed(f))
     rc = rt__bus_join(bus, &f->id, f->system, f->kind, f, &err);
   if (f->id) list_add(f->bridge, feed_ref(f));
+  if (f->id && !count_in(f)) leave(f);
   if (rc != RT_OK && (f->fault = malloc(sizeof(err))) != NULL) *f->fault = err;
   if (rc != RT_OK) rt__feed_close(f);
   f->ready(f, f->ready_arg);
@@ -170,6 +190,7 @@ void rt__feed_close(rt__feed *f) {
   f->closed = true;
   f->leaving = true;
   uv_mutex_unlock(&f->lock);
+  discount(f);
   /* after the end of the bus, rt__bridge_free() lets go of it */
   if (first && !rt__bus_call(f->bridge->bus, do_leave, feed_ref(f)))
     rt__feed_unref(f);

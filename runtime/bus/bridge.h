@@ -121,6 +121,7 @@ struct rt__feed {
   uint32_t first, count, room; /* room: a power of two, or 0 */
   uint64_t dropped, lag_mark, drop_mark;
   bool armed, closed, leaving;
+  bool counted; /* as a subscriber of the bus, until it is closed */
 };
 
 /* [bus thread] Offer an event. Sets *notify when the feed was armed, *lagging

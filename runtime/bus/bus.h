@@ -64,10 +64,12 @@ void rt__bus_set_hook(rt_bus *bus, const rt__bus_hook *hook);
 /* [any] Run `fn` on the bus thread, after all that is queued now. False when
  * the thread has ended (fn is not called) or memory is short. */
 bool rt__bus_call(rt_bus *bus, void (*fn)(rt_bus *bus, void *arg), void *arg);
-/* [bus thread, inside a call] Add a subscription to the group, remove one. */
+/* [bus thread, inside a call] Add a subscription to the group, remove one,
+ * which is still counted as a subscriber until rt__bus_discount() [any]. */
 rt_err rt__bus_join(rt_bus *bus, uint64_t *id, const char *system,
                     const char *kind, void *arg, rt_error *err);
 void rt__bus_leave(rt_bus *bus, uint64_t id);
+void rt__bus_discount(rt_bus *bus);
 /* [bus thread] Events that a subscription of the group lost. */
 void rt__bus_count_dropped(rt_bus *bus, uint64_t count);
 /* [any] True when nobody listens, so that there is nothing to send: the event

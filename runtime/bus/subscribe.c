@@ -88,7 +88,7 @@ static void drop(rt_bus *bus, rt__place *place) {
   rt__index_remove(bus->index, sub->entry);
   uv_mutex_unlock(&bus->index_lock);
   atomic_fetch_add_explicit(&bus->turn, 1, memory_order_release);
-  atomic_fetch_sub(&bus->subscribers, 1);
+  if (sub->fn) atomic_fetch_sub(&bus->subscribers, 1);
   place_leave(bus, place);
   sub->dead = true;
   sub->next = bus->dead;
@@ -107,6 +107,11 @@ void rt__bus_remove_all(rt_bus *bus) {
   for (uint32_t i = 1; i < bus->place_room; i++)
     if (bus->places[i].sub) drop(bus, &bus->places[i]);
   rt__bus_bury(bus);
+  atomic_store(&bus->subscribers, 0);
+}
+
+void rt__bus_discount(rt_bus *bus) {
+  atomic_fetch_sub(&bus->subscribers, 1);
 }
 
 rt_err rt__bus_join(rt_bus *bus, uint64_t *id, const char *system,
