@@ -208,9 +208,10 @@ function M.load_library()
       end
     end
   end
-  for _, name in ipairs({ "process", "channel", "errors", "capability" }) do
+  for _, name in ipairs({ "process", "channel", "errors" }) do
     sandbox.base[name] = public[name]
   end
+  sandbox.base.capability = require("rt.declaration").capability
 end
 
 -- --- what a process runs ----------------------------------------------------------------------------

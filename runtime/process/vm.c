@@ -158,6 +158,9 @@ void rt__vm_free(rt__vm *vm) {
   if (!vm) return;
   vm->running = NULL;
   vm->shielded = true;
+#ifndef RT_LUAJIT_SYSTEM
+  luaJIT_setcstack(vm->L, NULL); /* another thread than the worker's */
+#endif
   lua_close(vm->L);
   rt_builder_free(vm->builder);
   rt__pids_deinit(&vm->pids);
