@@ -1,4 +1,5 @@
 --- The registry: what is registered, by whom a class is taken, files.
+local fs = require("fs")
 local registry = require("registry")
 local time = require("time")
 
@@ -7,9 +8,7 @@ local files = {}
 
 local function write(name, text)
   local path = ("%s/%d-%s"):format(dir, math.floor(time.now() * 1e6) % 1e9, name)
-  local file = assert(io.open(path, "w"))
-  assert(file:write(text))
-  file:close()
+  assert(fs.write(path, text))
   files[#files + 1] = path
   return path
 end
@@ -28,7 +27,7 @@ describe("the registry", function()
       registry.unregister(map.name)
     end
     for _, path in ipairs(files) do
-      os.remove(path)
+      fs.remove(path)
     end
     files = {}
   end)
@@ -120,7 +119,7 @@ describe("the registry", function()
     { "a faulty field", "return capability {\n  name = 'x', input = 'a' }",
       "%.lua:2: capability 'x': input: expected a list" },
     { "an unknown field", "return {\n\n capability {\n  name = 'x',\n  inputs = 'a' } }",
-      "%.lua:5: capability 'x': inputs: unknown field" },
+      "%.lua:3: capability 'x': inputs: unknown field" },
     { "a faulty table in a list", [[
       return { { name = "ok", input = { "a" }, invoke = print }, { name = "bad" } }]],
       "%.lua:1: capability 'bad': input: missing" },
