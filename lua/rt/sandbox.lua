@@ -5,10 +5,11 @@
 -- With --unsafe scripts get the real tables and everything else Lua has.
 -- SPDX-License-Identifier: MIT
 local core = require("rt.core.task")
+local callbacks = require("rt.callbacks")
 local coroutines = require("rt.coroutines")
 local task = require("rt.task")
 
-local error, type, tostring, select, pairs = error, type, tostring, select, pairs
+local error, type, tostring, select, pairs = error, type, callbacks.tostring, select, pairs
 local next, rawget, rawset, setmetatable, getmetatable = next, rawget, rawset, setmetatable, getmetatable
 local getfenv, setfenv, load, loadstring = getfenv, setfenv, load, loadstring
 local collectgarbage = collectgarbage
@@ -148,6 +149,8 @@ function safe.collectgarbage(what, n)
   error("bad argument #1 to 'collectgarbage' ('count' or 'step' expected)", 2)
 end
 
+safe.tostring = callbacks.tostring
+
 local function words(...)
   local list = { ... }
   for i = 1, select("#", ...) do
@@ -174,6 +177,7 @@ end
 
 local function safe_table()
   local made = copy(table)
+  made.sort = callbacks.sort
   for _, name in ipairs({ "insert", "remove", "sort" }) do
     local raw = made[name]
     made[name] = function(t, ...)
@@ -235,7 +239,7 @@ end
 
 local plain = {
   "_VERSION", "assert", "error", "getmetatable", "ipairs", "pcall", "rawequal", "rawlen", "select",
-  "setmetatable", "tonumber", "tostring", "type", "unpack", "xpcall",
+  "setmetatable", "tonumber", "type", "unpack", "xpcall",
 }
 
 local libraries = {
@@ -302,6 +306,7 @@ function M.globals()
   return globals
 end
 
+string.gsub = callbacks.gsub
 if not settings.unsafe then getmetatable("").__metatable = false end
 
 return M

@@ -34,6 +34,7 @@ typedef struct rt__timer rt__timer;
 
 #define RT__SLICE_NS 2000000u    /* a process with many ready fibers */
 #define RT__PREEMPT_NS 10000000u /* one fiber, then the watchdog interrupts */
+#define RT__HOLD_UP_NS 3000000000u /* where it cannot be preempted */
 
 /* --- timers: a heap per worker ----------------------------------------- */
 struct rt__timer {

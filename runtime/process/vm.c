@@ -169,6 +169,18 @@ void rt__vm_free(rt__vm *vm) {
 
 /* --- the hook ----------------------------------------------------------- */
 
+/* Inside a callback of a C function it cannot be preempted: it may hold up its
+ * worker only for so long. */
+static bool held_up(rt__worker *worker, rt__process *process) {
+  uint64_t since = atomic_load(&worker->since);
+  if (uv_hrtime() - since < RT__HOLD_UP_NS) return false;
+  process->ending = RT_ETIMEOUT;
+  process->end_error = rt__error_map(
+      RT_ETIMEOUT, "held up its worker inside a callback of a C function",
+      NULL);
+  return true;
+}
+
 /* Is the running process to end? Notes why. */
 static bool must_end(rt__vm *vm, rt__process *process) {
   rt__worker *worker = vm->worker;
@@ -213,7 +225,7 @@ void rt__vm_hook(lua_State *L, lua_Debug *ar) {
     lua_yield(L, 0);
     return;
   }
-  if (!end) return;
+  if (!end && !held_up(worker, process)) return;
   /* Whoever catches the error meets the hook at the next instruction. */
   rt__vm_interrupt(vm);
   luaL_error(L, "terminated");

@@ -1,0 +1,185 @@
+--- rt.callbacks - library functions that call back into scripts, in Lua instead of C.
+-- The C versions of table.sort, string.gsub and tostring hold a C frame while the script's function
+-- runs: such a function could neither wait nor be preempted. These behave alike and hold none. What
+-- calls nothing back is still left to C.
+-- SPDX-License-Identifier: MIT
+local error, type, floor, raw_tostring = error, type, math.floor, tostring
+local getmetatable = debug.getmetatable
+local byte, find, sub, raw_gsub = string.byte, string.find, string.sub, string.gsub
+local concat, raw_sort = table.concat, table.sort
+
+local M = {}
+
+-- --- table.sort ----------------------------------------------------------------------------------
+
+local SMALL = 12 -- runs up to this length are sorted by insertion
+
+local function insertion(t, first, last, less)
+  for i = first + 1, last do
+    local value = t[i]
+    local j = i - 1
+    while j >= first and less(value, t[j]) do
+      t[j + 1] = t[j]
+      j = j - 1
+    end
+    t[j + 1] = value
+  end
+end
+
+local function sift(t, first, i, count, less)
+  local value = t[first + i]
+  while true do
+    local child = i * 2 + 1
+    if child >= count then break end
+    if child + 1 < count and less(t[first + child], t[first + child + 1]) then child = child + 1 end
+    if not less(value, t[first + child]) then break end
+    t[first + i] = t[first + child]
+    i = child
+  end
+  t[first + i] = value
+end
+
+-- For what quicksort divides badly.
+local function heap(t, first, last, less)
+  local count = last - first + 1
+  for i = floor(count / 2) - 1, 0, -1 do
+    sift(t, first, i, count, less)
+  end
+  for n = count - 1, 1, -1 do
+    t[first], t[first + n] = t[first + n], t[first]
+    sift(t, first, 0, n, less)
+  end
+end
+
+local function bad_order()
+  error("invalid order function for sorting", 0)
+end
+
+-- Moves the median of three to the middle and returns it.
+local function pivot_of(t, first, last, less)
+  local middle = floor((first + last) / 2)
+  if less(t[middle], t[first]) then t[middle], t[first] = t[first], t[middle] end
+  if less(t[last], t[middle]) then
+    t[last], t[middle] = t[middle], t[last]
+    if less(t[middle], t[first]) then t[middle], t[first] = t[first], t[middle] end
+  end
+  return t[middle]
+end
+
+local function quick(t, first, last, less, depth)
+  while last - first > SMALL do
+    if depth == 0 then return heap(t, first, last, less) end
+    depth = depth - 1
+    local pivot = pivot_of(t, first, last, less)
+    local i, j = first, last
+    repeat
+      while less(t[i], pivot) do
+        i = i + 1
+        if i > last then bad_order() end
+      end
+      while less(pivot, t[j]) do
+        j = j - 1
+        if j < first then bad_order() end
+      end
+      if i <= j then
+        t[i], t[j] = t[j], t[i]
+        i, j = i + 1, j - 1
+      end
+    until i > j
+    if j - first < last - i then
+      quick(t, first, j, less, depth)
+      first = i
+    else
+      quick(t, i, last, less, depth)
+      last = j
+    end
+  end
+  insertion(t, first, last, less)
+end
+
+local function ascending(a, b)
+  return a < b
+end
+
+function M.sort(t, less)
+  if type(t) ~= "table" or (less ~= nil and type(less) ~= "function") then return raw_sort(t, less) end
+  local count = #t
+  if count < 2 then return end
+  if not less then
+    local kind = type(t[1])
+    if kind == "number" or kind == "string" then return raw_sort(t) end
+    less = ascending
+  end
+  local depth, n = 2, count
+  while n > 1 do
+    n, depth = n / 2, depth + 2
+  end
+  quick(t, 1, count, less, depth)
+end
+
+-- --- string.gsub -----------------------------------------------------------------------------------
+
+local function replacement(repl, whole, capture, ...)
+  local value
+  if capture == nil then capture = whole end
+  if type(repl) == "table" then
+    value = repl[capture]
+  else
+    value = repl(capture, ...)
+  end
+  if not value then return whole end
+  if type(value) ~= "string" and type(value) ~= "number" then
+    error("invalid replacement value (a " .. type(value) .. ")", 0)
+  end
+  return value
+end
+
+-- Adds the replacement of one match to `out`; returns where the match was.
+local function replace(s, repl, out, pos, first, last, ...)
+  if not first then return nil end
+  out[#out + 1] = sub(s, pos, first - 1)
+  out[#out + 1] = replacement(repl, sub(s, first, last), ...)
+  return first, last
+end
+
+function M.gsub(s, pattern, repl, max)
+  local kind = type(repl)
+  if
+    not (kind == "function" or (kind == "table" and getmetatable(repl)))
+    or (type(s) ~= "string" and type(s) ~= "number")
+    or (type(pattern) ~= "string" and type(pattern) ~= "number")
+    or (max ~= nil and type(max) ~= "number")
+  then
+    return raw_gsub(s, pattern, repl, max)
+  end
+  s, pattern = raw_tostring(s), raw_tostring(pattern)
+  local anchored = byte(pattern) == 94
+  local out, pos, count, size = {}, 1, 0, #s
+  while (not max or count < max) and pos <= size + 1 do
+    local first, last = replace(s, repl, out, pos, find(s, pattern, pos))
+    if not first then break end
+    count = count + 1
+    pos = last + 1
+    if last < first and first <= size then -- an empty match: one character goes on as it is
+      out[#out + 1] = sub(s, first, first)
+      pos = first + 1
+    elseif last < first then
+      pos = size + 2
+    end
+    if anchored then break end
+  end
+  if pos <= size then out[#out + 1] = sub(s, pos) end
+  return concat(out), count
+end
+
+-- --- tostring ---------------------------------------------------------------------------------------
+
+function M.tostring(...)
+  local value = ...
+  local meta = getmetatable(value)
+  local fn = meta and type(value) ~= "string" and meta.__tostring
+  if type(fn) == "function" then return fn(value) end
+  return raw_tostring(...)
+end
+
+return M
