@@ -111,8 +111,11 @@ expect "resume of a finished session does nothing" 0 "" resume one
 same "and prints nothing" 0 "$(wc -c <out)"
 expect "jobs --retry" 0 "1 failed job put back" jobs one --retry
 expect "resume after --retry fails again" 4 "cannot stand axx" resume one
-expect "resume with more capabilities" 0 "" resume two -c more
-same "prints only what is new" "end:axx" "$(keys out)"
-expect "resume uses stored options again" 0 "" resume two
+expect "resume keeps to the stored --only" 0 "" resume two -c more
+same "and prints nothing" 0 "$(wc -c <out)"
+expect "a session to be widened" 0 "" run -c caps -s word:a --without picky --session wide
+expect "resume with more capabilities" 0 "" resume wide -c more
+same "prints only what is new" "end:axxxx" "$(keys out)"
+expect "resume uses stored options again" 0 "" resume wide
 expect "a second retry of nothing" 0 "0 failed" jobs two --retry
 finish

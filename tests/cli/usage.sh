@@ -99,7 +99,7 @@ declare_bad raises 'error("oh dear")'
 declare_bad nothing 'return nil'
 declare_bad slow 'while true do end'
 expect "faulty files only: nothing loads" 1 "no capability could be loaded" run -c bad -s a:b
-for word in syntax.lua:1 noname.lua.*name unknown.lua.*colour type.lua.*name noinput.lua.*input \
+for word in syntax.lua:2 noname.lua.*name unknown.lua.*colour type.lua.*name noinput.lua.*input \
   raises.lua.*oh.dear nothing.lua slow.lua "8 capabilities not loaded"; do
   check "faulty files are told: $word" grep -Eq "$word" "$tmp/err"
 done
