@@ -3,6 +3,7 @@
 #include "assets.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "report.h"
 
@@ -68,15 +69,23 @@ static void print_json(rt_view asset, FILE *out) {
   rt_free(text);
 }
 
+/* The key without its class: the value, unless the asset has another key. */
+static const char *short_key(const char *key, const char *class_) {
+  size_t size = class_ ? strlen(class_) : 0;
+  if (!key || !class_ || strncmp(key, class_, size)) return key;
+  return key[size] == ':' ? key + size + 1 : key;
+}
+
 static void print_row(rt_view asset, FILE *out) {
   char *class_ = cli_member(asset, "class");
-  char *value = cli_member(asset, "value");
+  char *key = cli_member(asset, "key");
   char *from = cli_member(asset, "capability");
+  const char *value = short_key(key, class_);
   fprintf(out, "  %-12s %5lld  %-16s %s\n", class_ ? class_ : "?",
           (long long)rt_view_int(rt_view_get(asset, "depth"), 0),
           from ? from : "?", value ? value : "?");
   free(class_);
-  free(value);
+  free(key);
   free(from);
 }
 

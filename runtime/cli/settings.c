@@ -10,15 +10,15 @@
 #include <string.h>
 
 #define AT(field) offsetof(cli_settings, field)
-#define SEEDS                                                 \
-  {                                                           \
-    "--seed", 's', CLI_LIST, AT(seeds), "CLASS:VALUE",        \
-        "first assets; '-' reads them from standard input", 0 \
+#define SEEDS                                                                  \
+  {                                                                            \
+    "--seed", 's', CLI_LIST, AT(seeds), "CLASS:VALUE",                         \
+        "first assets; '-' reads them from standard input", 0                  \
   }
-#define NAMES_SESSION                                   \
-  {                                                     \
-    "--session", 0, CLI_TEXT, AT(session), "NAME",      \
-        "name of the session (default: a fresh one)", 0 \
+#define NAMES_SESSION                                                          \
+  {                                                                            \
+    "--session", 0, CLI_TEXT, AT(session), "NAME",                             \
+        "name of the session (default: a fresh one)", 0                        \
   }
 #define OTHERS                                                                  \
   {"--capabilities",                                                            \

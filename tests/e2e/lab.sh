@@ -38,6 +38,6 @@ check "six hops and more" test "$(wc -l <"$tmp/path")" -gt 6
 run second --workers 1 --concurrency 1
 compare second "the same with one worker and one job at a time"
 run scoped --scope 'domain:lab.test' 'ipv4:127.77.0.0/24'
-same "scope: only lab.test and addresses" "domain ipv4" \
-  "$(sed -n 's/^{"key":"\([a-z0-9]*\):.*/\1/p' "$tmp/scoped" | sort -u | tr '\n' ' ' | sed 's/ $//')"
+same "scope: one name" "domain:lab.test" "$(keys "$tmp/scoped" | grep ^domain:)"
+same "scope: its address" "ipv4:127.77.0.1" "$(keys "$tmp/scoped" | grep ^ipv4:)"
 finish

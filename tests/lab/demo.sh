@@ -32,16 +32,9 @@ status=$?
 [ $status -eq 0 ] || [ $status -eq 4 ] || exit $status
 
 say "what was found"
-"$runtime" assets demo --data "$work/data"
+"$runtime" tests/lab/show.lua "$work/assets" || exit 1
+deepest=$("$runtime" tests/lab/show.lua "$work/assets" deepest) || exit 1
 
-deepest=$("$runtime" -e '
-  local json = require("json")
-  local best
-  for line in io.lines(arg[1]) do
-    local asset = json.decode(line)
-    if not best or asset.depth > best.depth then best = asset end
-  end
-  print(best.key)' "$work/assets") || exit 1
 say "how the deepest finding was reached: $deepest"
 "$runtime" explain demo "$deepest" --data "$work/data" || exit 1
 say "stopping the lab"

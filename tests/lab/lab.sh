@@ -241,7 +241,7 @@ generate() {
   rm -rf "$dir/tls" "$dir/log" "$dir/run" "$dir/certs" "$dir/env"
   mkdir -p "$dir/tls" "$dir/log" "$dir/run/front" "$dir/run/back"
   # Apache of root serves as nobody, who may not enter our folder: a public one for the pages.
-  www=$(mktemp -d) && chmod 755 "$www" && echo "$www" >"$dir/run/www" || die "no folder for pages"
+  www=$(mktemp -d -p /tmp) && chmod 755 "$www" && echo "$www" >"$dir/run/www" || die "no folder for pages"
   cert lab.test lab.test www.lab.test intranet.lab.test portal.lab.test
   cert edge.lab.test edge.lab.test
   cert portal.lab.test portal.lab.test vault.lab.test
