@@ -28,8 +28,7 @@ uint64_t rt__hash(const void *bytes, size_t size, uint64_t seed) {
   size_t left = size;
   for (; left >= 8; p += 8, left -= 8)
     h = mix(h ^ load(p, 8), K1) + (h << 1 | h >> 63);
-  h = mix(h ^ (left ? load(p, left) : 0), K0);
-  return mix(h ^ size, seed | 1) ^ mix(h, K1);
+  return mix(mix(h ^ (left ? load(p, left) : 0), K0 ^ size), K1);
 }
 
 uint64_t rt__hash_seed(void) {

@@ -78,6 +78,7 @@ static rt_err admit_locked(const rt_bus *bus, uint64_t bytes) {
 }
 
 static void note_busy_locked(rt_bus *bus) {
+  atomic_store_explicit(&bus->pending, true, memory_order_relaxed);
   if (bus->busy) return;
   bus->busy = true;
   if (bus->hook.busy) bus->hook.busy(bus->hook.self);

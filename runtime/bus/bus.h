@@ -123,6 +123,7 @@ struct rt_bus {
   rt__sub *dead;
   /* any thread */
   atomic_bool closing;       /* written under lock */
+  atomic_bool pending;       /* something is queued; written under lock */
   atomic_uint_fast64_t turn; /* grows when the index changes */
   atomic_uint_fast64_t subscribers, unheard, dropped;
   atomic_uint_fast64_t delivered, dispatched; /* written by the bus thread */

@@ -2,10 +2,15 @@
  *
  * The memo knows for a (system, kind) who listens, until the index changes.
  * All here runs on the bus thread. SPDX-License-Identifier: MIT */
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "bus/bus.h"
+
+/* About what two wake-ups cost. */
+#define LINGER_NS 15000u
 
 /* --- the memo ------------------------------------------------------------- */
 
@@ -262,11 +267,28 @@ static void give_back(rt_bus *bus, rt__chunk *chunk) {
   tell(rooms);
 }
 
+/* Waking a sleeping thread costs its sender far more than queueing an event,
+ * so stay awake for a moment; a busy machine gets the time. */
+static void linger(rt_bus *bus) {
+  uint64_t until = rt__now_ns() + LINGER_NS;
+  do {
+    for (int i = 0; i < 16; i++)
+      if (atomic_load_explicit(&bus->pending, memory_order_relaxed)) return;
+    sched_yield();
+  } while (rt__now_ns() < until);
+}
+
+static rt__chunk *take_locked(rt_bus *bus) {
+  atomic_store_explicit(&bus->pending, false, memory_order_relaxed);
+  return rt__intake_take(&bus->intake);
+}
+
 /* All that is queued, or NULL when the bus is to end. */
 static rt__chunk *wait_for_work(rt_bus *bus) {
+  linger(bus);
   uv_mutex_lock(&bus->lock);
   rt__chunk *chunk;
-  while (!(chunk = rt__intake_take(&bus->intake))) {
+  while (!(chunk = take_locked(bus))) {
     if (bus->busy) {
       bus->busy = false;
       if (bus->hook.idle) bus->hook.idle(bus->hook.self);
