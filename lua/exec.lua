@@ -95,7 +95,7 @@ function M.run(file, args, opts)
   if file == "" then return nil, refuse("empty program name") end
   if has_zero(file) or (cwd and has_zero(cwd)) then return nil, refuse("path with a zero byte") end
   local code, signal, out, fault =
-    task.await(core.run(file, argv, env, cwd, input, max, false), timeout)
+    task.await(core.run(file, argv, env, cwd, input, max, 0), timeout)
   if code == nil then return nil, signal end
   return { code = code, signal = signal ~= 0 and signal or nil, stdout = out, stderr = fault }
 end

@@ -77,7 +77,9 @@ static bool take_input(lua_State *L, int index, exec_op *op) {
   return true;
 }
 
-/* run(file, argv, env | nil, cwd | nil, input | nil, max, forward) -> op */
+/* run(file, argv, env | nil, cwd | nil, input | nil, max, forwards) -> op.
+ * `forwards`: 2 for stdout plus 4 for stderr, which then go where print goes.
+ */
 static int l_run(lua_State *L) {
   rt_error err = RT_ERROR_INIT;
   rt__child_spec spec = {0};
@@ -85,7 +87,7 @@ static int l_run(lua_State *L) {
   luaL_checktype(L, 2, LUA_TTABLE);
   spec.cwd = luaL_optstring(L, 4, NULL);
   size_t max = (size_t)luaL_checknumber(L, 6);
-  lua_settop(L, 7);
+  unsigned forwards = (unsigned)luaL_checkinteger(L, 7);
   spec.argv = push_strings(L, 2);
   if (lua_istable(L, 3)) spec.envp = push_strings(L, 3);
   exec_op *op = rt__op_new(L, sizeof(*op), &exec_type);
@@ -93,7 +95,8 @@ static int l_run(lua_State *L) {
   op->exec.max = max;
   op->exec.done = on_done;
   op->exec.arg = op;
-  if (lua_toboolean(L, 7)) op->exec.forward = on_forward;
+  op->exec.forwards = forwards;
+  op->exec.forward = on_forward;
   rt_err rc = take_input(L, 5, op)
                   ? rt__exec_start(&op->exec, rt__worker_loop(op->op.worker),
                                    &spec, &err)

@@ -64,6 +64,8 @@ static void push_stat(lua_State *L, const struct stat *st) {
 }
 
 static int push(lua_State *L, rt__op *base) {
+  rt__fs_op *op = (rt__fs_op *)base;
+  if (op->push) return op->push(L, op);
   rt__fs *fs = &((rt__fs_op *)base)->fs;
   switch (fs->kind) {
   case RT__FS_LIST:
@@ -78,9 +80,6 @@ static int push(lua_State *L, rt__op *base) {
   case RT__FS_TEMP_DIR:
   case RT__FS_TEMP_FILE:
     lua_pushlstring(L, fs->data ? fs->data : "", fs->size);
-    return 1;
-  case RT__FS_OPEN:
-    lua_pushinteger(L, fs->fd);
     return 1;
   default:
     lua_pushboolean(L, 1);

@@ -14,6 +14,7 @@ struct rt__fs_op {
   void *arg;
   void (*finish)(rt__fs_op *op); /* the work is done; or NULL */
   void (*drop)(rt__fs_op *op);   /* released, after `finish`; or NULL */
+  int (*push)(lua_State *L, rt__fs_op *op); /* other results; or NULL */
 };
 
 /* Raises when memory is short or the process may not wait. */

@@ -92,7 +92,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
     maybe_finish(x);
     return;
   }
-  if (x->forward)
+  if (x->forwards & 1u << i)
     x->forward(x, i, out->data + out->size, (size_t)n);
   else
     out->size += (size_t)n;

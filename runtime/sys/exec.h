@@ -15,7 +15,9 @@ struct rt__exec {
   const char *input; /* for its standard input, alive until the end; or NULL */
   size_t input_size;
   size_t max; /* bytes of each output that are kept; more is a failure */
-  /* Instead of collecting: `fd` is 1 or 2. */
+  /* Instead of collecting, for each `fd` (1, 2) whose bit is set in `forwards`.
+   */
+  unsigned forwards;
   void (*forward)(rt__exec *exec, int fd, const char *data, size_t size);
   void (*done)(rt__exec *exec); /* once; then the memory may go */
   void *arg;
