@@ -237,7 +237,7 @@ install: all $(BUILD)/install/libruntime.a ## install below DESTDIR/PREFIX (/usr
 	ln -sf libruntime.so.$(ABI) $(DEST)/lib/libruntime.so
 	install -m 644 include/rt/*.h $(DEST)/include/rt/
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' \
-	  -e 's|@PRIVATE@|$(PKGS)$(if $(filter system,$(LUAJIT)), luajit)|' tools/runtime.pc.in \
+	  -e 's|@PRIVATE@|$(strip $(PKG_LIBS) $(if $(filter system,$(LUAJIT)),$(LJ_LIBS)))|' tools/runtime.pc.in \
 	  >$(DEST)/lib/pkgconfig/runtime.pc
 
 clean: ## remove what was built (LuaJIT too)
