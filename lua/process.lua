@@ -216,7 +216,7 @@ local function recipe(what, fname)
     check.fail(1, fname, "string or function expected, got " .. type(what))
   end
   if what == "" then return fail("INVALID", "the source is empty") end
-  local text, name = source.find(what)
+  local text, name = source.find(what, source.path())
   if not text then return fail("NOT_FOUND", name) end
   local ok, err = source.compile(text, name)
   if not ok then return fail("INVALID", err) end

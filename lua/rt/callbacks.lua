@@ -3,7 +3,8 @@
 -- runs: such a function could neither wait nor be preempted. These behave alike and hold none. What
 -- calls nothing back is still left to C.
 -- SPDX-License-Identifier: MIT
-local error, type, floor, raw_tostring = error, type, math.floor, tostring
+local error, type, select = error, type, select
+local floor, raw_tostring = math.floor, tostring
 local getmetatable = debug.getmetatable
 local byte, find, sub, raw_gsub = string.byte, string.find, string.sub, string.gsub
 local concat, raw_sort = table.concat, table.sort
@@ -102,7 +103,12 @@ local function ascending(a, b)
 end
 
 function M.sort(t, less)
-  if type(t) ~= "table" or (less ~= nil and type(less) ~= "function") then return raw_sort(t, less) end
+  if type(t) ~= "table" then
+    error("bad argument #1 to 'sort' (table expected, got " .. type(t) .. ")", 2)
+  end
+  if less ~= nil and type(less) ~= "function" then
+    error("bad argument #2 to 'sort' (function expected, got " .. type(less) .. ")", 2)
+  end
   local count = #t
   if count < 2 then return end
   if not less then
@@ -175,11 +181,12 @@ end
 -- --- tostring ---------------------------------------------------------------------------------------
 
 function M.tostring(...)
+  if select("#", ...) == 0 then error("bad argument #1 to 'tostring' (value expected)", 2) end
   local value = ...
   local meta = getmetatable(value)
   local fn = meta and type(value) ~= "string" and meta.__tostring
   if type(fn) == "function" then return fn(value) end
-  return raw_tostring(...)
+  return raw_tostring(value)
 end
 
 return M

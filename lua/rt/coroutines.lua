@@ -13,10 +13,14 @@ local traceback = debug.traceback
 local yieldable, unpark, keep_on = core.yieldable, core.unpark, core.keep_on
 local USER, PREEMPT = core.USER, core.PREEMPT
 
+local TOO_DEEP = "C stack overflow (coroutines nested too deep)"
+
 local M = {}
 
--- Coroutines made here; the scheduler's own are not for scripts to resume.
+-- Coroutines made here -> how deep they are nested; the scheduler's own are not for scripts to
+-- resume. The bound keeps a preemption, which goes through all levels, cheap.
 local known = setmetatable({}, { __mode = "k" })
+local MAX_DEPTH = 190
 
 -- Keeps the traceback of a coroutine that failed, for who reports its error in the end.
 local function note(co, err)
@@ -65,11 +69,20 @@ function answer(co, ok, ...)
   return pass_on(co, ...)
 end
 
+-- False when it would be nested too deep.
+local function descend(co)
+  local depth = (known[running()] or 0) + 1
+  if depth > MAX_DEPTH then return false end
+  if known[co] ~= depth then known[co] = depth end
+  return true
+end
+
 function M.resume(co, ...)
   if type(co) ~= "thread" then
     error("bad argument #1 to 'resume' (coroutine expected, got " .. type(co) .. ")", 2)
   end
   if not known[co] then error("cannot resume a coroutine of the scheduler", 2) end
+  if not descend(co) then return false, TOO_DEEP end
   return answer(co, resume(co, ...))
 end
 
@@ -78,7 +91,7 @@ function M.create(fn)
     error("bad argument #1 to 'create' (function expected, got " .. type(fn) .. ")", 2)
   end
   local co = create(fn)
-  known[co] = true
+  known[co] = 0
   return co
 end
 
@@ -92,8 +105,9 @@ function M.wrap(fn)
     error("bad argument #1 to 'wrap' (function expected, got " .. type(fn) .. ")", 2)
   end
   local co = create(fn)
-  known[co] = true
+  known[co] = 0
   return function(...)
+    if not descend(co) then error(TOO_DEEP, 2) end
     return unwrap(answer(co, resume(co, ...)))
   end
 end
@@ -112,7 +126,7 @@ end
 
 function M.isyieldable()
   local co = running()
-  return co ~= nil and known[co] == true and yieldable()
+  return co ~= nil and known[co] ~= nil and yieldable()
 end
 
 M.status = status

@@ -241,6 +241,11 @@ function M.find(source, path)
   return text, "@" .. where
 end
 
+--- The running process's package.path.
+function M.path()
+  return package_state().path
+end
+
 local function fail(message)
   error(message, 0)
 end

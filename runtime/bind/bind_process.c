@@ -50,7 +50,8 @@ static int l_pid(lua_State *L) {
   return 1;
 }
 
-/* --- mail ------------------------------------------------------------------- */
+/* --- mail -------------------------------------------------------------------
+ */
 
 /* listen(events): the library takes mail from now on */
 static int l_listen(lua_State *L) {
@@ -122,7 +123,8 @@ static int l_send(lua_State *L) {
   return done(L, rt__route(rt, rt__worker_of(L), package), "no such process");
 }
 
-/* --- spawn -------------------------------------------------------------------- */
+/* --- spawn
+ * -------------------------------------------------------------------- */
 
 /* spawn(text, name, kind, monitored, linked, ...) -> PID | nil, err */
 static int l_spawn(lua_State *L) {
@@ -150,14 +152,16 @@ static int l_spawn(lua_State *L) {
   return 1;
 }
 
-/* --- monitors and links ---------------------------------------------------------- */
+/* --- monitors and links
+ * ---------------------------------------------------------- */
 
 static int relate(lua_State *L, rt__package_kind kind) {
   rt__process *process = process_of(L);
   rt__worker *worker = rt__worker_of(L);
   rt_pid to = dest_at(L, 1);
   if (!to) return fail(L, RT_ENOTFOUND, "no such process");
-  if (to == process->pid) return fail(L, RT_EINVAL, "a process cannot watch itself");
+  if (to == process->pid)
+    return fail(L, RT_EINVAL, "a process cannot watch itself");
   if (kind == RT__LINK) rt__process_link(process, to);
   if (kind == RT__UNLINK) rt__process_unlink(process, to);
   rt__package *package = rt__package_new(kind, process->pid, to, NULL, NULL);
@@ -169,10 +173,18 @@ static int relate(lua_State *L, rt__package_kind kind) {
   return 1;
 }
 
-static int l_monitor(lua_State *L) { return relate(L, RT__MONITOR); }
-static int l_unmonitor(lua_State *L) { return relate(L, RT__UNMONITOR); }
-static int l_link(lua_State *L) { return relate(L, RT__LINK); }
-static int l_unlink(lua_State *L) { return relate(L, RT__UNLINK); }
+static int l_monitor(lua_State *L) {
+  return relate(L, RT__MONITOR);
+}
+static int l_unmonitor(lua_State *L) {
+  return relate(L, RT__UNMONITOR);
+}
+static int l_link(lua_State *L) {
+  return relate(L, RT__LINK);
+}
+static int l_unlink(lua_State *L) {
+  return relate(L, RT__UNLINK);
+}
 
 /* cancel(dest, reason) -> true | nil, err */
 static int l_cancel(lua_State *L) {
@@ -207,7 +219,8 @@ static int l_trap(lua_State *L) {
   return 1;
 }
 
-/* --- names ---------------------------------------------------------------------- */
+/* --- names
+ * ---------------------------------------------------------------------- */
 
 /* register(name, pid or nil) -> true | nil, err */
 static int l_register(lua_State *L) {
@@ -248,7 +261,9 @@ static int l_unregister(lua_State *L) {
 }
 
 /* list() -> operation whose result is the list of processes */
-static int l_list(lua_State *L) { return rt__listing(L); }
+static int l_list(lua_State *L) {
+  return rt__listing(L);
+}
 
 static const luaL_Reg functions[] = {{"pid", l_pid},
                                      {"listen", l_listen},

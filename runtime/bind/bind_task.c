@@ -43,7 +43,9 @@ static int l_await(lua_State *L) {
 }
 
 /* take(op) -> its results */
-static int l_take(lua_State *L) { return rt__op_take(L, lua_touserdata(L, 1)); }
+static int l_take(lua_State *L) {
+  return rt__op_take(L, lua_touserdata(L, 1));
+}
 
 /* park(timeout): then yield the wait tag */
 static int l_park(lua_State *L) {

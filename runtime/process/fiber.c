@@ -12,12 +12,13 @@
 const char rt__tag_wait = 'w', rt__tag_preempt = 'p', rt__tag_exit = 'x',
            rt__tag_user = 'u';
 
-rt__fiber *rt__fiber_of(lua_State *L) { return rt__vm_of(L)->fiber; }
+rt__fiber *rt__fiber_of(lua_State *L) {
+  return rt__vm_of(L)->fiber;
+}
 
 static void on_timer(rt__worker *worker, rt__timer *timer) {
   (void)worker;
-  rt__fiber *fiber =
-      (rt__fiber *)((char *)timer - offsetof(rt__fiber, timer));
+  rt__fiber *fiber = (rt__fiber *)((char *)timer - offsetof(rt__fiber, timer));
   fiber->timed_out = true;
   rt__fiber_wake(fiber);
 }

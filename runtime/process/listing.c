@@ -45,8 +45,8 @@ static bool add_row(listing *list, const rt__process *process) {
       .pid = process->pid,
       .born = process->born,
       .mailbox = process->mail.count,
-      .memory = vm->used / (atomic_load(&vm->population) + 1) +
-                process->mail.bytes,
+      .memory =
+          vm->used / (atomic_load(&vm->population) + 1) + process->mail.bytes,
       .state = state_of(process),
   };
   return true;
@@ -103,7 +103,9 @@ static int push_rows(lua_State *L, rt__op *op) {
   return 1;
 }
 
-static void release_rows(rt__op *op) { free(((listing *)op)->rows); }
+static void release_rows(rt__op *op) {
+  free(((listing *)op)->rows);
+}
 
 static const rt__op_type listing_type = {"process.list", NULL, push_rows,
                                          release_rows};

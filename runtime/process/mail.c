@@ -42,7 +42,8 @@ rt_err rt__route(rt_runtime *rt, rt__worker *from, rt__package *package) {
   return RT_OK;
 }
 
-/* --- monitors and links ------------------------------------------------------- */
+/* --- monitors and links
+ * ------------------------------------------------------- */
 
 static bool add_peer(rt__peer **list, rt_pid pid) {
   for (rt__peer *peer = *list; peer; peer = peer->next)
@@ -140,7 +141,8 @@ void rt__announce_dead(rt__worker *worker, rt__package_kind kind, rt_pid dead,
   rt_value_unref(error);
 }
 
-/* --- delivery ------------------------------------------------------------------- */
+/* --- delivery
+ * ------------------------------------------------------------------- */
 
 static void put(rt__process *process, rt__package *package) {
   bool note = package->topic[0] == '@';
@@ -211,7 +213,8 @@ rt_err rt__process_mail(rt_runtime *rt, rt_pid to, const char *topic,
   return rt__route(rt, NULL, package);
 }
 
-/* --- from C ---------------------------------------------------------------------- */
+/* --- from C
+ * ---------------------------------------------------------------------- */
 
 rt_err rt_process_send(rt_runtime *rt, rt_pid to, const char *topic,
                        const rt_value *payloads, rt_error *err) {

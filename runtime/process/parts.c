@@ -1,8 +1,7 @@
 /* parts.c - start and end of the bus, the registry, the engine and its jobs.
  *
- * The engine goes first, as it needs workers to drain; the bus goes when no
- * process can subscribe any more; what workers and their VMs point to is
- * released last.
+ * The engine stops first, as it needs workers to drain; the bus stops when no
+ * process can subscribe any more. What VMs point to is released after them.
  *
  * SPDX-License-Identifier: MIT */
 #include "process/parts.h"
@@ -38,15 +37,11 @@ void rt__parts_stop(rt_runtime *rt) {
   if (rt->bus) rt_bus_stop(rt->bus, STOP_BUS_S);
 }
 
-/* The bus comes before the VMs: a subscription left in one only lets go of what
- * it holds itself. */
-void rt__parts_free_bus(rt_runtime *rt) {
-  rt__bridge_free(rt->bridge);
-  rt_bus_free(rt->bus);
-}
-
+/* Who points to whom: the engine to the bus, the bridge to the bus. */
 void rt__parts_free(rt_runtime *rt) {
   rt__engine_free(rt->engine);
   rt__jobs_free(rt->jobs);
   rt__registry_free(rt->registry);
+  rt__bridge_free(rt->bridge);
+  rt_bus_free(rt->bus);
 }

@@ -12,7 +12,6 @@ void rt__parts_drain(rt_runtime *rt, double grace);    /* the engine ends */
 void rt__parts_stop(rt_runtime *rt); /* after the workers' threads have ended */
 /* On each worker's thread, when its processes have ended. */
 void rt__parts_leave(rt__worker *worker);
-void rt__parts_free_bus(rt_runtime *rt); /* before the VMs */
-void rt__parts_free(rt_runtime *rt);     /* after them */
+void rt__parts_free(rt_runtime *rt); /* after the VMs */
 
 #endif

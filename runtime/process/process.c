@@ -12,8 +12,12 @@
 
 #include "process/sched.h"
 
-rt_pid rt__process_pid(const rt__process *process) { return process->pid; }
-void *rt__process_user(rt__process *process) { return process->user; }
+rt_pid rt__process_pid(const rt__process *process) {
+  return process->pid;
+}
+void *rt__process_user(rt__process *process) {
+  return process->user;
+}
 
 rt__process *rt__process_find(rt__worker *worker, rt_pid pid) {
   rt__vm *vm = worker->vm;
@@ -47,7 +51,8 @@ static void unqueue(rt__process *process) {
   process->queued = false;
 }
 
-/* --- resources -------------------------------------------------------------- */
+/* --- resources --------------------------------------------------------------
+ */
 
 void rt__resource_add(rt__process *process, rt__resource *resource) {
   resource->owner = process;
@@ -77,7 +82,8 @@ void rt__resources_close(rt__process *process) {
   }
 }
 
-/* --- start ------------------------------------------------------------------ */
+/* --- start ------------------------------------------------------------------
+ */
 
 static void on_deadline(rt__worker *worker, rt__timer *timer) {
   (void)worker;
@@ -194,7 +200,8 @@ rt_err rt__process_start(rt__process **out, rt__vm *vm, const rt__start *start,
   return RT_OK;
 }
 
-/* --- end -------------------------------------------------------------------- */
+/* --- end --------------------------------------------------------------------
+ */
 
 rt_value *rt__error_map(rt_err code, const char *message, const char *stack) {
   rt_builder *builder = rt_builder_new();
@@ -295,7 +302,8 @@ void rt__process_kill(rt__process *process, rt_err how, rt_value *error) {
   rt__process_end(process, process->ending, NULL, NULL);
 }
 
-/* --- a turn ------------------------------------------------------------------ */
+/* --- a turn ------------------------------------------------------------------
+ */
 
 /* The first result, encoded; what cannot be encoded is an error of its own. */
 static rt_value *first_result(rt__process *process, lua_State *co, int count,

@@ -16,19 +16,33 @@
 
 #define MAX_WORKERS 255
 
-rt_bus *rt_runtime_bus(rt_runtime *rt) { return rt->bus; }
-rt_registry *rt_runtime_registry(rt_runtime *rt) { return rt->registry; }
-struct rt__engine *rt__runtime_engine(rt_runtime *rt) { return rt->engine; }
-struct rt__bridge *rt__runtime_bridge(rt_runtime *rt) { return rt->bridge; }
-unsigned rt__runtime_worker_count(rt_runtime *rt) { return rt->worker_count; }
-const char *rt__runtime_resolver(rt_runtime *rt) { return rt->resolver; }
+rt_bus *rt_runtime_bus(rt_runtime *rt) {
+  return rt->bus;
+}
+rt_registry *rt_runtime_registry(rt_runtime *rt) {
+  return rt->registry;
+}
+struct rt__engine *rt__runtime_engine(rt_runtime *rt) {
+  return rt->engine;
+}
+struct rt__bridge *rt__runtime_bridge(rt_runtime *rt) {
+  return rt->bridge;
+}
+unsigned rt__runtime_worker_count(rt_runtime *rt) {
+  return rt->worker_count;
+}
+const char *rt__runtime_resolver(rt_runtime *rt) {
+  return rt->resolver;
+}
 rt__worker *rt__runtime_worker(rt_runtime *rt, unsigned index) {
   return &rt->workers[index];
 }
 
 /* --- holds ---------------------------------------------------------------- */
 
-void rt__runtime_hold(rt_runtime *rt) { atomic_fetch_add(&rt->holds, 1); }
+void rt__runtime_hold(rt_runtime *rt) {
+  atomic_fetch_add(&rt->holds, 1);
+}
 
 void rt__runtime_release(rt_runtime *rt) {
   if (atomic_fetch_sub(&rt->holds, 1) != 1) return;
@@ -37,7 +51,8 @@ void rt__runtime_release(rt_runtime *rt) {
   uv_mutex_unlock(&rt->lock);
 }
 
-/* --- output and log --------------------------------------------------------- */
+/* --- output and log ---------------------------------------------------------
+ */
 
 void rt__runtime_output(rt_runtime *rt, int fd, const char *text, size_t size) {
   if (rt->opts.output) rt->opts.output(fd, text, size, rt->opts.output_arg);
@@ -52,14 +67,17 @@ void rt_runtime_log(rt_runtime *rt, rt_log_level level, const rt_value *fields,
   va_end(args);
 }
 
-/* --- new -------------------------------------------------------------------- */
+/* --- new --------------------------------------------------------------------
+ */
 
 static unsigned cores(void) {
   unsigned count = uv_available_parallelism();
   return count > 64 ? 64 : count;
 }
 
-static char *copy_text(const char *text) { return text ? strdup(text) : NULL; }
+static char *copy_text(const char *text) {
+  return text ? strdup(text) : NULL;
+}
 
 static rt_err init(rt_runtime *rt, const rt_runtime_opts *opts) {
   rt->opts = (rt_runtime_opts)RT_RUNTIME_OPTS_INIT;
@@ -111,7 +129,8 @@ rt_err rt_runtime_new(rt_runtime **out, const rt_runtime_opts *opts,
   return RT_OK;
 }
 
-/* --- the main process -------------------------------------------------------- */
+/* --- the main process --------------------------------------------------------
+ */
 
 static void print_error(rt_runtime *rt, const rt_value *error) {
   size_t size = 0, traced = 0;
@@ -163,8 +182,8 @@ static void end_quiet(rt__worker *worker, rt__task *task) {
     rt__process_end(process, RT_OK, NULL, NULL);
   } else if (process) {
     rt_value *error = rt__error_map(
-        RT_EUNKNOWN,
-        "deadlock: the main process waits for what can never come", NULL);
+        RT_EUNKNOWN, "deadlock: the main process waits for what can never come",
+        NULL);
     rt__process_end(process, RT_EUNKNOWN, NULL, error);
     rt_value_unref(error);
   }
@@ -251,9 +270,9 @@ static char *chunk_name(const rt_script *script) {
   char *made = malloc(size);
   if (made)
     snprintf(made, size, "%s%s",
-             script->path                      ? "@"
+             script->path                   ? "@"
              : *text == '@' || *text == '=' ? ""
-                                               : "=",
+                                            : "=",
              text);
   return made;
 }
@@ -318,7 +337,8 @@ rt_err rt_runtime_run(rt_runtime *rt, const rt_script *script, int *exit_code,
   return rc;
 }
 
-/* --- interrupt ---------------------------------------------------------------- */
+/* --- interrupt
+ * ---------------------------------------------------------------- */
 
 static void run_interrupt(rt__worker *worker, rt__task *task) {
   main_task *ask = (main_task *)task;

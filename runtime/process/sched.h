@@ -32,8 +32,8 @@ typedef struct rt__fiber rt__fiber;
 typedef struct rt__watchdog rt__watchdog;
 typedef struct rt__timer rt__timer;
 
-#define RT__SLICE_NS 2000000u    /* a process with many ready fibers */
-#define RT__PREEMPT_NS 10000000u /* one fiber, then the watchdog interrupts */
+#define RT__SLICE_NS   2000000u    /* a process with many ready fibers */
+#define RT__PREEMPT_NS 10000000u   /* one fiber, then the watchdog interrupts */
 #define RT__HOLD_UP_NS 3000000000u /* where it cannot be preempted */
 
 /* --- timers: a heap per worker ----------------------------------------- */
@@ -64,12 +64,12 @@ typedef enum rt__fiber_state {
 struct rt__fiber {
   rt__process *process;
   lua_State *co;
-  rt__fiber *prev, *next;  /* all of the process */
+  rt__fiber *prev, *next; /* all of the process */
   rt__fiber *ready_next;
   rt__timer timer;
-  rt__op *op;   /* what it awaits */
-  int ref;      /* of `co` in the VM's table `fibers` */
-  int args;     /* values on `co` to resume with */
+  rt__op *op; /* what it awaits */
+  int ref;    /* of `co` in the VM's table `fibers` */
+  int args;   /* values on `co` to resume with */
   rt__fiber_state state;
   bool parking; /* said it will wait; its yield is still to come */
   bool woken;   /* was woken before that yield came */
@@ -82,8 +82,8 @@ struct rt__fiber {
  * RT_EUNKNOWN an error was raised, RT_ECANCELED terminated, RT_ETIMEOUT past
  * its deadline, RT_ENOMEM out of the VM's memory, RT_ECLOSED shutdown; the
  * `error` map is [borrowed]. Worker thread; must not enter Lua. */
-typedef void (*rt__ended_fn)(rt__process *process, rt_err how,
-                             rt_value *result, rt_value *error, void *arg);
+typedef void (*rt__ended_fn)(rt__process *process, rt_err how, rt_value *result,
+                             rt_value *error, void *arg);
 
 typedef struct rt__peer rt__peer; /* a monitor or link */
 struct rt__peer {
@@ -103,7 +103,7 @@ struct rt__process {
   rt__mailbox mail;  /* messages; wait until the process reads them */
   rt__mailbox notes; /* for the library's inlets: topics with "@" */
   rt__peer *watchers, *links;
-  int globals, state; /* registry refs, or LUA_NOREF */
+  int globals, state;      /* registry refs, or LUA_NOREF */
   uint64_t born, deadline; /* uv_hrtime(); deadline 0: none */
   rt__timer deadline_timer;
   uint64_t charged; /* bytes it allocated, net, while running */
@@ -111,21 +111,21 @@ struct rt__process {
   void *exit_arg, *user;
   rt_exit_fn public_exit;
   void *public_arg;
-  rt_err ending;      /* not RT_OK: it is to end, for this reason */
+  rt_err ending;       /* not RT_OK: it is to end, for this reason */
   rt_value *end_error; /* [own] map, may be NULL */
   int exit_code;
   bool exit_asked;
   bool queued, trap_links, nowait, is_main, internal, returned;
   bool asked;        /* told that the runtime is stopping */
   bool reads_events; /* it has asked for process.events() */
-  bool own_globals; /* the reference is ours to drop */
-  bool reads_mail;  /* it has asked for its messages */
+  bool own_globals;  /* the reference is ours to drop */
+  bool reads_mail;   /* it has asked for its messages */
 };
 
 typedef struct rt__start {
   int globals;      /* registry ref; LUA_NOREF: fresh ones */
   bool own_globals; /* the process drops that reference */
-  rt_pid pid;  /* one taken before with rt__pids_take(); 0: take one */
+  rt_pid pid;       /* one taken before with rt__pids_take(); 0: take one */
   rt__ended_fn on_exit;
   void *exit_arg, *user;
   rt_exit_fn public_exit;
@@ -230,9 +230,9 @@ struct rt__vm {
   rt__process *running;
   rt__fiber *fiber;
   rt_builder *builder; /* for what is encoded here */
-  bool refused;  /* an allocation of the running process */
-  bool shielded; /* library work outside of fibers: hands off */
-  size_t collected; /* bytes left by the last full collection */
+  bool refused;        /* an allocation of the running process */
+  bool shielded;       /* library work outside of fibers: hands off */
+  size_t collected;    /* bytes left by the last full collection */
   rt__pids pids;
   rt__process *oldest, *newest;
   _Atomic(uint32_t) population;
@@ -274,9 +274,9 @@ struct rt__worker {
   uv_mutex_t lock;
   uv_async_t wake;
   rt__task *inbox, *inbox_last;
-  bool polling; /* in, or about to enter, the loop's poll */
-  bool active;  /* keeps one hold of the runtime */
-  bool closed;  /* its thread has ended: posts are refused */
+  bool polling;  /* in, or about to enter, the loop's poll */
+  bool active;   /* keeps one hold of the runtime */
+  bool closed;   /* its thread has ended: posts are refused */
   rt_pid *kills; /* to be terminated, also in the middle of a loop */
   size_t kill_count, kill_room;
   /* [atomic] what the watchdog looks at */
@@ -303,14 +303,16 @@ bool rt__worker_wants_killed(rt__worker *worker, rt_pid pid);
 void rt__worker_enter(rt__worker *worker);
 void rt__worker_leave(rt__worker *worker);
 
-/* --- watchdog --------------------------------------------------------------- */
+/* --- watchdog ---------------------------------------------------------------
+ */
 rt_err rt__watchdog_start(rt__watchdog **out, rt_runtime *rt, rt_error *err);
 void rt__watchdog_stop(rt__watchdog *dog);
 /* [any] A worker has something to run: wake the watchdog when it sleeps.
  * NULL is allowed. */
 void rt__watchdog_poke(rt__watchdog *dog);
 
-/* --- runtime ---------------------------------------------------------------- */
+/* --- runtime ----------------------------------------------------------------
+ */
 struct rt_runtime {
   /* constant once started */
   rt_runtime_opts opts;

@@ -98,7 +98,6 @@ void rt_runtime_stop(rt_runtime *rt, double grace) {
 void rt_runtime_free(rt_runtime *rt) {
   if (!rt) return;
   rt_runtime_stop(rt, 0);
-  rt__parts_free_bus(rt);
   for (unsigned i = 0; i < rt->worker_count && rt->workers; i++)
     if (rt->workers[i].vm) rt__worker_close(&rt->workers[i]);
   rt__parts_free(rt);

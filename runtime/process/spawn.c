@@ -53,8 +53,8 @@ int rt__spawn_push_code(lua_State *L) {
   lua_rawgeti(L, LUA_REGISTRYINDEX, vm->refs[RT__REF_START]);
   lua_pushlstring(L, recipe->text, recipe->size);
   lua_pushstring(L, recipe->name);
-  lua_pushstring(L, recipe->bytecode ? "function"
-                    : recipe->find   ? "find"
+  lua_pushstring(L, recipe->bytecode  ? "function"
+                    : recipe->find    ? "find"
                     : recipe->is_main ? "main"
                                       : "source");
   rt_view args = rt_value_view(recipe->args), item;
@@ -126,7 +126,8 @@ void rt__spawn_run(rt__worker *worker, rt__package *package) {
   rt__package_free(package);
 }
 
-/* --- from C -------------------------------------------------------------------- */
+/* --- from C
+ * -------------------------------------------------------------------- */
 
 static char *copy(const char *text, size_t size) {
   char *made = malloc(size + 1);
@@ -156,8 +157,7 @@ rt_err rt_process_spawn(rt_runtime *rt, rt_pid *out, const char *source,
   *out = 0;
   if (!source || !*source)
     return rt_fail(err, RT_EINVAL, "source: a path or a module name expected");
-  rt__recipe *recipe =
-      rt__recipe_new(source, source, strlen(source), args);
+  rt__recipe *recipe = rt__recipe_new(source, source, strlen(source), args);
   if (!recipe) return rt_fail(err, RT_ENOMEM, "no memory for a process");
   recipe->find = true;
   recipe->on_exit = on_exit;

@@ -11,15 +11,15 @@
 #include "process/sched.h"
 
 typedef struct rt__recipe {
-  bool bytecode;   /* `text` is string.dump() of a function */
-  bool find;       /* `text` is a path or module name, found when it starts */
+  bool bytecode; /* `text` is string.dump() of a function */
+  bool find;     /* `text` is a path or module name, found when it starts */
   bool monitored, linked;
   bool is_main;
-  char *name;      /* chunk name; [own] */
-  char *text;      /* [own] */
+  char *name; /* chunk name; [own] */
+  char *text; /* [own] */
   size_t size;
-  rt_value *args;  /* [own] array or NULL */
-  int globals;     /* made when it starts */
+  rt_value *args; /* [own] array or NULL */
+  int globals;    /* made when it starts */
   rt_exit_fn on_exit;
   void *on_exit_arg;
 } rt__recipe;

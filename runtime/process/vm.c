@@ -25,9 +25,15 @@ rt__vm *rt__vm_of(lua_State *L) {
   return ud;
 }
 
-rt__worker *rt__worker_of(lua_State *L) { return rt__vm_of(L)->worker; }
-rt_runtime *rt__runtime_of(lua_State *L) { return rt__vm_of(L)->worker->rt; }
-rt__process *rt__process_of(lua_State *L) { return rt__vm_of(L)->running; }
+rt__worker *rt__worker_of(lua_State *L) {
+  return rt__vm_of(L)->worker;
+}
+rt_runtime *rt__runtime_of(lua_State *L) {
+  return rt__vm_of(L)->worker->rt;
+}
+rt__process *rt__process_of(lua_State *L) {
+  return rt__vm_of(L)->running;
+}
 
 /* A process may grow the VM to its limit; the library and the collector may
  * go an eighth above it. */

@@ -32,7 +32,9 @@ static void arm(lua_State *L) {
   lua_sethook(L, rt__vm_hook, LUA_MASKCOUNT | LUA_MASKCALL | LUA_MASKRET, 1);
 }
 #else
-static void arm(lua_State *L) { luaJIT_arm(L); }
+static void arm(lua_State *L) {
+  luaJIT_arm(L);
+}
 #endif
 
 /* Answers whether the worker was running Lua. */
@@ -41,8 +43,8 @@ static bool look(rt__worker *worker) {
   uint64_t since = atomic_load(&worker->since);
   if (since == 0 || atomic_load(&worker->epoch) != epoch) return since != 0;
   uint64_t now = uv_hrtime();
-  bool urgent = atomic_load(&worker->halting) ||
-                atomic_load(&worker->kills_waiting) > 0;
+  bool urgent =
+      atomic_load(&worker->halting) || atomic_load(&worker->kills_waiting) > 0;
   if (!urgent && (now < since || now - since < RT__PREEMPT_NS)) return true;
   atomic_store(&worker->armed, epoch);
   arm(worker->vm->L);

@@ -28,8 +28,12 @@
 #define TURNS         256      /* processes run before I/O is looked at */
 #define TURN_NS       4000000u /* or this long */
 
-uv_loop_t *rt__worker_loop(rt__worker *worker) { return &worker->loop; }
-rt_runtime *rt__worker_runtime(rt__worker *worker) { return worker->rt; }
+uv_loop_t *rt__worker_loop(rt__worker *worker) {
+  return &worker->loop;
+}
+rt_runtime *rt__worker_runtime(rt__worker *worker) {
+  return worker->rt;
+}
 
 /* --- inbox ---------------------------------------------------------------- */
 
@@ -72,9 +76,12 @@ static void drain(rt__worker *worker) {
   }
 }
 
-static void on_wake(uv_async_t *wake) { (void)wake; }
+static void on_wake(uv_async_t *wake) {
+  (void)wake;
+}
 
-/* --- processes to be killed ------------------------------------------------ */
+/* --- processes to be killed ------------------------------------------------
+ */
 
 typedef struct kill_task {
   rt__task task;
@@ -136,14 +143,14 @@ bool rt__worker_wants_killed(rt__worker *worker, rt_pid pid) {
   return found;
 }
 
-/* --- running ---------------------------------------------------------------- */
+/* --- running ----------------------------------------------------------------
+ */
 
 void rt__worker_enter(rt__worker *worker) {
-  atomic_store_explicit(&worker->epoch,
-                        atomic_load_explicit(&worker->epoch,
-                                             memory_order_relaxed) +
-                            1,
-                        memory_order_relaxed);
+  atomic_store_explicit(
+      &worker->epoch,
+      atomic_load_explicit(&worker->epoch, memory_order_relaxed) + 1,
+      memory_order_relaxed);
   atomic_store(&worker->since, uv_hrtime());
   rt__watchdog_poke(worker->rt->watchdog);
 }
@@ -172,7 +179,9 @@ static void run_ready(rt__worker *worker) {
   }
 }
 
-static void on_alarm(uv_timer_t *alarm) { uv_stop(alarm->loop); }
+static void on_alarm(uv_timer_t *alarm) {
+  uv_stop(alarm->loop);
+}
 
 /* Nothing may be due when the loop polls, or it would sleep over it: libuv runs
  * its timers before it polls. */
@@ -233,8 +242,7 @@ static void turn(rt__worker *worker) {
 
 static void end_all(rt__worker *worker) {
   rt__vm *vm = worker->vm;
-  while (vm->newest)
-    rt__process_end(vm->newest, RT_ECLOSED, NULL, NULL);
+  while (vm->newest) rt__process_end(vm->newest, RT_ECLOSED, NULL, NULL);
 }
 
 static void block_signals(void) {

@@ -67,13 +67,14 @@ struct rt__resource {
   void (*close)(rt__resource *resource);
 };
 void rt__resource_add(rt__process *process, rt__resource *resource);
-void rt__resource_remove(rt__resource *resource); /* without close; idempotent */
+void rt__resource_remove(
+    rt__resource *resource); /* without close; idempotent */
 
 /* Lua values <-> immutable values. Encoding refuses functions, userdata,
  * threads, cycles and what nests too deep, naming the key path that starts
  * with `what` (`data.user.cb: function`). Decoding pushes one value. */
-rt_err rt__lua_encode(lua_State *L, int index, const char *what,
-                      rt_value **out, rt_error *err);
+rt_err rt__lua_encode(lua_State *L, int index, const char *what, rt_value **out,
+                      rt_error *err);
 rt_err rt__lua_encode_into(lua_State *L, int index, const char *what,
                            rt_builder *builder, rt_error *err);
 void rt__lua_decode(lua_State *L, rt_view view);

@@ -107,8 +107,8 @@ rt_pid rt__pids_take(rt__pids *pids) {
   bool ok = take_slot_locked(pids, &slot);
   uv_mutex_unlock(&pids->lock);
   if (!ok) return 0;
-  uint32_t generation = atomic_load(
-      &chunk_of(pids, slot)->generation[slot % RT__PIDS_CHUNK]);
+  uint32_t generation =
+      atomic_load(&chunk_of(pids, slot)->generation[slot % RT__PIDS_CHUNK]);
   return (rt_pid)pids->worker << 56 | (rt_pid)pids->vm << 52 |
          (rt_pid)slot << 32 | generation;
 }

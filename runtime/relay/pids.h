@@ -14,7 +14,7 @@
 
 #include "rt/process.h"
 
-#define RT__PIDS_CHUNK 1024
+#define RT__PIDS_CHUNK  1024
 #define RT__PIDS_CHUNKS 1024
 
 typedef struct rt__pids_chunk {
@@ -26,8 +26,8 @@ typedef struct rt__pids {
   unsigned worker, vm;
   uv_mutex_t lock;
   _Atomic(rt__pids_chunk *) chunks[RT__PIDS_CHUNKS];
-  uint32_t used;      /* slots ever taken [lock] */
-  uint32_t *free;     /* slots to take again, a ring [lock] */
+  uint32_t used;  /* slots ever taken [lock] */
+  uint32_t *free; /* slots to take again, a ring [lock] */
   uint32_t free_at, free_count, free_room;
 } rt__pids;
 
@@ -40,7 +40,9 @@ static inline unsigned rt__pid_vm(rt_pid pid) {
 static inline uint32_t rt__pid_slot(rt_pid pid) {
   return (uint32_t)(pid >> 32) & 0xfffff;
 }
-static inline uint32_t rt__pid_generation(rt_pid pid) { return (uint32_t)pid; }
+static inline uint32_t rt__pid_generation(rt_pid pid) {
+  return (uint32_t)pid;
+}
 
 rt_err rt__pids_init(rt__pids *pids, unsigned worker, unsigned vm);
 void rt__pids_deinit(rt__pids *pids);

@@ -29,9 +29,9 @@ static void pid_text_and_back(void **state) {
 static void pid_of_garbage_is_none(void **state) {
   (void)state;
   static const char *const bad[] = {
-      "",        "{",         "{}",       "{1|2}",     "1|2.3",
-      "{1|2.3",  "{1|2.3}x",  "{1|2.3.}", "{g|2.3}",   "{1|2.100000000}",
-      "{1|.3}",  "{1000|1.1}", "{|1.1}",  "{1|2.3} ",  "{1|100000.1}"};
+      "",       "{",          "{}",       "{1|2}",    "1|2.3",
+      "{1|2.3", "{1|2.3}x",   "{1|2.3.}", "{g|2.3}",  "{1|2.100000000}",
+      "{1|.3}", "{1000|1.1}", "{|1.1}",   "{1|2.3} ", "{1|100000.1}"};
   assert_true(rt_pid_parse(NULL) == 0);
   for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
     assert_true(rt_pid_parse(bad[i]) == 0);
@@ -107,8 +107,7 @@ static void mailbox_keeps_order_and_counts(void **state) {
   rt_value *value = rt_value_string("payload", 7);
   assert_null(rt__mailbox_take(&box));
   for (rt_pid i = 1; i <= 5; i++)
-    rt__mailbox_put(&box,
-                    rt__package_new(RT__MESSAGE, i, 9, "topic", value));
+    rt__mailbox_put(&box, rt__package_new(RT__MESSAGE, i, 9, "topic", value));
   assert_int_equal(box.count, 5);
   assert_true(box.bytes > 5 * sizeof(rt__package));
   for (rt_pid i = 1; i <= 3; i++) {

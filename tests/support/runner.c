@@ -68,7 +68,9 @@ runner *runner_new(unsigned workers, uint64_t vm_memory) {
   return r;
 }
 
-rt_runtime *runner_runtime(runner *r) { return r->rt; }
+rt_runtime *runner_runtime(runner *r) {
+  return r->rt;
+}
 
 int runner_run(runner *r, const char *code) {
   rt_script script = RT_SCRIPT_INIT;
@@ -92,8 +94,12 @@ static const char *show(runner *r, int which, const text *t) {
   return r->shown[which];
 }
 
-const char *runner_output(runner *r) { return show(r, 0, &r->output); }
-const char *runner_log(runner *r) { return show(r, 1, &r->log); }
+const char *runner_output(runner *r) {
+  return show(r, 0, &r->output);
+}
+const char *runner_log(runner *r) {
+  return show(r, 1, &r->log);
+}
 
 bool runner_wait(runner *r, const char *wanted) {
   uint64_t end = uv_hrtime() + WAIT_NS;
