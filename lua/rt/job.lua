@@ -8,6 +8,7 @@ local core = require("rt.core.job")
 local declaration = require("rt.declaration")
 local duration = require("rt.duration")
 local errors = require("rt.errors")
+local loader = require("rt.loader")
 local log = require("log")
 local source = require("rt.source")
 local state = require("rt.task").state
@@ -135,6 +136,7 @@ core.meta.__name = "job"
 -- loading a capability into this VM -------------------------------------------------------------
 
 local function from_chunk(file, name, text, index)
+  if file then loader.look_beside(file) end
   local chunk, err = source.load(text, "@" .. (file or name), task_core.globals())
   if not chunk then error(err, 0) end
   local value = chunk()

@@ -5,6 +5,7 @@
 local core = require("rt.core.job")
 local declaration = require("rt.declaration")
 local errors = require("rt.errors")
+local sandbox = require("rt.sandbox")
 local source = require("rt.source")
 local task_core = require("rt.core.task")
 
@@ -37,7 +38,15 @@ local function fault(file, text, message, kind)
   core.fault(message, kind)
 end
 
+--- Let the running process `require` what lies beside a capability file.
+function M.look_beside(file)
+  local folder = file:match("^(.*/)[^/]*$") or ""
+  local package = sandbox.base.package
+  package.path = folder .. "?.lua;" .. package.path
+end
+
 local function evaluate(file, text)
+  M.look_beside(file)
   local chunk, err = source.load(text, "@" .. file, task_core.globals())
   if not chunk then return nil, err end
   local ok, value = pcall(chunk)

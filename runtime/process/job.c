@@ -286,7 +286,6 @@ static void begin(rt_job *job) {
   start.exit_arg = start.user = job;
   start.deadline = ask ? RT__MATCH_SECONDS : time_given(job);
   start.nowait = ask;
-  start.internal = true; /* its error is reported, not logged here */
   if (rt__job_process(&job->process, job->home, RT__ENTRY_RUN,
                       rt__instance_functions(job->instance), &start,
                       &err) == RT_OK)

@@ -240,7 +240,7 @@ static rt_value *words_for(rt_err how) {
 static void log_death(rt__process *process, rt_err how, rt_value *error) {
   size_t size = 0, traced = 0;
   char pid[RT_PID_TEXT];
-  if (process->is_main || process->internal) return;
+  if (process->is_main || process->on_exit) return; /* who started it tells */
   if (how != RT_EUNKNOWN && how != RT_ENOMEM) return;
   rt_view view = rt_value_view(error);
   const char *text = rt_view_string(rt_view_get(view, "message"), &size);

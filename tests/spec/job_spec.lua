@@ -63,6 +63,54 @@ describe("a job", function()
     assert.is_nil(rawget(_G, "count"))
   end)
 
+  it("is in the list of processes while it runs", function()
+    local s = env.open({ cap({ invoke = function(job)
+      local listed = false
+      for _, entry in ipairs(process.list()) do
+        listed = listed or entry.pid == process.pid()
+      end
+      job:send({ class = "out", value = listed and "listed" or "hidden" })
+    end }) })
+    env.run(s, "in", { "1" })
+    assert.same({ "listed" }, env.values(s, "out"))
+  end)
+
+  it("shares the locals around its functions with the others of its VM", function()
+    local shared = { count = 0 }
+    local s = env.open({ cap({ invoke = function(job)
+      shared.count = shared.count + 1
+      job:send({ class = "out", value = tostring(shared.count) })
+    end }) })
+    local values = {}
+    for i = 1, 1000 do
+      values[i] = tostring(i)
+    end
+    env.run(s, "in", values)
+    -- one count for each VM, and there are fewer than 500 of them
+    assert.is_truthy(s:asset("out:2"))
+    assert.equal(0, shared.count)
+  end)
+
+  it("never meets what a job left behind that was ended by force", function()
+    local shared = { poisoned = false }
+    local s = env.open({ cap({ timeout = "100ms", invoke = function(job, asset)
+      job:send({ class = "out", value = asset.value .. tostring(shared.poisoned) })
+      if asset.value ~= "poison" then return end
+      shared.poisoned = true
+      while true do end
+    end }) })
+    env.run(s, "in", { "poison" })
+    local values = {}
+    for i = 1, 200 do
+      values[i] = "v" .. i
+    end
+    env.run(s, "in", values)
+    assert.equal(201, #env.values(s, "out"))
+    for _, value in ipairs(env.values(s, "out")) do
+      assert.is_nil(value:find("true", 1, true))
+    end
+  end)
+
   it("learns the outcome of what it sends", function()
     local s = run_one({ invoke = function(job)
       local first = job:send({ class = "out", value = "a" })

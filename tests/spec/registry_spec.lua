@@ -109,6 +109,16 @@ describe("the registry", function()
     assert.equal("ALREADY_EXISTS", err:kind())
   end)
 
+  it("loads what a file requires from beside it", function()
+    local helper = write("helper.lua", "return { class = 'beside' }")
+    local name = helper:match("([^/]*)%.lua$")
+    assert(registry.register(write("user.lua", ([[
+      local helper = require("%s")
+      return capability { name = "user", input = { helper.class }, invoke = function() end }
+    ]]):format(name))))
+    assert.same({ "beside" }, registry.get("user").input)
+  end)
+
   local faults = {
     { "a syntax error", "return capability {", "%.lua:1: .*expected" },
     { "nothing", "", "expected a capability or a list of them, got nil" },

@@ -66,6 +66,39 @@ describe("a session", function()
       s:dispatch({ { class = "a", value = "1" }, { class = "a", value = "3" } }))
   end)
 
+  it("starts at once what carries meta", function()
+    local s = env.open(chain())
+    local outcome = s:dispatch({ class = "a", value = "1" }, { meta = true, priority = 1 })
+    assert.equal("started", outcome)
+    assert.is_truthy(s:wait("30s"))
+    assert.same({ "1" }, env.values(s, "c"))
+    assert.has_error(function() s:dispatch({ class = "a", value = "2" }, 5) end)
+  end)
+
+  it("takes a flood of results from one job", function()
+    local s = env.open({ { name = "flood", input = { "a" }, output = { "b" },
+      timeout = "60s", invoke = function(job)
+        local done = channel.new()
+        for fiber = 1, 50 do
+          coroutine.spawn(function()
+            for round = 1, 4 do
+              local list = {}
+              for i = 1, 100 do
+                list[i] = { class = "b", value = ("%d-%d-%d"):format(fiber, round, i) }
+              end
+              assert(job:send(list))
+            end
+            done:send(true)
+          end)
+        end
+        for _ = 1, 50 do
+          done:receive()
+        end
+      end } })
+    env.run(s, "a", { "1" })
+    assert.equal(20000, assert(s:stats()).assets.b)
+  end)
+
   it("stores what nobody takes", function()
     local s = env.open(chain())
     assert.equal("stored", s:dispatch({ class = "other", value = "1" }))
