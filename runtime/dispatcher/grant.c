@@ -108,9 +108,13 @@ void rt__caps_wake(rt__engine *engine) {
 
 /* --- leases
  * ------------------------------------------------------------------------ */
+bool rt__live_last(const rt__live *live) {
+  return live->crashes + 1 >= RT__CRASHES_MAX;
+}
+
 static bool may_start(rt_session *s, rt__lane *lane, rt__live *live) {
   rt__cap *cap = lane->cap;
-  if (!cap) return false;
+  if (!cap || (rt__live_last(live) && s->running > 0)) return false;
   if (cap->decl->max_instances && cap->running >= cap->decl->max_instances) {
     cap->starved = true;
     return false;
@@ -170,6 +174,7 @@ static void lease(rt_session *s, rt__live *live) {
   live->cap->running++;
   live->lane->running++;
   s->running++;
+  s->alone = rt__live_last(live);
   live->slot = s->free_slots[--s->free_count];
   s->slots[live->slot] = live;
   s->segments[live->slot / RT__SEGMENT] = true;
@@ -179,7 +184,7 @@ static void lease(rt_session *s, rt__live *live) {
 
 rt_err rt__session_grant(rt_session *s, bool *started, rt_error *err) {
   *started = false;
-  if (s->running >= s->concurrency) return RT_OK;
+  if (s->running >= s->concurrency || s->alone) return RT_OK;
   rt__live *live = choose(s);
   if (!live) return RT_OK;
   if (!live->item->asset && !rt__item_load(s, live->item->id, err)) {
@@ -202,6 +207,7 @@ void rt__live_stopped(rt_session *s, rt__live *live) {
   }
   live->lane->running--;
   s->running--;
+  s->alone = false;
   s->slots[live->slot] = NULL;
   s->segments[live->slot / RT__SEGMENT] = true;
   s->free_slots[s->free_count++] = live->slot;

@@ -5,6 +5,7 @@
 #include "dispatcher/internal.h"
 
 bool rt__live_before(const rt__live *a, const rt__live *b) {
+  if (rt__live_last(a) != rt__live_last(b)) return rt__live_last(b);
   if (a->priority != b->priority) return a->priority < b->priority;
   return a->item->id < b->item->id;
 }

@@ -217,8 +217,9 @@ static rt_err relax(rt_session *s, int64_t id, int64_t depth, rt_error *err) {
   for (size_t i = 0; rc == RT_OK && i < list.count; i++) {
     step at = list.at[i];
     rt__item *item = rt__item_get(s, at.id);
-    if (item && item->depth <= at.depth) continue;
-    rc = rt__store_set_depth(s->store, at.id, at.depth, err);
+    bool nearer = false;
+    rc = rt__store_set_depth(s->store, at.id, at.depth, &nearer, err);
+    if (!nearer) continue;
     if (item) {
       item->depth = at.depth;
       rt_value_unref(item->asset);

@@ -151,6 +151,9 @@ typedef struct rt__heap {
 bool rt__heap_push(rt__heap *heap, rt__live *live);
 void rt__heap_remove(rt__heap *heap, rt__live *live);
 bool rt__live_before(const rt__live *a, const rt__live *b);
+/* Its last chance: it was running at all crashes but one that are allowed. It
+ * runs when nothing else does, so that the next crash tells who did it. */
+bool rt__live_last(const rt__live *live);
 
 struct rt__lane {
   rt__class *cls;
@@ -226,6 +229,7 @@ struct rt_session {
   rt__item *dirty_items;
   int64_t assets;
   uint32_t running;
+  bool alone; /* the one that runs has its last chance */
   rt__live *starting;
   rt__live **slots; /* running jobs by slot */
   size_t slot_room;

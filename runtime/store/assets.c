@@ -162,11 +162,14 @@ static rt_err change_id(rt__store *store, rt__sql_id which, int64_t id,
 }
 
 rt_err rt__store_set_depth(rt__store *store, int64_t id, int64_t depth,
-                           rt_error *err) {
+                           bool *nearer, rt_error *err) {
+  *nearer = false;
   sqlite3_stmt *stmt = rt__sql_change(store, RT__SQL_DEPTH, err);
   if (!stmt) return RT_EUNAVAIL;
   sqlite3_bind_int64(stmt, 2, depth);
-  return change_id(store, RT__SQL_DEPTH, id, err);
+  rt_err rc = change_id(store, RT__SQL_DEPTH, id, err);
+  *nearer = rc == RT_OK && sqlite3_changes(store->db) > 0;
+  return rc;
 }
 
 rt_err rt__store_delete_asset(rt__store *store, int64_t id, rt_error *err) {

@@ -121,7 +121,7 @@ rt_err rt__schema_check(sqlite3 *db, const char *path, rt_error *err) {
                  (long long)version, RT__SCHEMA_VERSION);
 }
 
-static rt_err create_tables(sqlite3 *db, rt_error *err) {
+rt_err rt__schema_create(sqlite3 *db, rt_error *err) {
   char tail[400];
   snprintf(tail, sizeof(tail),
            "INSERT INTO meta VALUES('created', %lld);"
@@ -135,15 +135,9 @@ static rt_err create_tables(sqlite3 *db, rt_error *err) {
   return rc;
 }
 
-rt_err rt__schema_prepare(sqlite3 *db, const char *path, bool create,
-                          rt_error *err) {
-  int64_t tables = pragma_int(db, "SELECT count(*) FROM sqlite_schema");
-  if (tables < 0) return rt__sql_fail(db, path, err);
-  /* A file without tables is one whose making was cut short. */
-  if (create || (tables == 0 && pragma_int(db, "PRAGMA page_count") <= 1)) {
-    return create_tables(db, err);
-  }
-  return rt__schema_check(db, path, err);
+bool rt__schema_empty(sqlite3 *db) {
+  return pragma_int(db, "SELECT count(*) FROM sqlite_schema") == 0 &&
+         pragma_int(db, "PRAGMA application_id") == 0;
 }
 
 /* --- values --------------------------------------------------------------- */

@@ -11,9 +11,10 @@
 #define RT__SCHEMA_VERSION 1
 #define RT__APPLICATION_ID 0x52744c73 /* "RtLs" */
 
-/* Make the tables, or check that they are ours and of a version we know. */
-rt_err rt__schema_prepare(sqlite3 *db, const char *path, bool create,
-                          rt_error *err);
+/* Nothing in it: new, or its making was cut short. */
+bool rt__schema_empty(sqlite3 *db);
+rt_err rt__schema_create(sqlite3 *db, rt_error *err);
+/* Is it ours, and of a version we know? */
 rt_err rt__schema_check(sqlite3 *db, const char *path, rt_error *err);
 /* What SQLite says, as a status; `what` is what was being done. */
 rt_err rt__sql_fail(sqlite3 *db, const char *what, rt_error *err);

@@ -151,11 +151,10 @@ static rt_err open_db(rt__store *store, bool exists, bool normal,
   }
   sqlite3_extended_result_codes(store->db, 1);
   sqlite3_busy_timeout(store->db, 10000);
-  rt_err rc = exists ? rt__schema_check(store->db, store->path, err) : RT_OK;
+  bool create = !exists || rt__schema_empty(store->db);
+  rt_err rc = create ? RT_OK : rt__schema_check(store->db, store->path, err);
   if (rc == RT_OK) rc = pragmas(store, normal, err);
-  if (rc == RT_OK) {
-    rc = rt__schema_prepare(store->db, store->path, !exists, err);
-  }
+  if (rc == RT_OK && create) rc = rt__schema_create(store->db, err);
   if (rc == RT_OK) rc = read_hash_key(store, err);
   if (rc == RT_OK) rc = read_last(store, err);
   struct stat st;

@@ -123,8 +123,9 @@ rt_err rt__store_scan(rt__store *store, int64_t class_id, uint64_t bit,
                       rt__asset_fn fn, void *arg, rt_error *err);
 rt_err rt__store_set_masks(rt__store *store, int64_t id, uint64_t done,
                            uint64_t aside, rt_error *err);
+/* Bring it nearer; *nearer is false when it is not farther now. */
 rt_err rt__store_set_depth(rt__store *store, int64_t id, int64_t depth,
-                           rt_error *err);
+                           bool *nearer, rt_error *err);
 rt_err rt__store_delete_asset(rt__store *store, int64_t id, rt_error *err);
 int64_t rt__store_last_asset(const rt__store *store);
 /* A further way to an asset that is known; one that is stored is left. */
