@@ -64,13 +64,15 @@ core.listener_methods(listener)
 --- Listen on a local address; port 0 lets the system choose one, told by server:port().
 ---@param host string  an address, a name of this machine, or "*"
 ---@param port integer
+---@param opts {backlog:integer?}?  connections that may wait to be accepted (1024)
 ---@return rt.Listener? server, rt.Error? err
-function M.listen(host, port)
+function M.listen(host, port, opts)
   check.string(host, 1, "listen")
   check.integer(port, 2, "listen")
   local ok, err = stream.check_place(host, port, "listen", 0)
   if not ok then return nil, err end
-  return core.listen(host, port)
+  opts = check.optional_table(opts, 3, "listen") or {}
+  return core.listen(host, port, check.optional_integer(opts.backlog, "backlog", "listen"))
 end
 
 return M

@@ -146,10 +146,11 @@ static void set_text(lua_State *L, const char *name, const char *text) {
 /* url(text, base or nil, any scheme?) -> {url, scheme, host, port, ...} */
 static int l_url(lua_State *L) {
   const char *text = luaL_checkstring(L, 1), *base = luaL_optstring(L, 2, NULL);
+  bool any_scheme = lua_toboolean(L, 3);
   rt_error err = RT_ERROR_INIT;
   rt__url url;
   lua_createtable(L, 0, 8);
-  if (rt__url_parse(&url, text, base, lua_toboolean(L, 3), &err) != RT_OK)
+  if (rt__url_parse(&url, text, base, any_scheme, &err) != RT_OK)
     return rt__lua_fail(L, &err);
   set_text(L, "url", url.text);
   set_text(L, "scheme", url.scheme);

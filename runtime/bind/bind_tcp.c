@@ -265,13 +265,14 @@ static int l_collect_listener(lua_State *L) {
 static int l_listen(lua_State *L) {
   const char *host = luaL_checkstring(L, 1);
   unsigned port = rt__bind_port(L, 2, 0);
+  int backlog = (int)luaL_optinteger(L, 3, 0);
   rt_error err = RT_ERROR_INIT;
   bound_listener *bound = lua_newuserdata(L, sizeof(*bound));
   memset(bound, 0, sizeof(*bound));
   luaL_getmetatable(L, LISTENER_META);
   lua_setmetatable(L, -2);
-  if (rt__listener_new(&bound->listener, rt__bind_net(L), host, port, &err) !=
-      RT_OK)
+  if (rt__listener_new(&bound->listener, rt__bind_net(L), host, port, backlog,
+                       &err) != RT_OK)
     return rt__lua_fail(L, &err);
   bound->resource.close = close_listener;
   rt__resource_add(rt__process_of(L), &bound->resource);

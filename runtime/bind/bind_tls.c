@@ -77,6 +77,8 @@ static void push_cert(lua_State *L, const rt__cert *cert) {
   lua_pushnumber(L, (lua_Number)cert->not_after);
   lua_setfield(L, -2, "not_after");
   lua_createtable(L, (int)cert->san_count, 0);
+  luaL_getmetatable(L, "rt.json.array"); /* an empty list stays one */
+  lua_setmetatable(L, -2);
   for (size_t i = 0; i < cert->san_count; i++) {
     lua_pushstring(L, cert->sans[i]);
     lua_rawseti(L, -2, (int)i + 1);

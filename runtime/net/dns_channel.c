@@ -102,6 +102,9 @@ static int open_ares(rt__dns_channel *channel, const char *server) {
   int rc, mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES |
                  ARES_OPT_SOCK_STATE_CB | ARES_OPT_EDNSPSZ;
   options.flags = ARES_FLAG_EDNS;
+  /* Of several servers the next is asked when one fails; of a single one we
+   * want to hear that it did. */
+  if (*server) options.flags |= ARES_FLAG_NOCHECKRESP;
   options.ednspsz = EDNS_SIZE;
   options.timeout = (int)channel->timeout_ms;
   options.tries = (int)channel->tries;

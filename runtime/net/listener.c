@@ -11,7 +11,7 @@
 #include "net/dial.h"
 #include "net/hosts.h"
 
-enum { BACKLOG = 1024 };
+enum { DEFAULT_BACKLOG = 1024 };
 
 struct rt__listener {
   uv_poll_t poll; /* first: freed with it */
@@ -57,15 +57,16 @@ int rt__net_bind(rt__net *net, int type, const char *host, unsigned port,
 }
 
 rt_err rt__listener_new(rt__listener **out, rt__net *net, const char *host,
-                        unsigned port, rt_error *err) {
+                        unsigned port, int backlog, rt_error *err) {
   rt__addr local;
   int fd = rt__net_bind(net, SOCK_STREAM, host, port, &local, err), code;
   rt__listener *listener;
   *out = NULL;
   if (fd < 0) return err ? err->code : RT_EUNAVAIL;
+  if (backlog <= 0) backlog = DEFAULT_BACKLOG;
   listener = calloc(1, sizeof(*listener));
   code = !listener ? UV_ENOMEM
-         : listen(fd, BACKLOG) != 0
+         : listen(fd, backlog) != 0
              ? -errno
              : uv_poll_init(net->loop, &listener->poll, fd);
   if (code < 0) {

@@ -21,9 +21,10 @@ typedef struct rt__acceptor {
   struct rt__acceptor *next;
 } rt__acceptor;
 
-/* `host` is a literal address, a name in /etc/hosts, or "" or "*" for any. */
+/* `host` is a literal address, a name in /etc/hosts, or "" or "*" for any;
+ * `backlog` 0 is a good one. */
 rt_err rt__listener_new(rt__listener **out, rt__net *net, const char *host,
-                        unsigned port, rt_error *err);
+                        unsigned port, int backlog, rt_error *err);
 /* Idempotent; who waits gets RT_ECLOSED. */
 void rt__listener_close(rt__listener *listener);
 /* Counted: the memory goes with the last reference, after the close. */
