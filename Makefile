@@ -18,6 +18,7 @@ SHELL := /bin/bash
 ifeq ($(origin CC),default)
 CC := gcc
 endif
+comma := ,
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-6s %s\n' '$(1)' '$(patsubst $(BUILD)/%,%,$(2))')
 
@@ -180,15 +181,19 @@ test-embed: deps ## test the installed headers and library
 
 # --- Sanitizers: the C units in folders of their own; LuaJIT itself is not instrumented ---
 
-.PHONY: asan tsan
+.PHONY: asan tsan asan-lua tsan-lua
 SAN_MAKE = $(MAKE) --no-print-directory DEPS=$(abspath $(DEPS))
 
 asan: deps ## run the C units under the address and undefined-behaviour sanitizers
-	@$(SAN_MAKE) BUILD=$(BUILD)/asan SAN=address,undefined build-tests
+	@+$(SAN_MAKE) BUILD=$(BUILD)/asan SAN=address,undefined build-tests
 	@BUILD=$(BUILD)/asan DEPS=$(DEPS) tests/run asan
 tsan: deps ## run the C units under the thread sanitizer
-	@$(SAN_MAKE) BUILD=$(BUILD)/tsan SAN=thread build-tests
+	@+$(SAN_MAKE) BUILD=$(BUILD)/tsan SAN=thread build-tests
 	@BUILD=$(BUILD)/tsan DEPS=$(DEPS) tests/run tsan
+
+asan-lua tsan-lua: %-lua: deps ## the Lua specs likewise (CI leaves them out)
+	@+$(SAN_MAKE) BUILD=$(BUILD)/$* SAN=$(if $(filter asan,$*),address$(comma)undefined,thread) all
+	@BUILD=$(BUILD)/$* DEPS=$(DEPS) tests/run $@
 
 # --- Demo and benchmarks ---------------------------------------------------------
 
@@ -244,5 +249,5 @@ clean: ## remove what was built (LuaJIT too)
 	rm -rf $(BUILD)
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F':.*## ' '/^[a-z0-9 %:-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
 	@echo "  variables: BUILD DEPS V=1 LUAJIT=system PREFIX DESTDIR"
