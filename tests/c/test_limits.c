@@ -1,0 +1,195 @@
+/* test_limits.c - depth, assets, fanout, scope, and what became of the rest.
+ * SPDX-License-Identifier: MIT */
+#include "dispatcher/scope.h"
+#include "engine_kit.h"
+
+/* --- scope rules -------------------------------------------------------------
+ */
+static bool in_scope(const char *const *rules, size_t count, const char *class_,
+                     const char *value) {
+  rt__scope scope;
+  char why[300] = "";
+  KIT_OK(rt__scope_init(&scope, rules, count, err));
+  bool has =
+      rt__scope_has(&scope, class_, value, strlen(value), why, sizeof(why));
+  assert_true(has == (why[0] == '\0'));
+  rt__scope_deinit(&scope);
+  return has;
+}
+
+static void scope_rules(void **state) {
+  (void)state;
+  const char *names[] = {"**.lab.test", "!secret.lab.test", "lab.test"};
+  assert_true(in_scope(names, 3, "domain", "a.b.lab.test"));
+  assert_true(in_scope(names, 3, "domain", "lab.test"));
+  assert_false(in_scope(names, 3, "domain", "secret.lab.test"));
+  assert_false(in_scope(names, 3, "domain", "lab.other"));
+  const char *nets[] = {"127.0.0.0/8", "2001:db8::/32", "!127.0.0.9"};
+  assert_true(in_scope(nets, 3, "ipv4", "127.1.2.3"));
+  assert_true(in_scope(nets, 3, "port", "127.1.2.3:80"));
+  assert_true(in_scope(nets, 3, "url", "http://127.1.2.3:8080/x"));
+  assert_true(in_scope(nets, 3, "cidr", "127.4.0.0/16"));
+  assert_false(in_scope(nets, 3, "cidr", "0.0.0.0/0"));
+  assert_true(in_scope(nets, 3, "ipv6", "2001:db8::1"));
+  assert_true(in_scope(nets, 3, "port", "[2001:db8::1]:443"));
+  assert_false(in_scope(nets, 3, "ipv4", "127.0.0.9"));
+  assert_false(in_scope(nets, 3, "port", "127.0.0.9:80"));
+  assert_false(in_scope(nets, 3, "ipv4", "10.0.0.1"));
+  assert_false(in_scope(nets, 3, "domain", "127.example"));
+  const char *classes[] = {"ipv4:10.0.0.0/8", "!domain:internal.*"};
+  assert_true(in_scope(classes, 2, "ipv4", "10.9.9.9"));
+  assert_false(in_scope(classes, 2, "ipv4", "11.0.0.1"));
+  assert_true(in_scope(classes, 2, "domain", "www.example"));
+  assert_false(in_scope(classes, 2, "domain", "internal.example"));
+  const char *odd[] = {"::1", "http://x.test/"};
+  assert_true(in_scope(odd, 2, "ipv6", "::1"));
+  assert_true(in_scope(odd, 2, "url", "http://x.test/"));
+  assert_true(in_scope(NULL, 0, "any", "thing"));
+  rt__scope scope;
+  const char *empty[] = {"!"};
+  assert_int_equal(rt__scope_init(&scope, empty, 1, NULL), RT_EINVAL);
+}
+
+/* --- depth
+ * ---------------------------------------------------------------------- */
+/* N leads to N+1, and "s" straight to 5. */
+static void chain(kit_job *job, rt__end *end) {
+  char text[32];
+  (void)end;
+  if (strcmp(job->value, "s") == 0) {
+    kit_send(job, "node", "1");
+    return;
+  }
+  if (strcmp(job->value, "short") == 0) {
+    kit_send(job, "node", "5");
+    return;
+  }
+  snprintf(text, sizeof(text), "%ld", atol(job->value) + 1);
+  kit_send(job, "node", text);
+}
+
+static int64_t depth_of(kit *k, const char *session, const char *key) {
+  rt_report *report = NULL;
+  rt_value *asset = NULL;
+  int64_t depth = -1;
+  KIT_OK(rt_report_open(&report, k->dir, session, err));
+  if (rt_report_asset(report, key, &asset, NULL) == RT_OK) {
+    depth = rt_view_int(rt_view_get(rt_value_view(asset), "depth"), -2);
+  }
+  rt_value_unref(asset);
+  rt_report_close(report);
+  return depth;
+}
+
+static void a_shorter_path_admits_more(void **state) {
+  kit *k = kit_start(state);
+  rt_session_opts o = RT_SESSION_OPTS_INIT;
+  o.max_depth = 6;
+  kit_cap(k, "chain", (kit_opts){.fn = chain});
+  rt_session *s = kit_open(k, "depth", &o);
+  kit_dispatch(s, "node", "s");
+  kit_wait(s);
+  assert_int_equal(kit_assets(k, "depth"), 7);
+  assert_int_equal(depth_of(k, "depth", "node:6"), 6);
+  assert_int_equal(depth_of(k, "depth", "node:7"), -1);
+  kit_dispatch(s, "node", "short"); /* 5 is at 1 now, 6 at 2, and so on */
+  kit_wait(s);
+  assert_int_equal(depth_of(k, "depth", "node:5"), 1);
+  assert_int_equal(depth_of(k, "depth", "node:6"), 2);
+  assert_int_equal(depth_of(k, "depth", "node:10"), 6);
+  assert_int_equal(depth_of(k, "depth", "node:11"), -1);
+  assert_int_equal(kit_assets(k, "depth"), 12);
+  kit_close(s);
+  kit_stop(k);
+}
+
+/* --- the other limits
+ * ------------------------------------------------------------- */
+static void wide(kit_job *job, rt__end *end) {
+  (void)end;
+  for (int i = 0; i < 10; i++) {
+    char text[64];
+    snprintf(text, sizeof(text), "%.40s.%d", job->value, i);
+    const char *outcome = kit_send(job, "leaf", text);
+    assert_string_equal(outcome, i < 4 ? "stored" : "over_limit");
+  }
+}
+
+static void fanout_bounds_a_job(void **state) {
+  kit *k = kit_start(state);
+  rt_session_opts o = RT_SESSION_OPTS_INIT;
+  o.max_fanout = 4;
+  kit_cap(k, "wide", (kit_opts){.output = "leaf", .fn = wide});
+  rt_session *s = kit_open(k, "fan", &o);
+  kit_dispatch(s, "node", "x");
+  kit_wait(s);
+  assert_int_equal(kit_assets(k, "fan"), 5);
+  rt_report *report = NULL;
+  rt_value *why = NULL;
+  size_t size = 0;
+  KIT_OK(rt_report_open(&report, k->dir, "fan", err));
+  KIT_OK(rt_report_why_not(report, "wide", "leaf:x.7", &why, err));
+  const char *reason =
+      rt_view_string(rt_view_get(rt_value_view(why), "reason"), &size);
+  assert_non_null(reason);
+  assert_memory_equal(reason, "fanout", 6);
+  rt_value_unref(why);
+  rt_report_close(report);
+  kit_close(s);
+  kit_stop(k);
+}
+
+static void assets_bound_a_session(void **state) {
+  kit *k = kit_start(state);
+  rt_session_opts o = RT_SESSION_OPTS_INIT;
+  o.max_assets = 100;
+  kit_cap(k, "left", (kit_opts){0});
+  rt_session *s = kit_open(k, "many", &o);
+  kit_dispatch(s, "node", "1");
+  kit_wait(s);
+  assert_int_equal(kit_assets(k, "many"), 100);
+  assert_int_equal(kit_dispatch(s, "node", "999999"), RT_OVER_LIMIT);
+  assert_int_equal(kit_dispatch(s, "node", "1"), RT_DUPLICATE);
+  kit_close(s);
+  kit_stop(k);
+}
+
+/* --- reports
+ * ------------------------------------------------------------------------ */
+static void explain_names_the_chain(void **state) {
+  kit *k = kit_start(state);
+  kit_cap(k, "chain", (kit_opts){.fn = chain});
+  rt_session_opts o = RT_SESSION_OPTS_INIT;
+  o.max_depth = 3;
+  rt_session *s = kit_open(k, "explain", &o);
+  kit_dispatch(s, "node", "s");
+  kit_wait(s);
+  rt_report *report = NULL;
+  rt_value *links = NULL, *edges = NULL, *none = NULL;
+  KIT_OK(rt_report_open(&report, k->dir, "explain", err));
+  KIT_OK(rt_report_explain(report, "node:3", &links, err));
+  assert_int_equal(rt_view_count(rt_value_view(links)), 4);
+  rt_view last = rt_view_at(rt_value_view(links), 3);
+  assert_int_equal(rt_view_int(rt_view_get(last, "depth"), -1), 3);
+  assert_int_equal(rt_report_explain(report, "node:99", &none, NULL),
+                   RT_ENOTFOUND);
+  KIT_OK(rt_report_edges(report, 0, 100, &edges, err));
+  assert_int_equal(rt_view_count(rt_value_view(edges)), 3);
+  rt_value_unref(links);
+  rt_value_unref(edges);
+  rt_report_close(report);
+  kit_close(s);
+  kit_stop(k);
+}
+
+int main(int argc, char **argv) {
+  kit_main(argc, argv);
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(scope_rules),
+      cmocka_unit_test(a_shorter_path_admits_more),
+      cmocka_unit_test(fanout_bounds_a_job),
+      cmocka_unit_test(assets_bound_a_session),
+      cmocka_unit_test(explain_names_the_chain),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
