@@ -75,7 +75,11 @@ static rt_err insert(rt__map *map, const void *key, size_t size, uint64_t hash,
   copy[size] = '\0';
   rt__map_slot *s = vacant(map->slots, map->room, hash);
   if (!s->grave) map->used++;
-  *s = (rt__map_slot){copy, size, hash, value, false};
+  s->key = copy;
+  s->size = size;
+  s->hash = hash;
+  s->value = value;
+  s->grave = false;
   map->count++;
   return RT_OK;
 }

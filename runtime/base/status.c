@@ -14,8 +14,8 @@ const char *rt_version(void) {
 
 const char *rt_status_text(rt_err code) {
   switch (code) {
-#define CASE(name, number, kind, text) \
-  case RT_##name:                      \
+#define CASE(name, number, kind, text)                                         \
+  case RT_##name:                                                              \
     return text;
     RT_STATUS_MAP(CASE)
 #undef CASE
@@ -25,8 +25,8 @@ const char *rt_status_text(rt_err code) {
 
 const char *rt_status_kind(rt_err code) {
   switch (code) {
-#define CASE(name, number, kind, text) \
-  case RT_##name:                      \
+#define CASE(name, number, kind, text)                                         \
+  case RT_##name:                                                              \
     return kind;
     RT_STATUS_MAP(CASE)
 #undef CASE
