@@ -135,7 +135,8 @@ static int l_options(lua_State *L) {
 }
 
 static int l_canceled(lua_State *L) {
-  const rt_job *job = own_job(L);
+  rt_job *job = own_job(L);
+  if (job && job->asked) job->saw = true;
   lua_pushboolean(L, !job || job->asked);
   return 1;
 }

@@ -194,7 +194,7 @@ static rt_value *timeout_error(const rt_job *job, const rt_value *error) {
   const char *trace =
       rt_view_string(rt_view_get(rt_value_view(error), "stack"), &size);
   if (trace) stack = strndup(trace, size);
-  snprintf(text, sizeof(text), "job ran longer than its timeout of %g s",
+  snprintf(text, sizeof(text), "timed out: ran longer than its timeout of %g s",
            job->order->timeout);
   rt_value *map = rt__error_map(RT_ETIMEOUT, text, stack);
   free(stack);
@@ -208,7 +208,13 @@ static bool is_canceled(const rt_value *error) {
   return kind && size == 8 && memcmp(kind, "CANCELED", 8) == 0;
 }
 
+/* One that knows that it is to end, and returns, stopped early: what is left
+ * of its work is for another run. */
 static void settle_returned(rt_job *job) {
+  if (job->asked && job->saw && job->kind == RT__END_COMPLETED) {
+    rt__job_report(job, RT__END_INTERRUPTED, NULL, NULL);
+    return;
+  }
   rt_value *fault = job->fault;
   char *reason = job->reason;
   job->fault = NULL;
@@ -251,8 +257,9 @@ static void settle(rt_job *job, rt_err how, rt_value *error) {
 static void on_exit_of_job(rt__process *process, rt_err how, rt_value *result,
                            rt_value *error, void *arg) {
   rt_job *job = arg;
-  (void)process, (void)result;
+  (void)result;
   job->process = NULL;
+  job->saw = job->saw || process->reads_events;
   if (how != RT_OK && how != RT_EUNKNOWN) rt__instance_spoil(job->instance);
   settle(job, how, error);
 }

@@ -78,6 +78,7 @@ struct rt_job {
   uint32_t restarts;      /* of a match that the machine cut short */
   rt__phase phase;
   bool asked, killed; /* to end, by the engine */
+  bool saw;           /* it knows that it was asked */
   uint64_t started, cpu;
   double left; /* of its timeout, while a send is open; negative: no timeout */
   /* what it said before it ended */

@@ -87,7 +87,7 @@ static void on_timeout(rt__worker *worker, rt__timer *timer) {
   rt__native *n = (rt__native *)((char *)timer - offsetof(rt__native, timer));
   (void)worker;
   give_up(n->job, RT__END_FAILED,
-          rt__error_map(RT_ETIMEOUT, "job ran longer than its timeout", NULL));
+          rt__error_map(RT_ETIMEOUT, "timed out", NULL));
 }
 
 void rt__native_cancel(rt_job *job, bool kill) {

@@ -280,7 +280,7 @@ static void test_times_out(void **state) {
   uv_thread_join(&f->thread);
   f->threaded = false;
   close_session(s);
-  assert_failure(f, "TIMEOUT", "timeout");
+  assert_failure(f, "TIMEOUT", "timed out");
   assert_int_equal(count_assets(f, "out"), 0);
 }
 

@@ -254,6 +254,13 @@ describe("a session", function()
     assert.is_nil(outcome)
     assert.equal("CANCELED", err:kind())
     assert.is_true(s:cancel("again"))
+    s:close()
+    -- what was cut short is for another run
+    local queued = {}
+    for _, job in ipairs(env.list(s:jobs({ state = "queued" }))) do
+      queued[job.capability] = job.attempt
+    end
+    assert.is_truthy(queued.asks and queued.loops)
   end)
 
   it("closes, more than once, and can be opened again", function()
