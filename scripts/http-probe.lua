@@ -18,8 +18,9 @@ local function title_of(body)
   return (title:gsub("%s+", " "):gsub("%c", ""):sub(1, 200))
 end
 
+--- The answer, or nil where no such server is. What did not answer in time gets one more chance.
 local function get(job, scheme, place)
-  return (http.request({
+  local response, err = http.request({
     url = url_of(scheme, place.name or place.address, place.port),
     address = place.address, -- the name may have others, too
     timeout = job.options.timeout,
@@ -27,7 +28,9 @@ local function get(job, scheme, place)
     truncate = true,
     verify = false,
     redirects = 0,
-  }))
+  })
+  if not response and err:kind() == "TIMEOUT" and job.attempt == 1 then error(err) end
+  return response
 end
 
 local function send_findings(job, response, scheme, place)

@@ -40,12 +40,15 @@ local tls_cert = capability({
   },
   invoke = function(job, asset)
     local place = asset.metadata
-    local conn = tls.connect(place.address, place.port, {
+    local conn, err = tls.connect(place.address, place.port, {
       server_name = place.name,
       verify = false,
       timeout = job.options.timeout,
     })
-    if not conn then return end -- it does not speak TLS
+    if not conn then -- it does not speak TLS, or was too slow to do so
+      if err:kind() == "TIMEOUT" and job.attempt == 1 then error(err) end
+      return
+    end
     local leaf = conn:certificates()[1]
     conn:close()
     job:send({

@@ -2,7 +2,7 @@
 # Sessions that have nothing to do end by themselves; an endless loop ends only its own job.
 # SPDX-License-Identifier: MIT
 . "$(dirname "$0")/../support/shell.sh"
-limit=60
+limit=120
 caps=$repo/tests/e2e/caps
 
 expect "a seed that no capability takes" 0 "" run -c "$caps/tree.lua" -s other:1 --session a

@@ -20,8 +20,9 @@ killed_at() {
   wait $pid 2>/dev/null
 }
 
-settings=(--set left.limit=6000 --set right.limit=6000 --set both.limit=6000 --set rough.limit=6000
-  --set left.pause=0.003 --set rough.pause=0.003)
+# Slow enough to be caught: some 40,000 pauses, 32 at a time.
+settings=(--concurrency 32)
+for name in left right both rough; do settings+=(--set $name.limit=6000 --set $name.pause=0.004); done
 killed_at 700 "$tmp/out.1" run -c "$caps" -s node:1 --session killed "${settings[@]}"
 check "the first run was in the middle" test "$(wc -l <"$tmp/out.1")" -lt 5999
 killed_at 2500 "$tmp/out.2" resume killed

@@ -16,8 +16,10 @@ while read -r name digest; do fill+=(-e "s/{cert $name}/$digest/g"); done <"$lab
 grep -v '^#' "$repo/tests/lab/expected.txt" | sed "${fill[@]}" | LC_ALL=C sort >"$tmp/want"
 
 run() {
-  rt run -c "$repo/scripts" -s domain:lab.test --resolver "$LAB_RESOLVER" \
-    --set port-scan.ports="$LAB_PORTS" --set port-scan.timeout=1s --session "$1" "${@:2}" >"$tmp/$1" 2>"$tmp/err"
+  # The limits are for a machine that is busy with other things.
+  rt run -c "$repo/scripts" -s domain:lab.test --resolver "$LAB_RESOLVER" --set port-scan.ports="$LAB_PORTS" \
+    --set port-scan.timeout=4s --set http-probe.timeout=20s --set tls-cert.timeout=20s \
+    --set dns-resolve.timeout=20s --session "$1" "${@:2}" >"$tmp/$1" 2>"$tmp/err"
 }
 compare() {
   keys "$tmp/$1" >"$tmp/got"

@@ -32,6 +32,12 @@ resumed() {
 }
 
 begin int
+expect "a session that another process has" 1 "$pid" resume int
+expect "its failed jobs, neither" 1 "$pid" jobs int --retry
+for command in status assets jobs why; do
+  expect "but $command works" 0 "" $command int
+done
+expect "explain, too" 0 "" explain int wait:1
 kill -INT $pid
 ended 3 "SIGINT drains"
 check "it says how to go on" grep -q "runtime resume int" "$tmp/int.err"
