@@ -337,6 +337,17 @@ static int exit_code(work *w, step last, const rt_value *stats) {
                                                          : EXIT_DONE;
 }
 
+static void say_outcome(work *w, int status, char *out, size_t size) {
+  pthread_mutex_lock(&w->lock);
+  const char *reason = w->reason ? w->reason : "canceled";
+  if (status == EXIT_STOPPED) {
+    snprintf(out, size, "stopped (%s)", reason);
+  } else {
+    snprintf(out, size, "%s", status == EXIT_FAILED ? "failed" : "finished");
+  }
+  pthread_mutex_unlock(&w->lock);
+}
+
 static int live(work *w) {
   rt_value *stats = NULL;
   int status = start_output(w);
@@ -349,9 +360,8 @@ static int live(work *w) {
   rt_session_stats(w->session, &stats, NULL);
   status = exit_code(w, last, stats);
   rt_session_close(w->session);
-  const char *outcome = status == EXIT_STOPPED  ? "stopped"
-                        : status == EXIT_FAILED ? "failed"
-                                                : "finished";
+  char outcome[80];
+  say_outcome(w, status, outcome, sizeof(outcome));
   cli_summary(w->c, w->dir, w->settings.session, outcome, now() - w->started,
               stats);
   if (status == EXIT_STOPPED) {
