@@ -155,13 +155,32 @@ static void tick(rt__engine *engine) {
   if (engine->now < engine->tick_ns) return;
   engine->tick_ns = engine->now + TICK_NS;
   rt__engine_touch_all(engine);
+  for (rt_session *s = engine->sessions; s; s = s->next) {
+    if (s->loaded && !s->failed && !rt__store_present(s->store)) {
+      rt_error err = RT_ERROR_INIT;
+      rt_fail(&err, RT_EUNAVAIL, "its file %s/%s.sqlite is gone", s->dir,
+              s->name);
+      rt__session_fail(s, &err);
+    }
+  }
   for (rt__cap *cap = engine->caps; cap; cap = cap->next) {
     rt__cap_sweep(cap, engine->now);
   }
 }
 
+/* Who comes first changes, so that nobody always takes the last instance. */
+static void rotate(rt__engine *engine) {
+  rt_session *head = engine->sessions, **last = &engine->sessions;
+  if (!head || !head->next) return;
+  engine->sessions = head->next;
+  while (*last) last = &(*last)->next;
+  *last = head;
+  head->next = NULL;
+}
+
 static void step(rt__engine *engine) {
   bool more = false;
+  rotate(engine);
   engine->now = rt__now_ns();
   tick(engine);
   rt__caps_wake(engine);

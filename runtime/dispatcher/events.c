@@ -100,6 +100,21 @@ void rt__note_job(rt_session *s, const char *kind, const rt__live *live,
   add(s, kind, key, b);
 }
 
+void rt__note_queued(rt_session *s, const rt__class *cls, rt__text key,
+                     int64_t asset) {
+  if (!wanted(s, "job.queued")) return;
+  for (size_t i = 0; i < cls->lane_count; i++) {
+    const rt__lane *lane = cls->lanes[i];
+    rt_builder *b = lane->cap ? begin(s, "job.queued", NULL) : NULL;
+    if (!b) continue;
+    rt_builder_key(b, "id");
+    rt_builder_int(b, (int64_t)RT__JOB_ID(asset, lane->capability));
+    rt_builder_key(b, "capability");
+    rt_builder_string(b, s->known[lane->capability - 1]->name);
+    add(s, "job.queued", key, b);
+  }
+}
+
 void rt__notes_send(rt_session *s) {
   while (s->notes) {
     rt__note *note = s->notes;

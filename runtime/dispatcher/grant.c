@@ -121,7 +121,7 @@ static bool may_start(rt_session *s, rt__lane *lane, rt__live *live) {
   }
   if (cap->decl->rate <= 0 || live->promised) return true;
   return rt__bucket_ready(&cap->bucket, cap->decl->rate, s->engine->now,
-                          &s->engine->wake_ns);
+                          &s->wake_ns);
 }
 
 static rt__live *choose(rt_session *s) {

@@ -331,6 +331,7 @@ static rt_err take_new(rt_session *s, rt__class *cls, rt__asset_row *row,
   if (from->live) from->live->fanout++;
   *outcome = !has_work(cls) ? RT_STORED : at_once ? RT_STARTED : RT_QUEUED;
   rt__note_asset(s, "asset.discovered", key, row, cls->name, NULL);
+  rt__note_queued(s, cls, key, row->id);
   return RT_OK;
 }
 

@@ -362,6 +362,8 @@ void rt__note_asset(rt_session *s, const char *kind, rt__text key,
                     const char *reason);
 void rt__note_job(rt_session *s, const char *kind, const rt__live *live,
                   const char *reason, double seconds);
+void rt__note_queued(rt_session *s, const rt__class *cls, rt__text key,
+                     int64_t asset);
 void rt__notes_send(rt_session *s);
 void rt__notes_drop(rt_session *s);
 /* engine.c */

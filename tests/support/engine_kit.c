@@ -81,8 +81,6 @@ static void run_order(kit *k, rt__order *order) {
   rt__order_free(order);
 }
 
-/* match refuses values that begin with "x"; the rate key is the value up to a
- * dot; a value that begins with "!" has priority 1. */
 static void run_prepare(rt__prepare *batch) {
   for (size_t i = 0; i < batch->count; i++) {
     rt__prepare_item *item = &batch->items[i];
@@ -95,9 +93,6 @@ static void run_prepare(rt__prepare *batch) {
     if (batch->capability->has_rate_key) {
       value[strcspn(value, ".")] = '\0';
       item->rate_key = strdup(value);
-    }
-    if (batch->capability->has_prioritize && value[0] == '!') {
-      item->priority = 1;
     }
   }
   rt__engine_prepared(batch->engine, batch);
@@ -193,12 +188,16 @@ static bool match_any(const rt_value *asset, char *why, size_t size,
   return true;
 }
 
-void kit_cap(kit *k, const char *name, kit_opts opts) {
+void kit_fn_of(kit *k, const char *name, kit_fn fn) {
   pool *p = k->pool;
   uv_mutex_lock(&p->lock);
   snprintf(p->caps[p->cap_count].name, 64, "%s", name);
-  p->caps[p->cap_count++].opts = opts;
+  p->caps[p->cap_count++].opts = (kit_opts){.fn = fn};
   uv_mutex_unlock(&p->lock);
+}
+
+void kit_cap(kit *k, const char *name, kit_opts opts) {
+  kit_fn_of(k, name, opts.fn);
   const char *input = opts.input ? opts.input : "node";
   const char *output = opts.output ? opts.output : "node";
   rt_capability_opts o = RT_CAPABILITY_OPTS_INIT;

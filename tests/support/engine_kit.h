@@ -1,8 +1,8 @@
 /* engine_kit.h - an engine with an executor made of a few threads, for tests.
  *
- * What a job does is decided by its capability's name (see engine_kit.c):
- *   left, right  node N sends 2N and 2N+1, up to 2000, with duplicates
- *   ...
+ * What a job does is a function of its capability: kit_fn, run on a thread.
+ * Of those that are asked first, match refuses values that begin with "x", and
+ * the rate key is the value up to a dot.
  * SPDX-License-Identifier: MIT */
 #ifndef ENGINE_KIT_H
 #define ENGINE_KIT_H
@@ -39,7 +39,7 @@ typedef struct kit_opts {
   uint32_t max_instances, retries;
   double rate;
   kit_fn fn; /* default: expand */
-  bool match, rate_key, prioritize;
+  bool match;
 } kit_opts;
 
 struct kit {
@@ -55,6 +55,8 @@ kit *kit_start_in(const char *dir);
 void kit_stop(kit *k);      /* and removes the folder */
 void kit_stop_keep(kit *k); /* leaves it */
 void kit_cap(kit *k, const char *name, kit_opts opts);
+/* What a capability registered otherwise does. */
+void kit_fn_of(kit *k, const char *name, kit_fn fn);
 rt_session *kit_open(kit *k, const char *name, const rt_session_opts *opts);
 int kit_dispatch(rt_session *s, const char *class_, const char *value);
 void kit_wait(rt_session *s);
