@@ -2,8 +2,8 @@
 --
 --   for _, mx in ipairs(assert(dns.resolve("example.org", "MX"))) do print(mx.exchange) end
 --
--- A question goes to `server`, else to the runtime's resolver, else to the system's. At most 256 are
--- in flight to a server at once, the others wait; the time of each runs from when it is sent.
+-- A question goes to `server`, else to the runtime's resolver, else to the system's. At most 256
+-- are in flight to a server at once, the others wait; the time of each runs from when it is sent.
 -- SPDX-License-Identifier: MIT
 local check = require("rt.check")
 local core = require("rt.core.dns")

@@ -29,10 +29,19 @@ local M = {}
 ---@field address string?         connect there instead of looking the host up
 ---@field version string?         "1.0", "1.1" or "2"; what both sides can by default
 
+---@class rt.HttpResponse
+---@field status integer
+---@field headers table<string, string>  names in lower case, several values joined by ", "
+---@field body string
+---@field truncated boolean?  the body was cut at max_body
+---@field url string          the last one asked
+---@field version string      "1.0", "1.1" or "2"
+---@field time number         seconds from the call to the end of the body
+---@field redirects integer   how many were followed
+
 --- Make a request. Any answer is a response, also 404 and 500.
 ---@param opts rt.HttpOptions
----@return {status:integer, headers:table, body:string, url:string, version:string, time:number}? response
----@return rt.Error? err
+---@return rt.HttpResponse? response, rt.Error? err
 function M.request(opts)
   check.table(opts, 1, "request")
   return client.request(opts)
@@ -46,12 +55,20 @@ function M.get(url, opts)
   return client.request(check.optional_table(opts, 2, "get") or {}, url)
 end
 
+---@class rt.HttpServerOptions
+---@field timeout number|string?        for a request's head, and for each write (30 s)
+---@field body_timeout number|string?   for a request's body (60 s)
+---@field idle_timeout number|string?   between requests (60 s)
+---@field max_body integer?             bytes of a request's body (16 MB)
+---@field max_connections integer?      at once (1024); more wait to be accepted
+---@field tls {certificate:string, key:string}?  PEM text
+
 --- Serve HTTP/1.1. `handler` gets {method, target, path, query, version, headers, body, peer} and
 -- returns {status=, headers=, body=} or a body; it may wait. What it raises is answered with 500.
 ---@param host string
 ---@param port integer  0 chooses a free one
 ---@param handler fun(request:table):table|string
----@param opts {timeout:any, body_timeout:any, idle_timeout:any, max_body:integer?, max_connections:integer?, tls:{certificate:string, key:string}?}?
+---@param opts rt.HttpServerOptions?
 ---@return rt.HttpServer? server, rt.Error? err
 function M.listen(host, port, handler, opts)
   check.string(host, 1, "listen")

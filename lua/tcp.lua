@@ -20,7 +20,7 @@ local CONNECT_TIMEOUT = 30
 ---@param host string
 ---@param port integer
 ---@param opts {timeout:number|string?}?  30 s by default, the look-up included
----@return rt.Connection? conn, rt.Error? err  UNAVAILABLE when refused, NOT_FOUND for an unknown name
+---@return rt.Connection? conn, rt.Error? err  UNAVAILABLE: refused; NOT_FOUND: no such name
 function M.connect(host, port, opts)
   check.string(host, 1, "connect")
   check.integer(port, 2, "connect")

@@ -58,10 +58,17 @@ local function secure(conn, settings, left, where)
   return nil, errors.wrap(err, where)
 end
 
+---@class rt.TlsOptions
+---@field server_name string|false?  asked for and checked (the host); false: none
+---@field verify boolean?            check the certificate (true)
+---@field ca_file string?            PEM file to check it against, instead of the system's
+---@field alpn string[]?             protocols to offer
+---@field timeout number|string?     for everything together; 30 s
+
 --- Connect and shake hands.
 ---@param host string
 ---@param port integer
----@param opts {server_name:string|false?, verify:boolean?, alpn:string[]?, ca_file:string?, timeout:number|string?}?
+---@param opts rt.TlsOptions?
 ---@return rt.Connection? conn, rt.Error? err  PERMISSION_DENIED when the certificate is refused
 function M.connect(host, port, opts)
   check.string(host, 1, "connect")

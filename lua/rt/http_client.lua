@@ -1,6 +1,6 @@
 --- rt.http_client - http.request: names, addresses, redirects around single exchanges.
--- Each hop's host is looked up with the runtime's resolver and its addresses are tried in turn; the C
--- half (libcurl) is only ever given literal addresses. SPDX-License-Identifier: MIT
+-- Each hop's host is looked up with the runtime's resolver and its addresses are tried in turn; the
+-- C half (libcurl) is only ever given literal addresses. SPDX-License-Identifier: MIT
 local check = require("rt.check")
 local core = require("rt.core.http")
 local core_dns = require("rt.core.dns")

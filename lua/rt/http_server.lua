@@ -101,7 +101,8 @@ local function normal(response)
 end
 
 local function has_word(value, word)
-  return type(value) == "string" and (", " .. value:lower() .. ","):find("[ ,]" .. word .. "[ ,]") ~= nil
+  if type(value) ~= "string" then return false end
+  return (", " .. value:lower() .. ","):find("[ ,]" .. word .. "[ ,]") ~= nil
 end
 
 -- The bytes of a response, and whether the connection is to stay.
@@ -168,7 +169,8 @@ local function converse(self, conn)
     local request, status = parse.read(conn, limits, idle)
     self._idle[conn] = nil
     if not request then
-      if status then conn:write((render(plain(status), nil, false)), { timeout = limits.timeout }) end
+      if not status then return end
+      conn:write((render(plain(status), nil, false)), { timeout = limits.timeout })
       return
     end
     request.peer = { address = address, port = port }

@@ -51,10 +51,11 @@ static void add(struct rt__hosts *hosts, const char *name,
     hosts->entries = more;
     hosts->room = room;
   }
-  char *copy = strdup(name);
-  if (!copy) return;
-  hosts->entries[hosts->count] = (entry){copy, *addr, hosts->count};
-  hosts->count++;
+  entry *last = &hosts->entries[hosts->count];
+  last->name = strdup(name);
+  if (!last->name) return;
+  last->addr = *addr;
+  last->line = hosts->count++;
 }
 
 static void read_line(struct rt__hosts *hosts, char *line) {

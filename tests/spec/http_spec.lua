@@ -61,7 +61,12 @@ describe("http client", function()
     serve(function(request)
       local headers = request.headers
       return table.concat({
-        request.method, headers["x-one"], tostring(headers["x-empty"]), headers["user-agent"], headers["content-length"], request.body,
+        request.method,
+        headers["x-one"],
+        tostring(headers["x-empty"]),
+        headers["user-agent"],
+        headers["content-length"],
+        request.body,
       }, "|")
     end)
     local opts = {
@@ -85,13 +90,19 @@ describe("http client", function()
       if n == 0 then
         return { body = request.method .. request.body .. tostring(request.headers.authorization) }
       end
-      return { status = n > 6 and 307 or 302, headers = { location = n > 1 and "/" .. n - 1 or "../" } }
+      local to = n > 1 and "/" .. n - 1 or "../"
+      return { status = n > 6 and 307 or 302, headers = { location = to } }
     end)
     local response = assert(http.get(base .. "/3", PATIENCE))
     assert.equal(200, response.status)
     assert.equal(3, response.redirects)
     assert.equal(base .. "/", response.url)
-    response = assert(http.request({ url = base .. "/2", body = "x", headers = { authorization = "secret" }, timeout = 30 }))
+    response = assert(http.request({
+      url = base .. "/2",
+      body = "x",
+      headers = { authorization = "secret" },
+      timeout = 30,
+    }))
     assert.equal("GETsecret", response.body)
     assert.equal(302, assert(http.get(base .. "/3", { redirects = 0, timeout = 30 })).status)
     assert.equal(302, assert(http.get(base .. "/3", { redirects = false, timeout = 30 })).status)
@@ -106,7 +117,8 @@ describe("http client", function()
       return tostring(request.headers.authorization) .. tostring(request.headers["x-plain"])
     end))
     serve(function(request)
-      local to = request.path == "/ftp" and "ftp://127.0.0.1/" or "http://127.0.0.1:" .. other:port() .. "/"
+      local to = "http://127.0.0.1:" .. other:port() .. "/"
+      if request.path == "/ftp" then to = "ftp://127.0.0.1/" end
       return { status = 302, headers = { location = to } }
     end)
     local headers = { authorization = "secret", ["x-plain"] = "kept" }
@@ -138,14 +150,16 @@ describe("http client", function()
   it("connects to the address it is told, by any name", function()
     serve(function(request) return request.headers.host end)
     local port = server:port()
-    local response = assert(http.get("http://site.test:" .. port .. "/", { address = "127.0.0.1", timeout = 30 }))
+    local opts = { address = "127.0.0.1", timeout = 30 }
+    local response = assert(http.get("http://site.test:" .. port .. "/", opts))
     assert.equal("site.test:" .. port, response.body)
     assert.equal("localhost:" .. port, assert(http.get("http://localhost:" .. port, PATIENCE)).body)
   end)
 
   it("goes through a proxy, which looks the name up", function()
     serve(function(request) return request.target end)
-    local response = assert(http.get("http://far.test/x", { proxy = "http://localhost:" .. server:port(), timeout = 30 }))
+    local opts = { proxy = "http://localhost:" .. server:port(), timeout = 30 }
+    local response = assert(http.get("http://far.test/x", opts))
     assert.equal("http://far.test/x", response.body)
   end)
 
@@ -160,9 +174,10 @@ describe("http client", function()
     local ca = fixture.path("tls/ca.pem")
     assert.equal("secure", assert(http.get(base, { ca_file = ca, timeout = 30 })).body)
     local named = "https://good.test:" .. server:port()
-    assert.equal("secure", assert(http.get(named, { ca_file = ca, address = "127.0.0.1", timeout = 30 })).body)
+    local opts = { ca_file = ca, address = "127.0.0.1", timeout = 30 }
+    assert.equal("secure", assert(http.get(named, opts)).body)
     local wrong = "https://bad.test:" .. server:port()
-    response, err = http.get(wrong, { ca_file = ca, address = "127.0.0.1", timeout = 30 })
+    response, err = http.get(wrong, opts)
     assert.is_nil(response)
     assert.equal("PERMISSION_DENIED", err:kind())
   end)
@@ -170,7 +185,11 @@ describe("http client", function()
   it("reads what servers send in odd ways", function()
     local cases = {
       { "HTTP/1.0 200 OK\r\n\r\nto the end", "to the end" },
-      { "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n", "abcde" },
+      {
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+          .. "3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n",
+        "abcde",
+      },
       { "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "ok" },
       { "HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n", "" },
       { "HTTP/1.1 200 OK\nA: 1\nContent-Length: 1\n\nz", "z" },
@@ -218,7 +237,12 @@ describe("http client", function()
 
   it("waits no longer than it is told", function()
     local hold = channel.new(0)
-    for _, start in ipairs({ "", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab" }) do
+    local starts = {
+      "",
+      "HTTP/1.1 200 OK\r\n",
+      "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab",
+    }
+    for _, start in ipairs(starts) do
       serve_raw(function(conn)
         conn:write(start)
         hold:receive(30)
@@ -294,7 +318,8 @@ describe("http server", function()
   -- status and body of a response on `conn`
   local function read_response(conn)
     local status = tonumber((conn:read("line", PATIENCE) or ""):match("^HTTP/1.1 (%d+) "))
-    local length, line = 0, nil
+    local length = 0
+    local line
     repeat
       line = conn:read("line", PATIENCE)
       length = tonumber(line and line:match("^content%-length: (%d+)")) or length
@@ -320,7 +345,8 @@ describe("http server", function()
   it("keeps connections, and answers pipelined requests in order", function()
     serve()
     local conn = connect()
-    conn:write("GET /1 HTTP/1.1\r\nHost: x\r\n\r\nPOST /2 HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
+    conn:write("GET /1 HTTP/1.1\r\nHost: x\r\n\r\n"
+      .. "POST /2 HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
       .. "GET /3 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     for _, expected in ipairs({ "GET /1 ", "POST /2 abc", "GET /3 " }) do
       local status, body = read_response(conn)
@@ -385,7 +411,10 @@ describe("http server", function()
       { "GET /" .. ("x"):rep(20000) .. " HTTP/1.1\r\n\r\n", 414 },
       { "GET / HTTP/1.1\r\nHost: x\r\nA: " .. ("x"):rep(20000) .. "\r\n\r\n", 431 },
       { "GET / HTTP/1.1\r\nHost: x\r\n" .. ("A: b\r\n"):rep(101) .. "\r\n", 431 },
-      { "GET / HTTP/1.1\r\nHost: x\r\n" .. ("A: " .. ("b"):rep(9000) .. "\r\n"):rep(9) .. "\r\n", 431 },
+      {
+        "GET / HTTP/1.1\r\nHost: x\r\n" .. ("A: " .. ("b"):rep(9000) .. "\r\n"):rep(9) .. "\r\n",
+        431,
+      },
     }
     for _, case in ipairs(cases) do
       local status, _, rest = ask(case[1])

@@ -120,9 +120,9 @@ describe("tcp", function()
 
   it("holds a writer up while nobody reads, and sends everything", function()
     local chunk = ("0123456789abcdef"):rep(65536) -- 1 MB
-    local written, err = 0, nil
+    local written = 0
+    local ok, err
     repeat
-      local ok
       ok, err = client:write(chunk, { timeout = 0.2 })
       written = written + 1
     until not ok or written == 64
@@ -296,7 +296,14 @@ describe("tcp", function()
   end)
 
   it("refuses what makes no sense", function()
-    for _, case in ipairs({ { "", 80 }, { "127.0.0.1", 0 }, { "127.0.0.1", 65536 }, { "a\0b", 80 }, { "a..b", 80 } }) do
+    local cases = {
+      { "", 80 },
+      { "127.0.0.1", 0 },
+      { "127.0.0.1", 65536 },
+      { "a\0b", 80 },
+      { "a..b", 80 },
+    }
+    for _, case in ipairs(cases) do
       local conn, err = tcp.connect(case[1], case[2], PATIENCE)
       assert.is_nil(conn)
       assert.equal("INVALID", err:kind())

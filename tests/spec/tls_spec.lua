@@ -7,7 +7,10 @@ local PATIENCE = { timeout = 30 }
 local CA = fixture.path("tls/ca.pem")
 
 local function pair(name)
-  return { certificate = fixture.read("tls/" .. name .. ".pem"), key = fixture.read("tls/" .. name .. ".key") }
+  return {
+    certificate = fixture.read("tls/" .. name .. ".pem"),
+    key = fixture.read("tls/" .. name .. ".key"),
+  }
 end
 
 describe("tls", function()
@@ -148,7 +151,12 @@ describe("tls", function()
   end)
 
   it("does not take plain text for TLS", function()
-    for _, garbage in ipairs({ "220 mail.test ESMTP\r\n", ("\0"):rep(64), "\22\3\1\255\255" .. ("x"):rep(70000) }) do
+    local cases = {
+      "220 mail.test ESMTP\r\n",
+      ("\0"):rep(64),
+      "\22\3\1\255\255" .. ("x"):rep(70000),
+    }
+    for _, garbage in ipairs(cases) do
       local port = serve_plain(function(conn)
         conn:write(garbage, PATIENCE)
         conn:read("all", PATIENCE)

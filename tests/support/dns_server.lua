@@ -12,7 +12,18 @@ local tcp = require("tcp")
 
 local M = {}
 
-M.TYPES = { A = 1, NS = 2, CNAME = 5, SOA = 6, PTR = 12, MX = 15, TXT = 16, AAAA = 28, SRV = 33, CAA = 257 }
+M.TYPES = {
+  A = 1,
+  NS = 2,
+  CNAME = 5,
+  SOA = 6,
+  PTR = 12,
+  MX = 15,
+  TXT = 16,
+  AAAA = 28,
+  SRV = 33,
+  CAA = 257,
+}
 local NAMES = {}
 for name, number in pairs(M.TYPES) do
   NAMES[number] = name
