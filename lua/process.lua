@@ -40,12 +40,22 @@ end
 
 ---@return any ...  all payloads
 function message_methods:payload()
-  return unpack(self._payload, 1, self._payload.n)
+  local count = self._count
+  if count == 0 then return end
+  if count == 1 then return self._first end
+  return unpack(self._all, 1, count)
 end
 
 local function new_message(topic, from, ...)
-  local payload = { n = select("#", ...), ... }
-  return setmetatable({ _topic = topic, _from = from, _payload = payload }, message_meta)
+  local count, all = select("#", ...), nil
+  if count > 1 then all = { ... } end
+  return setmetatable({
+    _topic = topic,
+    _from = from,
+    _count = count,
+    _first = (...),
+    _all = all,
+  }, message_meta)
 end
 
 -- --- mail ------------------------------------------------------------------------------------------

@@ -6,14 +6,27 @@
  * SPDX-License-Identifier: MIT */
 #include "relay/pids.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+static char *put_hex(char *at, uint32_t n) {
+  char digits[8];
+  int count = 0;
+  do digits[count++] = "0123456789abcdef"[n & 15];
+  while ((n >>= 4) != 0);
+  while (count > 0) *at++ = digits[--count];
+  return at;
+}
+
 void rt_pid_text(rt_pid pid, char out[RT_PID_TEXT]) {
-  snprintf(out, RT_PID_TEXT, "{%x|%" PRIx32 ".%" PRIx32 "}",
-           (unsigned)(pid >> 52), rt__pid_slot(pid), rt__pid_generation(pid));
+  *out++ = '{';
+  out = put_hex(out, (uint32_t)(pid >> 52));
+  *out++ = '|';
+  out = put_hex(out, rt__pid_slot(pid));
+  *out++ = '.';
+  out = put_hex(out, rt__pid_generation(pid));
+  *out++ = '}';
+  *out = 0;
 }
 
 static bool hex_until(const char **at, char end, uint64_t max, uint64_t *out) {
