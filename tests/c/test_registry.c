@@ -181,6 +181,36 @@ static void test_listener_hears_in_order(void **state) {
   rt__registry_free(r);
 }
 
+static rt_err put(rt_registry *r, const char *source, unsigned flags) {
+  rt_value *map;
+  const char *json = "{\"name\":\"x\",\"input\":[\"a\"]}";
+  assert_int_equal(rt_value_from_json(&map, json, strlen(json), NULL), RT_OK);
+  rt_err rc =
+      rt__registry_put(r, map, "x.lua", source, strlen(source), 1, flags, NULL);
+  rt_value_unref(map);
+  return rc;
+}
+
+static void test_borrowed_until_the_last_gives_back(void **state) {
+  (void)state;
+  rt_registry *r = new_registry();
+  unsigned borrow = RT__PUT_BORROW | RT__PUT_AGAIN;
+  assert_int_equal(put(r, "one", borrow), RT_OK);
+  assert_int_equal(put(r, "one", borrow), RT_OK);
+  assert_int_equal(put(r, "other", borrow), RT_EEXIST);
+  assert_int_equal(put(r, "one", 0), RT_EEXIST);
+  rt__registry_give_back(r, "x");
+  assert_tasks(r, "a", "[\"x\"]");
+  rt__registry_give_back(r, "x");
+  assert_tasks(r, "a", "[]");
+  rt__registry_give_back(r, "x"); /* nobody's */
+  assert_int_equal(put(r, "other", borrow), RT_OK);
+  assert_int_equal(put(r, "other", RT__PUT_AGAIN), RT_OK); /* to stay */
+  rt__registry_give_back(r, "x");
+  assert_tasks(r, "a", "[\"x\"]");
+  rt__registry_free(r);
+}
+
 static void assert_plan(rt_registry *r, const char *part,
                         const char *expected) {
   rt_value *plan, *copy;
@@ -249,6 +279,7 @@ int main(void) {
       cmocka_unit_test(test_refuses_faults),
       cmocka_unit_test(test_lua_declaration_is_unpacked),
       cmocka_unit_test(test_listener_hears_in_order),
+      cmocka_unit_test(test_borrowed_until_the_last_gives_back),
       cmocka_unit_test(test_plan_edges_and_cycles),
       cmocka_unit_test(test_plan_warns),
       cmocka_unit_test(test_plan_patterns),
