@@ -84,6 +84,8 @@ rt_err rt__live_put_back(rt_session *s, rt__live *live, rt_error *err) {
     return to_row(s, live, RT__JOB_QUEUED, 0, NULL, err);
   }
   live->asked = false;
+  free(live->fault);
+  live->fault = NULL;
   if (rt__live_queue(s, live)) return RT_OK;
   return rt_fail(err, RT_ENOMEM, "no memory");
 }

@@ -274,7 +274,7 @@ struct rt__engine {
   rt__cap *caps;
   rt__cmd *todo; /* taken, not yet run */
   uint64_t now;  /* monotonic ns at the start of this step */
-  uint64_t wake_ns, tick_ns;
+  uint64_t wake_ns, tick_ns, trim_ns;
   bool stopping;
   double stop_grace;
 };

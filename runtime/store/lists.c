@@ -142,7 +142,7 @@ rt_err rt_report_edges(rt_report *report, int64_t after, uint32_t limit,
 /* --- jobs
  * -------------------------------------------------------------------------- */
 /* ?1,?2 the cursor, ?3 state, ?4 capability, ?5 somebody owns it, ?6 what was
- * given up, ?7 the limit. */
+ * given up, ?7 the limit, ?8 the last asset. */
 #define JOB_STATE                                                              \
   "CASE WHEN j.state IN ('completed','skipped','failed','canceled')"           \
   " THEN j.state WHEN (a.done>>l.position)&1 THEN 'completed'"                 \
@@ -159,7 +159,7 @@ rt_err rt_report_edges(rt_report *report, int64_t after, uint32_t limit,
 #define JOB_TAIL                                                               \
   " JOIN class c ON c.id=a.class JOIN capability p ON p.id=l.capability"       \
   " LEFT JOIN run r ON r.id=a.id*4096+l.capability"                            \
-  " WHERE a.id>=?1 AND (a.id>?1 OR l.position>?2))"                            \
+  " WHERE a.id BETWEEN ?1 AND ?8 AND (a.id>?1 OR l.position>?2))"              \
   " WHERE (?3 IS NULL OR state=?3) AND (?4 IS NULL OR capability=?4)"          \
   " ORDER BY asset,pos LIMIT ?7"
 
@@ -205,8 +205,10 @@ static void bind_optional(sqlite3_stmt *stmt, int index, const char *text) {
 static void bind_jobs(rt_report *report, sqlite3_stmt *stmt, const char *state,
                       const char *capability, const char *cursor,
                       uint32_t limit) {
-  long long asset = 0, position = -1;
-  if (cursor && *cursor) sscanf(cursor, "%lld.%lld", &asset, &position);
+  long long asset = 0, position = -1, last = INT64_MAX;
+  if (cursor && *cursor) {
+    sscanf(cursor, "%lld.%lld-%lld", &asset, &position, &last);
+  }
   sqlite3_bind_int64(stmt, 1, asset);
   sqlite3_bind_int64(stmt, 2, position);
   bind_optional(stmt, 3, state);
@@ -217,6 +219,7 @@ static void bind_jobs(rt_report *report, sqlite3_stmt *stmt, const char *state,
       rt__report_int(report, "SELECT value FROM meta WHERE name='discarded'",
                      0));
   sqlite3_bind_int64(stmt, 7, limit);
+  sqlite3_bind_int64(stmt, 8, last);
 }
 
 rt_err rt_report_jobs(rt_report *report, const char *state,

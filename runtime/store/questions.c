@@ -208,10 +208,11 @@ static void not_stored(rt_report *report, const char *key, verdict *v) {
 /* The one job, by its asset's number and its capability's name. */
 static bool job_verdict(rt_report *report, int64_t id, const char *capability,
                         verdict *v, rt_error *err) {
-  char cursor[32];
+  char cursor[64];
   bool found = false;
   rt_value *page = NULL;
-  snprintf(cursor, sizeof(cursor), "%lld.%d", (long long)id, -1);
+  snprintf(cursor, sizeof(cursor), "%lld.-1-%lld", (long long)id,
+           (long long)id);
   if (rt_report_jobs(report, NULL, capability, cursor, 1, &page, err) !=
       RT_OK) {
     return false;

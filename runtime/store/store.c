@@ -150,7 +150,7 @@ static rt_err open_db(rt__store *store, bool exists, bool normal,
     return rt__sql_fail(store->db, store->path, err);
   }
   sqlite3_extended_result_codes(store->db, 1);
-  sqlite3_busy_timeout(store->db, 10000);
+  sqlite3_busy_timeout(store->db, 3000);
   bool create = !exists || rt__schema_empty(store->db);
   rt_err rc = create ? RT_OK : rt__schema_check(store->db, store->path, err);
   if (rc == RT_OK) rc = pragmas(store, normal, err);
