@@ -13,6 +13,7 @@ local error, type, tostring, select, pairs = error, type, callbacks.tostring, se
 local next, rawget, rawset, setmetatable, getmetatable = next, rawget, rawset, setmetatable, getmetatable
 local getfenv, setfenv, load, loadstring = getfenv, setfenv, load, loadstring
 local collectgarbage = collectgarbage
+local set_meta = debug.setmetatable
 local getinfo, traceback = debug.getinfo, debug.traceback
 local concat = table.concat
 
@@ -81,6 +82,30 @@ end
 function safe.rawset(t, key, value)
   refuse_frozen(t, "rawset")
   return rawset(t, key, value)
+end
+
+-- The globals find the library through their metatable. A script may still give them one of its own:
+-- it comes behind the library.
+local function behind_library(meta)
+  local base = M.base
+  local outer = { __metatable = meta, __newindex = meta.__newindex, __call = meta.__call }
+  function outer.__index(t, key)
+    local value = base[key]
+    if value ~= nil then return value end
+    local index = meta.__index
+    if type(index) == "function" then return index(t, key) end
+    return index and index[key]
+  end
+  return outer
+end
+
+function safe.setmetatable(t, meta)
+  if type(t) == "table" and getmetatable(t) ~= nil and t == getfenv(0) then
+    if type(meta) ~= "table" then error("the metatable of the globals cannot be removed", 2) end
+    set_meta(t, behind_library(meta))
+    return t
+  end
+  return setmetatable(t, meta)
 end
 
 local function is_library(fn)
@@ -239,7 +264,7 @@ end
 
 local plain = {
   "_VERSION", "assert", "error", "getmetatable", "ipairs", "pcall", "rawequal", "rawlen", "select",
-  "setmetatable", "tonumber", "type", "unpack", "xpcall",
+  "tonumber", "type", "unpack", "xpcall",
 }
 
 local libraries = {

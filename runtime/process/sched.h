@@ -285,6 +285,7 @@ struct rt__worker {
   _Atomic(uint64_t) armed; /* the epoch the watchdog meant */
   _Atomic(size_t) kills_waiting;
   _Atomic(bool) halting; /* all processes are to end */
+  _Atomic(bool) ended;   /* its thread touches nothing any more */
 };
 /* Its loop and VM; then its thread. */
 rt_err rt__worker_init(rt__worker *worker, rt_runtime *rt, unsigned index,
@@ -336,6 +337,7 @@ struct rt_runtime {
   bool main_running, main_returned, main_ended, interrupted;
   bool ending; /* the quiet program's main process is being ended */
   bool stopping, joined;
+  bool abandoned;        /* a thread did not end in time: nothing is released */
   _Atomic(bool) watched; /* somebody waits for processes to end */
   int exit_code, interrupt_code;
 };

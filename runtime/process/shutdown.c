@@ -10,6 +10,8 @@
 #include "process/parts.h"
 #include "process/sched.h"
 
+#define STUCK_NS 10000000000u /* for a thread to end once told */
+
 static void ask(rt__worker *worker, rt__process *process) {
   if (process->asked) return;
   process->asked = true;
@@ -70,6 +72,36 @@ static bool started(const rt_runtime *rt) {
          rt->workers[rt->worker_count - 1].started && rt->watchdog;
 }
 
+static bool all_ended(const rt_runtime *rt) {
+  for (unsigned i = 0; i < rt->worker_count; i++)
+    if (rt->workers[i].started && !atomic_load(&rt->workers[i].ended))
+      return false;
+  return true;
+}
+
+/* Only C code that does not return can keep a thread: a callback of the host
+ * that blocks, a C module. Such a thread is left alone, with all it may use. */
+static bool end_workers(rt_runtime *rt) {
+  uint64_t end = uv_hrtime() + STUCK_NS;
+  if (!rt->workers) return true;
+  for (unsigned i = 0; i < rt->worker_count; i++)
+    if (rt->workers[i].started) rt__worker_halt(&rt->workers[i]);
+  uv_mutex_lock(&rt->lock);
+  for (uint64_t now = uv_hrtime(); !all_ended(rt) && now < end;
+       now = uv_hrtime())
+    uv_cond_timedwait(&rt->changed, &rt->lock, end - now);
+  rt->abandoned = !all_ended(rt);
+  uv_mutex_unlock(&rt->lock);
+  if (rt->abandoned) {
+    rt_runtime_log(rt, RT_LOG_ERROR, NULL,
+                   "a worker is stuck in C code and was left behind");
+    return false;
+  }
+  for (unsigned i = 0; i < rt->worker_count; i++)
+    if (rt->workers[i].started) rt__worker_join(&rt->workers[i]);
+  return true;
+}
+
 void rt_runtime_stop(rt_runtime *rt, double grace) {
   if (!(grace >= 0)) grace = 0;
   if (grace > 3600) grace = 3600;
@@ -81,13 +113,11 @@ void rt_runtime_stop(rt_runtime *rt, double grace) {
   if (!first) return;
   rt__parts_drain(rt, grace);
   if (started(rt) && grace > 0 && population(rt) > 0) ask_processes(rt, grace);
-  for (unsigned i = 0; i < rt->worker_count; i++)
-    if (rt->workers[i].started) rt__worker_halt(&rt->workers[i]);
-  for (unsigned i = 0; i < rt->worker_count; i++)
-    if (rt->workers[i].started) rt__worker_join(&rt->workers[i]);
-  rt__watchdog_stop(rt->watchdog);
-  rt->watchdog = NULL;
-  rt__parts_stop(rt);
+  if (end_workers(rt)) {
+    rt__watchdog_stop(rt->watchdog);
+    rt->watchdog = NULL;
+    rt__parts_stop(rt);
+  }
   uv_mutex_lock(&rt->lock);
   rt->joined = true;
   rt->main_ended = true;
@@ -98,6 +128,7 @@ void rt_runtime_stop(rt_runtime *rt, double grace) {
 void rt_runtime_free(rt_runtime *rt) {
   if (!rt) return;
   rt_runtime_stop(rt, 0);
+  if (rt->abandoned) return;
   for (unsigned i = 0; i < rt->worker_count && rt->workers; i++)
     if (rt->workers[i].vm) rt__worker_close(&rt->workers[i]);
   rt__parts_free(rt);

@@ -286,6 +286,11 @@ static void run_worker(void *arg) {
   end_all(worker);
   drain(worker);
   rt__parts_leave(worker);
+  rt_runtime *rt = worker->rt;
+  uv_mutex_lock(&rt->lock);
+  atomic_store(&worker->ended, true);
+  uv_cond_broadcast(&rt->changed);
+  uv_mutex_unlock(&rt->lock);
 }
 
 static void ask_stop(rt__worker *worker, rt__task *task) {

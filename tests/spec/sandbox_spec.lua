@@ -71,6 +71,23 @@ describe("the sandbox", function()
     assert.equal(mine, print)
   end)
 
+  it("lets the globals have a metatable, behind the library", function()
+    local value, err = process.exec(function()
+      local seen
+      local meta = {
+        __index = function(_, k) return "no " .. k end,
+        __newindex = function(t, k, v) seen = k rawset(t, k, v) end,
+      }
+      assert(setmetatable(_G, meta) == _G)
+      assert(getmetatable(_G) == meta)
+      x = 5 -- luacheck: ignore
+      setmetatable(_G, { __index = meta.__index })
+      return { seen, x, nothing, type(print) } -- luacheck: ignore
+    end)
+    assert.is_nil(err)
+    assert.same({ "x", 5, "no nothing", "function" }, value)
+  end)
+
   it("restricts environments to the process's functions", function()
     local env = { x = 7 }
     local fn = setfenv(function() return x end, env) -- luacheck: ignore
