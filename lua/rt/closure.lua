@@ -42,7 +42,10 @@ local function library_paths()
   paths = {}
   for name, value in pairs(sandbox.base) do
     paths[value] = { "_G", name }
-    if type(value) == "table" then index_table(paths, getmetatable(value).__index, name) end
+    if type(value) == "table" then
+      local meta = getmetatable(value)
+      index_table(paths, meta and meta.__index or value, name)
+    end
   end
   for _, name in ipairs(task_core.modules()) do
     if not name:find(".", 1, true) then

@@ -120,9 +120,9 @@ static rt_err read_why_not(rt_report *report, rt_view args, rt_value **out,
   return rc;
 }
 
-#define REPORT(verb)                                                      \
-  static rt_err run_##verb(rt_view args, rt_value **out, rt_error *err) { \
-    return with_report(args, read_##verb, out, err);                      \
+#define REPORT(verb)                                                           \
+  static rt_err run_##verb(rt_view args, rt_value **out, rt_error *err) {      \
+    return with_report(args, read_##verb, out, err);                           \
   }
 REPORT(status)
 REPORT(assets)

@@ -89,6 +89,7 @@ static rt__instance *new_instance(rt__job_worker *home,
  */
 static void serve(rt__instance *instance) {
   rt__claim *claim;
+  if (!instance->ready) instance->stale = true;
   while ((claim = instance->first)) {
     instance->first = claim->next;
     if (instance->ready) instance->uses++;
@@ -96,7 +97,6 @@ static void serve(rt__instance *instance) {
                 instance->error);
   }
   instance->last = &instance->first;
-  if (!instance->ready) instance->stale = true;
   rt__instance_release(instance); /* the builder's use */
 }
 
