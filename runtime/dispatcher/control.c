@@ -79,8 +79,7 @@ static rt_err drain_timers(rt_session *s, rt_error *err) {
   return RT_OK;
 }
 
-/* --- the end of a round, the end of a drain
- * ----------------------------------- */
+/* --- the end of a round, the end of a drain -------------------------- */
 rt_err rt__session_round(rt_session *s, rt_error *err) {
   if (s->round_open) return RT_OK;
   s->round_open = true;
@@ -169,8 +168,7 @@ rt_err rt__session_settle(rt_session *s, bool *finished, rt_error *err) {
   return rc;
 }
 
-/* --- telling those who wait
- * ------------------------------------------------------ */
+/* --- telling those who wait ------------------------------------------ */
 void rt__session_reply(rt__reply **list, rt_err code, const rt_error *err) {
   rt__reply *at = *list;
   *list = NULL;
@@ -240,8 +238,7 @@ void rt__session_hold(rt_session *s) {
   }
 }
 
-/* --- faults
- * ------------------------------------------------------------------------ */
+/* --- faults ---------------------------------------------------------- */
 void rt__session_fail(rt_session *s, const rt_error *err) {
   if (!s->failed) {
     rt__session_log(s, RT_LOG_ERROR, "session '%s' waits: %s", s->name,

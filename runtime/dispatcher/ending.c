@@ -90,8 +90,7 @@ rt_err rt__live_put_back(rt_session *s, rt__live *live, rt_error *err) {
   return rt_fail(err, RT_ENOMEM, "no memory");
 }
 
-/* --- failures
- * ------------------------------------------------------------------- */
+/* --- failures -------------------------------------------------------- */
 static rt_value *error_map(const char *message, const char *kind) {
   rt_builder *b = rt_builder_new();
   rt_value *value = NULL;

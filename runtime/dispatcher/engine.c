@@ -60,8 +60,7 @@ rt__cap *rt__engine_cap(rt__engine *engine, const char *name) {
   return NULL;
 }
 
-/* --- one step of all sessions
- * --------------------------------------------------- */
+/* --- one step of all sessions ---------------------------------------- */
 static bool active(const rt_session *s) {
   return s->loaded && !s->failed && !s->draining && !s->paused;
 }
@@ -150,6 +149,7 @@ static void finish_step(rt_session *s) {
   rt__session_announce(s);
   rt__session_settled(s, finished);
   rt__session_hold(s);
+  if (active(s) && rt__session_hungry(s)) s->touched = true;
   if (s->drained && s->closing) close_session(s->engine, s);
 }
 
@@ -205,8 +205,7 @@ static void step(rt__engine *engine) {
   if (more) engine->wake_ns = 0;
 }
 
-/* --- the thread
- * -------------------------------------------------------------------- */
+/* --- the thread ------------------------------------------------------ */
 static void run_commands(rt__engine *engine) {
   uint64_t until = rt__now_ns() + BATCH_NS;
   for (int i = 0; engine->todo && i < BATCH_COMMANDS; i++) {
@@ -243,8 +242,7 @@ static void engine_thread(void *arg) {
   }
 }
 
-/* --- capabilities come and go
- * ---------------------------------------------------------- */
+/* --- capabilities come and go ---------------------------------------- */
 typedef struct change {
   rt__cmd cmd;
   rt_capability *added, *removed; /* [own refs] */

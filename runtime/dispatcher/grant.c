@@ -11,8 +11,7 @@
 
 #define PREPARE_MAX 64
 
-/* --- prepare
- * ------------------------------------------------------------------ */
+/* --- prepare --------------------------------------------------------- */
 static rt_value *options_of(rt_session *s, const char *name) {
   rt_value *out = NULL;
   if (!s->options) return NULL;
@@ -73,8 +72,7 @@ void rt__prepare_free(rt__prepare *batch) {
   free(batch);
 }
 
-/* --- tokens of rate keys
- * -------------------------------------------------------- */
+/* --- tokens of rate keys --------------------------------------------- */
 static void wake_bucket(rt__engine *engine, rt__cap *cap, rt__bucket *bucket) {
   while (bucket->first && rt__bucket_ready(bucket, cap->decl->rate, engine->now,
                                            &engine->wake_ns)) {
@@ -106,8 +104,7 @@ void rt__caps_wake(rt__engine *engine) {
   }
 }
 
-/* --- leases
- * ------------------------------------------------------------------------ */
+/* --- leases ---------------------------------------------------------- */
 bool rt__live_last(const rt__live *live) {
   return live->crashes + 1 >= RT__CRASHES_MAX;
 }
@@ -213,8 +210,7 @@ void rt__live_stopped(rt_session *s, rt__live *live) {
   s->free_slots[s->free_count++] = live->slot;
 }
 
-/* --- after the commit
- * ----------------------------------------------------------------- */
+/* --- after the commit ------------------------------------------------ */
 void rt__order_free(rt__order *order) {
   if (!order) return;
   rt_session_unref(order->session);

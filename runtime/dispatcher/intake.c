@@ -24,8 +24,7 @@ typedef struct origin {
   rt__text parent_key;
 } origin;
 
-/* --- reading and checking
- * ------------------------------------------------------- */
+/* --- reading and checking -------------------------------------------- */
 static rt__text text_of(rt_view map, const char *name) {
   rt__text text = {NULL, 0};
   text.at = rt_view_string(rt_view_get(map, name), &text.size);
@@ -109,8 +108,7 @@ static rt__text key_text(rt_session *s, const rt__class *cls, input *in) {
   return (rt__text){s->scratch.data, s->scratch.size};
 }
 
-/* --- depth
- * ------------------------------------------------------------------------ */
+/* --- depth ----------------------------------------------------------- */
 typedef struct step {
   int64_t id, depth;
 } step;
@@ -235,8 +233,7 @@ static rt_err relax(rt_session *s, int64_t id, int64_t depth, rt_error *err) {
   return rc == RT_ENOMEM ? rt_fail(err, rc, "no memory") : rc;
 }
 
-/* --- outcomes
- * ----------------------------------------------------------------------- */
+/* --- outcomes -------------------------------------------------------- */
 static rt_err duplicate(rt_session *s, rt__asset_row *found, rt__text key,
                         const rt__class *cls, const origin *from,
                         rt_error *err) {

@@ -38,7 +38,7 @@ typedef struct rt__cap rt__cap;
 typedef struct rt__cmd rt__cmd;
 typedef struct rt__port rt__port;
 
-/* --- commands: work for the engine's thread ------------------------------- */
+/* --- commands: work for the engine's thread -------------------------- */
 /* `run` is called once, on the engine's thread, or with `engine` NULL on the
  * poster's when the engine has ended; it frees the command. */
 struct rt__cmd {
@@ -182,7 +182,7 @@ typedef struct rt__known {
   bool dirty;
 } rt__known;
 
-/* --- sessions ------------------------------------------------------------- */
+/* --- sessions -------------------------------------------------------- */
 typedef struct rt__reply {
   struct rt__reply *next;
   rt_reply_fn fn;
@@ -331,6 +331,8 @@ rt_err rt__item_advance(rt_session *s, rt__item *item, bool at_once,
 bool rt__item_open_for(const rt__item *item, const rt__lane *lane);
 /* *more: there is more to read at once. */
 rt_err rt__session_refill(rt_session *s, bool *more, rt_error *err);
+/* Is there a window to fill, and room for what would be read? */
+bool rt__session_hungry(const rt_session *s);
 rt_err rt__session_due(rt_session *s, rt_error *err);
 /* intake.c */
 rt_err rt__session_take(rt_session *s, rt_view asset, rt__live *from,

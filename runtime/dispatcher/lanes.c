@@ -102,8 +102,7 @@ rt__lane *rt__session_lane(rt_session *s, rt__class *cls, uint32_t capability) {
   return NULL;
 }
 
-/* --- which capability has to do with which class
- * ------------------------------ */
+/* --- which capability has to do with which class --------------------- */
 static void lane_attach(rt__lane *lane, rt__cap *cap) {
   lane->cap = cap;
   lane->row.loaded = 1;

@@ -71,8 +71,7 @@ static rt_err read_dictionaries(rt_session *s, rt_error *err) {
   return rc;
 }
 
-/* --- what ran when the runtime died
- * --------------------------------------------- */
+/* --- what ran when the runtime died ---------------------------------- */
 typedef struct victim {
   rt_session *s;
   rt__running ran;

@@ -137,8 +137,7 @@ static rt_err next(rt_session *s, rt_view args, rt_value **out, rt_error *err) {
   return rc;
 }
 
-/* --- processed, delete
- * -------------------------------------------------------------- */
+/* --- processed, delete ----------------------------------------------- */
 /* End all lanes of the asset that no running job holds. */
 static rt_err end_lanes(rt_session *s, const rt__asset_row *found,
                         rt_error *err) {
@@ -181,8 +180,7 @@ static rt_err delete_one(rt_session *s, const rt__asset_row *found,
   return rt__store_delete_asset(s->store, found->id, err);
 }
 
-/* --- the command
- * ----------------------------------------------------------------------- */
+/* --- the command ----------------------------------------------------- */
 static rt_err run_verb(rt_session *s, const queue_cmd *q, rt_value **out,
                        rt_error *err) {
   rt__asset_row found;

@@ -84,8 +84,7 @@ rt_err rt__item_advance(rt_session *s, rt__item *item, bool at_once,
   return rc;
 }
 
-/* --- the cursor
- * ---------------------------------------------------------------- */
+/* --- the cursor ------------------------------------------------------ */
 typedef struct scan {
   rt_session *s;
   rt__lane *lane;
@@ -129,8 +128,7 @@ static rt_err read_rows(rt_session *s, rt__lane *lane, int64_t limit,
   return RT_OK;
 }
 
-/* --- rows put aside
- * --------------------------------------------------------------- */
+/* --- rows put aside -------------------------------------------------- */
 typedef struct aside {
   int64_t asset, class_id, capability;
   uint32_t attempt, crashes, fanout;
@@ -202,28 +200,39 @@ static rt_err read_asides(rt_session *s, rt__lane *lane, int64_t limit,
   return rc;
 }
 
-/* --- the windows
- * ------------------------------------------------------------------ */
+/* --- the windows ----------------------------------------------------- */
 #define WAITING_MAX 20000
+
+static size_t window_low(const rt_session *s) {
+  size_t max = window_max(s);
+  return max < RT__WINDOW_MIN ? max : RT__WINDOW_MIN;
+}
+
+static bool lane_hungry(const rt_session *s, const rt__lane *lane) {
+  return lane->cap && (lane->behind || lane->asides) &&
+         rt__lane_window(lane) < window_low(s) && lane->waiting <= WAITING_MAX;
+}
+
+bool rt__session_hungry(const rt_session *s) {
+  if (s->running >= s->concurrency || s->alone) return false;
+  for (size_t i = 0; i < s->lane_count; i++) {
+    if (lane_hungry(s, s->lanes[i])) return true;
+  }
+  return false;
+}
 
 static rt_err refill_lane(rt_session *s, rt__lane *lane, bool *more,
                           rt_error *err) {
   size_t max = window_max(s);
-  size_t low = max < RT__WINDOW_MIN ? max : RT__WINDOW_MIN;
   rt_err rc = RT_OK;
-  if (!lane->cap || (!lane->behind && !lane->asides)) return RT_OK;
-  if (rt__lane_window(lane) >= low || lane->waiting > WAITING_MAX) {
-    return RT_OK;
-  }
+  if (!lane_hungry(s, lane)) return RT_OK;
   if (lane->asides) {
     rc = read_asides(s, lane, (int64_t)(max - rt__lane_window(lane)), err);
   }
   if (rc == RT_OK && lane->behind && rt__lane_window(lane) < max) {
     rc = read_rows(s, lane, (int64_t)(max - rt__lane_window(lane)), err);
   }
-  if ((lane->behind || lane->asides) && rt__lane_window(lane) < low) {
-    *more = true;
-  }
+  if (lane_hungry(s, lane)) *more = true;
   return rc;
 }
 
@@ -235,8 +244,7 @@ rt_err rt__session_refill(rt_session *s, bool *more, rt_error *err) {
   return rc;
 }
 
-/* --- what was delayed
- * ---------------------------------------------------------------- */
+/* --- what was delayed ------------------------------------------------ */
 static rt_err now_due(rt_session *s, aside *row, rt_error *err) {
   rt__job_row queued = {.asset = row->asset,
                         .capability = row->capability,

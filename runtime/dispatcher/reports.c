@@ -25,8 +25,7 @@ static void refused(rt_session *s, rt__lease lease, const char *what) {
                   s->name, what, (unsigned long long)lease.job);
 }
 
-/* --- results
- * ------------------------------------------------------------------ */
+/* --- results --------------------------------------------------------- */
 typedef struct send_cmd {
   rt__cmd cmd;
   rt__lease lease;
@@ -125,8 +124,7 @@ bool rt__engine_full(rt__engine *engine) {
   return rt__port_full(engine->port);
 }
 
-/* --- progress
- * --------------------------------------------------------------------- */
+/* --- progress -------------------------------------------------------- */
 typedef struct progress_cmd {
   rt__cmd cmd;
   rt__lease lease;

@@ -22,8 +22,7 @@ struct rt__rule {
   network net;
 };
 
-/* --- addresses
- * ------------------------------------------------------------------ */
+/* --- addresses ------------------------------------------------------- */
 static bool parse_address(const char *text, size_t size, network *out) {
   char copy[INET6_ADDRSTRLEN + 1];
   if (size == 0 || size >= sizeof(copy)) return false;

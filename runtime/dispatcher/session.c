@@ -84,8 +84,7 @@ static void reply_later(call *c, rt_value *result) {
   call_end(c, RT_OK, NULL, NULL);
 }
 
-/* --- open
- * ------------------------------------------------------------------------ */
+/* --- open ------------------------------------------------------------ */
 static void tell_opened(rt_session *s, rt_err code, const rt_error *err) {
   rt_session_fn fn = s->opened;
   void *arg = s->opened_arg;
@@ -150,8 +149,7 @@ void rt__session_open_async(rt__engine *engine, const rt_session_opts *opts,
   rt__port_post(engine->port, cmd);
 }
 
-/* --- dispatch
- * ----------------------------------------------------------------------- */
+/* --- dispatch -------------------------------------------------------- */
 static rt_err dispatch_all(rt_session *s, call *c, rt_builder *out,
                            rt_error *err) {
   rt_view view = rt_value_view(c->value);
@@ -213,8 +211,7 @@ void rt_session_dispatch_async(rt_session *s, const rt_value *assets,
   rt__port_post(s->port, &c->cmd);
 }
 
-/* --- wait, stats
- * ----------------------------------------------------------------------- */
+/* --- wait, stats ----------------------------------------------------- */
 static void run_wait(rt__engine *engine, rt__cmd *cmd) {
   call *c = (call *)cmd;
   rt_session *s = cmd->session;
@@ -245,8 +242,7 @@ void rt_session_stats_async(rt_session *s, rt_reply_fn fn, void *arg) {
   if (c) rt__port_post(s->port, &c->cmd);
 }
 
-/* --- pause, resume, cancel, close
- * -------------------------------------------------------- */
+/* --- pause, resume, cancel, close ------------------------------------ */
 static void run_pause(rt__engine *engine, rt__cmd *cmd) {
   call *c = (call *)cmd;
   rt_session *s = cmd->session;
@@ -324,8 +320,7 @@ void rt_session_close_async(rt_session *s, rt_reply_fn fn, void *arg) {
   post_cancel(s, "closed", false, true, fn, arg);
 }
 
-/* --- marks, callbacks
- * ---------------------------------------------------------------------- */
+/* --- marks, callbacks ------------------------------------------------ */
 static void run_mark(rt__engine *engine, rt__cmd *cmd) {
   call *c = (call *)cmd;
   rt_error err = RT_ERROR_INIT;

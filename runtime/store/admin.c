@@ -11,8 +11,7 @@
 #include "store/report.h"
 #include "store/store.h"
 
-/* --- list
- * ----------------------------------------------------------------------- */
+/* --- list ------------------------------------------------------------ */
 static int session_file(const struct dirent *entry) {
   size_t size = strlen(entry->d_name), tail = strlen(".sqlite");
   if (size <= tail || entry->d_name[0] == '.') return 0;
@@ -103,8 +102,7 @@ rt_err rt_session_list(const char *dir, rt_value **out, rt_error *err) {
   return rt__build_done(b, out, err);
 }
 
-/* --- remove
- * ----------------------------------------------------------------------- */
+/* --- remove ---------------------------------------------------------- */
 static rt_err remove_file(const char *dir, const char *name, const char *suffix,
                           rt_error *err) {
   char *path = rt__session_path(dir, name, suffix);
@@ -138,8 +136,7 @@ rt_err rt_session_remove(const char *dir, const char *name, rt_error *err) {
   return rc;
 }
 
-/* --- retry
- * -------------------------------------------------------------------------- */
+/* --- retry ----------------------------------------------------------- */
 typedef struct retry {
   rt__store *store;
   rt__lane_row *lanes;

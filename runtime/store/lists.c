@@ -8,8 +8,7 @@
 #include "store/paths.h"
 #include "store/report.h"
 
-/* --- assets
- * -------------------------------------------------------------------- */
+/* --- assets ---------------------------------------------------------- */
 #define ASSET                                                                  \
   "SELECT a.id,coalesce(a.key,c.name||':'||a.value),c.name,a.value,"           \
   "a.metadata,a.depth,coalesce(q.key,d.name||':'||q.value),p.name,a.created"   \
@@ -92,8 +91,7 @@ rt_err rt_report_asset(rt_report *report, const char *key, rt_value **out,
   return rc;
 }
 
-/* --- edges
- * ------------------------------------------------------------------------ */
+/* --- edges ----------------------------------------------------------- */
 /* First edges are in the asset rows, numbered by them; see assets.c. */
 static const char EDGES[] =
     "SELECT e.id,coalesce(a.key,c.name||':'||a.value),"
@@ -139,8 +137,7 @@ rt_err rt_report_edges(rt_report *report, int64_t after, uint32_t limit,
   return rc;
 }
 
-/* --- jobs
- * -------------------------------------------------------------------------- */
+/* --- jobs ------------------------------------------------------------ */
 /* ?1,?2 the cursor, ?3 state, ?4 capability, ?5 somebody owns it, ?6 what was
  * given up, ?7 the limit, ?8 the last asset. */
 #define JOB_STATE                                                              \

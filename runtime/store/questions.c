@@ -7,8 +7,7 @@
 #include "store/paths.h"
 #include "store/report.h"
 
-/* --- explain
- * ------------------------------------------------------------------- */
+/* --- explain --------------------------------------------------------- */
 typedef struct link {
   int64_t id;
   char *key, *capability;
@@ -107,8 +106,7 @@ rt_err rt_report_explain(rt_report *report, const char *key, rt_value **out,
   return rc;
 }
 
-/* --- why
- * -------------------------------------------------------------------------- */
+/* --- why ------------------------------------------------------------- */
 /* Open jobs of each capability: what runs, what is delayed, the rest. ?1:
  * does somebody own the session? */
 static const char WHY[] =
@@ -176,8 +174,7 @@ rt_err rt_report_why(rt_report *report, rt_value **out, rt_error *err) {
   return rc;
 }
 
-/* --- why not
- * ------------------------------------------------------------------------- */
+/* --- why not --------------------------------------------------------- */
 typedef struct verdict {
   char answer[700];
   char state[32];

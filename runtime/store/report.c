@@ -11,8 +11,7 @@
 #include "store/paths.h"
 #include "store/siphash.h"
 
-/* --- shared by the files of reports
- * ------------------------------------------- */
+/* --- shared by the files of reports ---------------------------------- */
 sqlite3_stmt *rt__report_sql(rt_report *report, const char *sql,
                              rt_error *err) {
   sqlite3_stmt *stmt = NULL;
@@ -104,8 +103,7 @@ rt_err rt__build_done(rt_builder *b, rt_value **out, rt_error *err) {
   return rc;
 }
 
-/* --- open, close
- * ----------------------------------------------------------------- */
+/* --- open, close ----------------------------------------------------- */
 static rt_err open_read_only(rt_report *report, const char *path,
                              rt_error *err) {
   int flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW;

@@ -140,7 +140,7 @@ bool rt__schema_empty(sqlite3 *db) {
          pragma_int(db, "PRAGMA application_id") == 0;
 }
 
-/* --- values --------------------------------------------------------------- */
+/* --- values ---------------------------------------------------------- */
 static bool text_safe(rt_view view) {
   size_t size = 0;
   const char *text = rt_view_string(view, &size);

@@ -42,7 +42,7 @@ bool rt__sql_row(rt__store *store, sqlite3_stmt *stmt, rt_err *rc,
   return false;
 }
 
-/* --- transactions --------------------------------------------------------- */
+/* --- transactions ---------------------------------------------------- */
 rt_err rt__store_begin(rt__store *store, rt_error *err) {
   if (store->open) return RT_OK;
   sqlite3_stmt *stmt = rt__sql(store, RT__SQL_BEGIN, err);
@@ -97,7 +97,7 @@ void rt__store_checkpoint(rt__store *store) {
                             NULL);
 }
 
-/* --- open, close ---------------------------------------------------------- */
+/* --- open, close ----------------------------------------------------- */
 static rt_err check_exists(const char *path, const char *name,
                            rt_open_mode mode, bool *exists, rt_error *err) {
   struct stat st;

@@ -41,7 +41,7 @@ void rt__store_checkpoint(rt__store *store);
 /* Is the file still the one that was opened? */
 bool rt__store_present(const rt__store *store);
 
-/* --- meta: named values ------------------------------------------------- */
+/* --- meta: named values ---------------------------------------------- */
 int64_t rt__store_meta_int(rt__store *store, const char *name,
                            int64_t fallback);
 /* A copy [free] or NULL. */
@@ -54,7 +54,7 @@ rt_err rt__store_set_text(rt__store *store, const char *name, const char *text,
 rt_err rt__store_set_value(rt__store *store, const char *name,
                            const rt_value *value, rt_error *err);
 
-/* --- dictionaries and lanes --------------------------------------------- */
+/* --- dictionaries and lanes ------------------------------------------ */
 typedef struct rt__class_row {
   int64_t id, assets;
   const char *name;
@@ -91,7 +91,7 @@ rt_err rt__store_put_times(rt__store *store, int64_t capability,
 bool rt__store_get_times(rt__store *store, int64_t capability, void *data,
                          size_t size);
 
-/* --- assets, edges, rejections ------------------------------------------ */
+/* --- assets, edges, rejections --------------------------------------- */
 typedef struct rt__asset_row {
   int64_t id, parent, root, created; /* parent 0: a seed; created in ms */
   int64_t class_id, capability, depth;
@@ -143,7 +143,7 @@ rt_err rt__store_rejected(rt__store *store, int64_t parent, rt__asset_fn fn,
                           void *arg, rt_error *err);
 rt_err rt__store_unreject(rt__store *store, int64_t parent, rt_error *err);
 
-/* --- jobs that are no uneventful success --------------------------------- */
+/* --- jobs that are no uneventful success ----------------------------- */
 typedef enum rt__job_state {
   RT__JOB_QUEUED,  /* put aside, can be taken */
   RT__JOB_TAKEN,   /* in memory, or running */
@@ -190,7 +190,7 @@ rt_err rt__store_cancel_jobs(rt__store *store, rt_error *err);
 rt_err rt__store_failed_jobs(rt__store *store, int64_t limit, rt__job_fn fn,
                              void *arg, rt_error *err);
 
-/* --- what is running: lists of [job, attempt, fanout] -------------------- */
+/* --- what is running: lists of [job, attempt, fanout] ---------------- */
 typedef struct rt__running {
   uint64_t job;
   uint32_t attempt, fanout;

@@ -58,8 +58,7 @@ static void run(sqlite3_stmt *stmt) {
   sqlite3_reset(stmt);
 }
 
-/* --- one transaction a statement
- * ---------------------------------------------- */
+/* --- one transaction a statement ------------------------------------- */
 static double per_statement(long items) {
   sqlite3 *db = open_db(
       "statement",
@@ -94,8 +93,7 @@ static double per_statement(long items) {
   return rate;
 }
 
-/* --- what SQLite can do
- * ---------------------------------------------------------- */
+/* --- what SQLite can do ---------------------------------------------- */
 static int64_t mix(int64_t n) {
   uint64_t x = (uint64_t)n * 0x9e3779b97f4a7c15ull;
   return (int64_t)(x ^ x >> 29);
@@ -139,8 +137,7 @@ static double sqlite_limit(long items) {
   return rate;
 }
 
-/* --- the engine
- * ------------------------------------------------------------------- */
+/* --- the engine ------------------------------------------------------ */
 /* An executor that ends jobs at once; a hop sends one result first. */
 typedef struct bench {
   bool hop;

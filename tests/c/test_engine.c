@@ -5,7 +5,7 @@
 
 #include "engine_kit.h"
 
-/* --- a graph that expands itself ------------------------------------------ */
+/* --- a graph that expands itself ------------------------------------- */
 static void on_finished(const rt_event *event, void *arg) {
   if (strcmp(event->kind, "session.finished") == 0) {
     atomic_fetch_add((atomic_int *)arg, 1);
@@ -54,7 +54,7 @@ static void seeds_without_work_finish(void **state) {
   kit_stop(k);
 }
 
-/* --- ends of jobs -------------------------------------------------------------- */
+/* --- ends of jobs ---------------------------------------------------- */
 static void flaky(kit_job *job, rt__end *end) {
   if (job->order->lease.attempt < 3) {
     end->kind = RT__END_FAILED;
@@ -141,7 +141,7 @@ static void every_end_has_its_state(void **state) {
   kit_stop(k);
 }
 
-/* --- stages, instances, rates ---------------------------------------------------- */
+/* --- stages, instances, rates ---------------------------------------- */
 static atomic_int first_stage, second_stage, at_once, most_at_once;
 
 static void first(kit_job *job, rt__end *end) {
@@ -234,7 +234,7 @@ static void a_rate_starves_nobody(void **state) {
   kit_stop(k);
 }
 
-/* --- control ------------------------------------------------------------------------ */
+/* --- control --------------------------------------------------------- */
 static atomic_bool stuck_may_end;
 static atomic_int stuck_running;
 

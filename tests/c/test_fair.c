@@ -76,8 +76,7 @@ static void each_key_has_its_rate(void **state) {
   kit_stop(k);
 }
 
-/* --- sessions side by side
- * ---------------------------------------------------- */
+/* --- sessions side by side ------------------------------------------- */
 static atomic_int turns[2];
 
 static void turn(kit_job *job, rt__end *end) {
@@ -105,8 +104,7 @@ static void one_backlog_does_not_hold_up_another(void **state) {
   kit_stop(k);
 }
 
-/* --- the session queue
- * --------------------------------------------------------------- */
+/* --- the session queue ----------------------------------------------- */
 typedef struct reply {
   atomic_bool done;
   rt_err code;
@@ -181,8 +179,7 @@ static void the_queue_by_hand(void **state) {
   kit_stop(k);
 }
 
-/* --- names and disks
- * --------------------------------------------------------------------- */
+/* --- names and disks ------------------------------------------------- */
 static void hostile_names_are_refused(void **state) {
   kit *k = kit_start(state);
   const char *names[] = {"../x", "a/b", "",   ".hidden", "a b",

@@ -50,8 +50,7 @@ static void scope_rules(void **state) {
   assert_int_equal(rt__scope_init(&scope, empty, 1, NULL), RT_EINVAL);
 }
 
-/* --- depth
- * ---------------------------------------------------------------------- */
+/* --- depth ----------------------------------------------------------- */
 /* N leads to N+1, and "s" straight to 5. */
 static void chain(kit_job *job, rt__end *end) {
   char text[32];
@@ -103,8 +102,7 @@ static void a_shorter_path_admits_more(void **state) {
   kit_stop(k);
 }
 
-/* --- the other limits
- * ------------------------------------------------------------- */
+/* --- the other limits ------------------------------------------------ */
 static void wide(kit_job *job, rt__end *end) {
   (void)end;
   for (int i = 0; i < 10; i++) {
@@ -154,8 +152,7 @@ static void assets_bound_a_session(void **state) {
   kit_stop(k);
 }
 
-/* --- reports
- * ------------------------------------------------------------------------ */
+/* --- reports --------------------------------------------------------- */
 static void explain_names_the_chain(void **state) {
   kit *k = kit_start(state);
   kit_cap(k, "chain", (kit_opts){.fn = chain});

@@ -60,8 +60,7 @@ static int child(const char *dir, const char *name) {
   return 0;
 }
 
-/* --- the parent
- * ----------------------------------------------------------------- */
+/* --- the parent ------------------------------------------------------ */
 static pid_t start(const char *dir, const char *name) {
   char *argv[] = {self, "child", (char *)dir, (char *)name, NULL};
   pid_t pid = 0;

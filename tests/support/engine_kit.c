@@ -115,8 +115,7 @@ static void pool_thread(void *arg) {
   }
 }
 
-/* --- life
- * --------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------ */
 kit *kit_start_in(const char *dir) {
   kit *k = calloc(1, sizeof(*k));
   pool *p = calloc(1, sizeof(*p));
@@ -215,8 +214,7 @@ void kit_cap(kit *k, const char *name, kit_opts opts) {
   KIT_OK(rt_registry_add(k->registry, &o, err));
 }
 
-/* --- sessions
- * ------------------------------------------------------------------- */
+/* --- sessions -------------------------------------------------------- */
 rt_session *kit_open(kit *k, const char *name, const rt_session_opts *opts) {
   rt_session_opts o = RT_SESSION_OPTS_INIT;
   rt_session *s = NULL;
@@ -293,8 +291,7 @@ void kit_close(rt_session *s) {
   rt_session_unref(s);
 }
 
-/* --- jobs
- * -------------------------------------------------------------------------- */
+/* --- jobs ------------------------------------------------------------ */
 typedef struct sending {
   uv_mutex_t lock;
   uv_cond_t wake;
