@@ -9,6 +9,7 @@
 
 #include "bus/bridge.h"
 #include "process/op.h"
+#include "value/wire.h"
 
 int rt__open_events(lua_State *L);
 rt__bridge *rt__runtime_bridge(rt_runtime *rt);
@@ -99,13 +100,14 @@ static void set_text(lua_State *L, int field, const char *text, size_t size) {
 static void push_event(lua_State *L, const rt__shared *event) {
   const char *kind = event->text + event->system_size + 1;
   const char *path = kind + event->kind_size + 1;
-  lua_createtable(L, 0, event->data ? 4 : 3);
+  rt_view data = rt__shared_data(event);
+  lua_createtable(L, 0, data.at ? 4 : 3);
   set_text(L, SYSTEM, event->text, event->system_size);
   set_text(L, KIND, kind, event->kind_size);
   set_text(L, PATH, path, event->path_size);
-  if (!event->data) return;
+  if (!data.at) return;
   lua_pushvalue(L, lua_upvalueindex(DATA));
-  rt__lua_decode(L, rt_value_view(event->data));
+  rt__lua_decode(L, data);
   lua_rawset(L, -3);
 }
 
@@ -240,31 +242,86 @@ static rt_err check_event(lua_State *L, rt_error *err) {
                              lua_tostring(L, 3), err);
 }
 
+typedef struct encoder {
+  rt_builder *builder; /* of one VM, used within one call */
+} encoder;
+
+static int l_encoder_gc(lua_State *L) {
+  encoder *e = lua_touserdata(L, 1);
+  rt_builder_free(e->builder);
+  e->builder = NULL;
+  return 0;
+}
+
+static void push_encoder(lua_State *L) {
+  encoder *e = lua_newuserdata(L, sizeof(*e));
+  e->builder = NULL;
+  lua_newtable(L);
+  lua_pushcfunction(L, l_encoder_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_setmetatable(L, -2);
+  e->builder = rt_builder_new();
+  if (!e->builder) luaL_error(L, "events: out of memory");
+}
+
+typedef struct event_args {
+  const char *system, *kind, *path;
+  const unsigned char *bytes; /* the data, borrowed from the builder */
+  size_t size;
+} event_args;
+
+/* Data beyond this is shared as a value, not copied. */
+enum { INLINE_MAX = 1024 };
+
+static rt_err send_args(rt_bus *bus, const event_args *a, rt_error *err) {
+  rt_value *data;
+  if (a->size <= INLINE_MAX)
+    return rt__bus_send_bytes(bus, a->system, a->kind, a->path, a->bytes,
+                              a->size);
+  unsigned char *to;
+  data = rt__value_alloc(a->size, &to);
+  if (!data) return rt_fail(err, RT_ENOMEM, "event: no memory");
+  memcpy(to, a->bytes, a->size);
+  rt_err rc = rt_bus_send(bus, a->system, a->kind, a->path, data);
+  rt_value_unref(data);
+  return rc;
+}
+
+/* The data at index 4 as bytes. */
+static rt_err encode_data(lua_State *L, rt_builder *builder, event_args *a,
+                          rt_error *err) {
+  rt_err rc = rt__lua_encode_into(L, 4, "data", builder, err);
+  if (rc == RT_OK) return rt__builder_peek(builder, &a->bytes, &a->size, err);
+  rt_builder_reset(builder);
+  return rc;
+}
+
+static int send_failed(lua_State *L, rt_bus *bus, const event_args *a,
+                       rt_err rc) {
+  rt_error err = RT_ERROR_INIT;
+  size_t text = strlen(a->system) + strlen(a->kind) + strlen(a->path);
+  if (rc == RT_EFULL)
+    return wait_for_room(L, bus, rt__bus_charge(text + a->size, NULL) + 64);
+  rt_fail(&err, rc, "events.send: %s", rt_status_text(rc));
+  return rt__lua_fail(L, &err);
+}
+
 /* send(system, kind, path, data?) -> true | nil, err | false, op. The three
  * are strings, which the caller has checked. */
 static int l_send(lua_State *L) {
   rt_bus *bus = rt_runtime_bus(rt__runtime_of(L));
+  encoder *e = lua_touserdata(L, lua_upvalueindex(1));
   rt_error err = RT_ERROR_INIT;
-  rt_value *data = NULL;
   if (check_event(L, &err) != RT_OK) return rt__lua_fail(L, &err);
-  const char *system = lua_tostring(L, 1), *kind = lua_tostring(L, 2),
-             *path = lua_tostring(L, 3);
-  if (rt__bus_skip(bus, system, kind)) {
-    lua_pushboolean(L, 1);
-    return 1;
-  }
-  if (!lua_isnoneornil(L, 4) &&
-      rt__lua_encode(L, 4, "data", &data, &err) != RT_OK)
+  event_args a = {lua_tostring(L, 1), lua_tostring(L, 2), lua_tostring(L, 3),
+                  NULL, 0};
+  bool skip = rt__bus_skip(bus, a.system, a.kind);
+  if (!skip && !lua_isnoneornil(L, 4) &&
+      encode_data(L, e->builder, &a, &err) != RT_OK)
     return rt__lua_fail(L, &err);
-  rt_err rc = rt_bus_send(bus, system, kind, path, data);
-  uint64_t bytes =
-      rt__bus_charge(strlen(system) + strlen(kind) + strlen(path), data);
-  rt_value_unref(data);
-  if (rc == RT_EFULL) return wait_for_room(L, bus, bytes);
-  if (rc != RT_OK) {
-    rt_fail(&err, rc, "events.send: %s", rt_status_text(rc));
-    return rt__lua_fail(L, &err);
-  }
+  rt_err rc = skip ? RT_OK : send_args(bus, &a, &err);
+  rt_builder_reset(e->builder);
+  if (rc != RT_OK) return send_failed(L, bus, &a, rc);
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -289,9 +346,11 @@ static int l_stats(lua_State *L) {
 }
 
 int rt__open_events(lua_State *L) {
-  static const luaL_Reg functions[] = {
-      {"subscribe", l_subscribe}, {"close", l_close}, {"dropped", l_dropped},
-      {"send", l_send},           {"stats", l_stats}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"subscribe", l_subscribe},
+                                       {"close", l_close},
+                                       {"dropped", l_dropped},
+                                       {"stats", l_stats},
+                                       {NULL, NULL}};
   luaL_newmetatable(L, META);
   lua_pushcfunction(L, l_gc);
   lua_setfield(L, -2, "__gc");
@@ -300,6 +359,9 @@ int rt__open_events(lua_State *L) {
   lua_pop(L, 1);
   lua_newtable(L);
   luaL_register(L, NULL, functions);
+  push_encoder(L);
+  lua_pushcclosure(L, l_send, 1);
+  lua_setfield(L, -2, "send");
   lua_pushliteral(L, "system");
   lua_pushliteral(L, "kind");
   lua_pushliteral(L, "path");

@@ -12,6 +12,8 @@ struct rt__bridge {
   rt_bus *bus;
   rt__bridge_ops ops;
   atomic_uint_fast64_t numbers;
+  atomic_uint refs; /* the owner's, and one for each feed */
+  rt__pool pool;    /* of shared events; taken from by the bus thread */
   /* bus thread only */
   rt__feed *joined; /* list */
   rt__feed *noted;  /* to be notified at the end of the batch */
@@ -30,7 +32,14 @@ static rt__feed *feed_ref(rt__feed *f) {
   return f;
 }
 
+static void bridge_unref(rt__bridge *b) {
+  if (atomic_fetch_sub(&b->refs, 1) > 1) return;
+  rt__pool_deinit(&b->pool);
+  free(b);
+}
+
 static void feed_free(rt__feed *f) {
+  bridge_unref(f->bridge);
   rt_value_unref(f->token);
   uv_mutex_destroy(&f->lock);
   free(f->fault);
@@ -148,6 +157,7 @@ static rt__feed *feed_new(rt__bridge *bridge, const rt__feed_opts *opts) {
     return NULL;
   }
   f->bridge = bridge;
+  atomic_fetch_add(&bridge->refs, 1);
   f->pid = opts->pid;
   f->limit = opts->limit ? opts->limit : RT__FEED_LIMIT;
   f->overflow = opts->overflow;
@@ -199,19 +209,33 @@ void rt__feed_close(rt__feed *f) {
 /* --- delivering, on the bus thread
  * --------------------------------------------------- */
 
-static rt__shared *share(const rt_event *event, size_t refs) {
+/* Memory for an event of `size` bytes in all. */
+static rt__shared *shared_new(rt__bridge *b, size_t size) {
+  bool small = size <= RT__POOL_BLOCK;
+  rt__shared *s = small ? rt__pool_take(&b->pool) : malloc(size);
+  if (s) s->pool = small ? &b->pool : NULL;
+  return s;
+}
+
+/* `bytes` (may be empty) are the data when event->data is not. */
+static rt__shared *share(rt__bridge *b, const rt_event *event, rt_view bytes,
+                         size_t refs) {
   size_t system = strlen(event->system), kind = strlen(event->kind),
          path = strlen(event->path);
-  rt__shared *s = malloc(sizeof(*s) + system + kind + path + 3);
+  size_t text = system + kind + path + 3;
+  size_t data = (size_t)(bytes.end - bytes.at);
+  rt__shared *s = shared_new(b, sizeof(*s) + text + data);
   if (!s) return NULL;
   atomic_init(&s->refs, (unsigned)refs);
   s->system_size = (uint32_t)system;
   s->kind_size = (uint32_t)kind;
   s->path_size = (uint32_t)path;
-  s->data = rt_value_ref(event->data);
+  s->data_size = (uint32_t)data;
+  s->data = bytes.at ? NULL : rt_value_ref(event->data);
   memcpy(s->text, event->system, system + 1);
   memcpy(s->text + system + 1, event->kind, kind + 1);
   memcpy(s->text + system + kind + 2, event->path, path + 1);
+  if (data) memcpy(s->text + text, bytes.at, data);
   return s;
 }
 
@@ -258,12 +282,12 @@ static void tell_lagging(rt__bridge *b, rt__feed *f) {
   rt_value_unref(data);
 }
 
-static size_t deliver(const rt_event *event, void *const *feeds, size_t count,
-                      void *self) {
+static size_t deliver(const rt_event *event, rt_view bytes, void *const *feeds,
+                      size_t count, void *self) {
   rt__bridge *b = self;
   uint64_t lost = 0;
   size_t taken = 0;
-  rt__shared *shared = share(event, count);
+  rt__shared *shared = share(b, event, bytes, count);
   if (!shared) {
     rt__bus_count_dropped(b->bus, count);
     return 0;
@@ -306,6 +330,7 @@ rt_err rt__bridge_create(rt__bridge **out, rt_bus *bus,
     free(b);
     return rt_fail(err, RT_ENOMEM, "bridge: no memory");
   }
+  atomic_init(&b->refs, 1);
   b->bus = bus;
   b->ops = *ops;
   const rt__bus_group group = {deliver, flush, b};
@@ -323,5 +348,5 @@ void rt__bridge_free(rt__bridge *bridge) {
     rt__feed_unref(f);
   }
   rt_builder_free(bridge->builder);
-  free(bridge);
+  bridge_unref(bridge);
 }

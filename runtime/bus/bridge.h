@@ -16,6 +16,7 @@
 #define RT__BUS_BRIDGE_H
 
 #include "bus/bus.h"
+#include "bus/pool.h"
 #include "rt/process.h"
 
 typedef struct rt__bridge rt__bridge;
@@ -28,7 +29,7 @@ typedef struct rt__bridge_ops {
 } rt__bridge_ops;
 
 /* One bridge a bus, before anything is sent. Free it after the bus has been
- * stopped and before it is freed. */
+ * stopped and before it is freed; feeds may outlive it. */
 rt_err rt__bridge_create(rt__bridge **out, rt_bus *bus,
                          const rt__bridge_ops *ops, rt_error *err);
 void rt__bridge_free(rt__bridge *bridge);
@@ -45,11 +46,14 @@ rt_err rt__bridge_new(rt__bridge **out, rt_runtime *rt, rt_bus *bus,
 /* Immutable and shared by all feeds that hold it. */
 typedef struct rt__shared {
   atomic_uint refs;
-  uint32_t system_size, kind_size, path_size;
-  rt_value *data;
-  char text[]; /* system, kind, path, each terminated */
+  uint32_t system_size, kind_size, path_size, data_size;
+  rt__pool *pool; /* where its memory goes back to; NULL: free() */
+  rt_value *data; /* NULL: small data as bytes behind the strings, or none */
+  char text[];    /* system, kind, path, each terminated */
 } rt__shared;
 void rt__shared_unref(rt__shared *event);
+/* Its data; a view of nil when there is none (its `at` is NULL). */
+rt_view rt__shared_data(const rt__shared *event);
 
 /* --- feeds
  * --------------------------------------------------------------------- */

@@ -96,11 +96,19 @@ typedef struct names {
   size_t system_size, kind_size, path_size;
 } names;
 
+/* Data of an event: a value, or bytes of wire form to be copied. */
+typedef struct payload {
+  const rt_value *value;
+  const void *bytes;
+  size_t size; /* of `bytes` */
+} payload;
+
 static void fill(rt__record *record, const names *n, uint64_t hash,
-                 const rt_value *data) {
+                 const payload *data) {
   char *text = rt__record_text(record);
   record->as.event.hash = hash;
-  record->as.event.data = rt_value_ref(data);
+  record->as.event.data = rt_value_ref(data->value);
+  record->as.event.data_size = (uint32_t)data->size;
   record->as.event.system_size = (uint32_t)n->system_size;
   record->as.event.kind_size = (uint32_t)n->kind_size;
   record->as.event.path_size = (uint32_t)n->path_size;
@@ -109,6 +117,7 @@ static void fill(rt__record *record, const names *n, uint64_t hash,
   memcpy(text, n->kind, n->kind_size + 1);
   text += n->kind_size + 1;
   memcpy(text, n->path, n->path_size + 1);
+  if (data->size) memcpy(text + n->path_size + 1, data->bytes, data->size);
 }
 
 uint64_t rt__bus_charge(size_t text, const rt_value *data) {
@@ -117,10 +126,10 @@ uint64_t rt__bus_charge(size_t text, const rt_value *data) {
 }
 
 static rt_err enqueue(rt_bus *bus, const names *n, uint64_t hash,
-                      const rt_value *data) {
+                      const payload *data) {
   size_t text = n->system_size + n->kind_size + n->path_size;
-  size_t size = sizeof(rt__record) + text + 3;
-  uint64_t bytes = rt__bus_charge(text, data);
+  size_t size = sizeof(rt__record) + text + 3 + data->size;
+  uint64_t bytes = rt__bus_charge(text + data->size, data->value);
   bool wake = false;
   uv_mutex_lock(&bus->lock);
   rt_err rc = admit_locked(bus, bytes);
@@ -140,8 +149,8 @@ static rt_err enqueue(rt_bus *bus, const names *n, uint64_t hash,
   return rc;
 }
 
-rt_err rt_bus_send(rt_bus *bus, const char *system, const char *kind,
-                   const char *path, const rt_value *data) {
+static rt_err send_event(rt_bus *bus, const char *system, const char *kind,
+                         const char *path, const payload *data) {
   if (!system || !*system || !kind || !*kind || !path || !*path)
     return RT_EINVAL;
   names n = {system, kind, path, strlen(system), strlen(kind), strlen(path)};
@@ -156,6 +165,18 @@ rt_err rt_bus_send(rt_bus *bus, const char *system, const char *kind,
     return enqueue(bus, &n, hash, data);
   atomic_fetch_add_explicit(&bus->unheard, 1, memory_order_relaxed);
   return RT_OK;
+}
+
+rt_err rt_bus_send(rt_bus *bus, const char *system, const char *kind,
+                   const char *path, const rt_value *data) {
+  const payload value = {data, NULL, 0};
+  return send_event(bus, system, kind, path, &value);
+}
+
+rt_err rt__bus_send_bytes(rt_bus *bus, const char *system, const char *kind,
+                          const char *path, const void *bytes, size_t size) {
+  const payload inlined = {NULL, bytes, size};
+  return send_event(bus, system, kind, path, &inlined);
 }
 
 bool rt__bus_skip(rt_bus *bus, const char *system, const char *kind) {

@@ -34,9 +34,10 @@ typedef struct rt__sub {
 /* Subscriptions that are served together: one call for all that match. One
  * group a bus (the bridge). Both are called on the bus thread. */
 typedef struct rt__bus_group {
-  /* returns how many took it */
-  size_t (*deliver)(const rt_event *event, void *const *args, size_t count,
-                    void *self);
+  /* `bytes`: the data, when it is not in event->data (else at is NULL).
+   * Returns how many took it. */
+  size_t (*deliver)(const rt_event *event, rt_view bytes, void *const *args,
+                    size_t count, void *self);
   void (*flush)(void *self); /* after a batch of events */
   void *self;
 } rt__bus_group;
@@ -75,6 +76,10 @@ void rt__bus_count_dropped(rt_bus *bus, uint64_t count);
 /* [any] True when nobody listens, so that there is nothing to send: the event
  * is counted as published. */
 bool rt__bus_skip(rt_bus *bus, const char *system, const char *kind);
+/* [any] As rt_bus_send(), but the data is `size` bytes of checked wire form (0:
+ * none), which are copied into the queue: cheaper than a value when small. */
+rt_err rt__bus_send_bytes(rt_bus *bus, const char *system, const char *kind,
+                          const char *path, const void *bytes, size_t size);
 /* What an event costs in the intake; `text`: bytes of its three strings. */
 uint64_t rt__bus_charge(size_t text, const rt_value *data);
 /* [any] Be told when there may be room for `bytes`; false: there is room now,

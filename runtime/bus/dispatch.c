@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "bus/bus.h"
+#include "value/wire.h"
 
 /* About what two wake-ups cost. */
 #define LINGER_NS 15000u
@@ -191,7 +192,8 @@ static void advance(atomic_uint_fast64_t *counter, uint64_t by) {
   atomic_store_explicit(counter, now + by, memory_order_relaxed);
 }
 
-static void hand_out(rt_bus *bus, route *r, const rt_event *event) {
+static void hand_out(rt_bus *bus, route *r, const rt_event *event,
+                     rt_view bytes) {
   size_t heard = 0, members = r->group_count;
   for (size_t i = 0; i < r->single_count; i++) {
     rt__sub *sub = r->subs[i];
@@ -201,24 +203,41 @@ static void hand_out(rt_bus *bus, route *r, const rt_event *event) {
   }
   if (members && bus->dead) members = living(r);
   if (members)
-    heard += bus->group.deliver(event, r->args, members, bus->group.self);
+    heard +=
+        bus->group.deliver(event, bytes, r->args, members, bus->group.self);
   advance(&bus->delivered, heard);
   if (bus->dead) rt__bus_bury(bus);
 }
 
+/* Callbacks get their data as a value; false when memory is short. */
+static bool make_value(rt_event *event, rt_view bytes) {
+  unsigned char *to;
+  size_t size = (size_t)(bytes.end - bytes.at);
+  rt_value *value = rt__value_alloc(size, &to);
+  if (value) memcpy(to, bytes.at, size);
+  event->data = value;
+  return value != NULL;
+}
+
 static void dispatch(rt_bus *bus, rt__record *record) {
-  char *text = rt__record_text(record);
+  const char *text = rt__record_text(record);
   rt_event event;
+  rt_view bytes = {NULL, NULL};
   route *r = route_of(bus, record);
   event.system = text;
   event.kind = event.system + record->as.event.system_size + 1;
   event.path = event.kind + record->as.event.kind_size + 1;
   event.data = record->as.event.data;
-  if (r)
-    hand_out(bus, r, &event);
+  if (record->as.event.data_size) {
+    bytes.at =
+        (const unsigned char *)event.path + record->as.event.path_size + 1;
+    bytes.end = bytes.at + record->as.event.data_size;
+  }
+  if (r && (!bytes.at || !r->single_count || make_value(&event, bytes)))
+    hand_out(bus, r, &event, bytes);
   else
     rt__bus_count_dropped(bus, 1);
-  rt_value_unref(record->as.event.data);
+  rt_value_unref((rt_value *)event.data);
   advance(&bus->dispatched, 1);
 }
 

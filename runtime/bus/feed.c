@@ -14,7 +14,18 @@ void rt__shared_unref(rt__shared *event) {
   if (atomic_fetch_sub_explicit(&event->refs, 1, memory_order_acq_rel) > 1)
     return;
   rt_value_unref(event->data);
-  free(event);
+  if (event->pool)
+    rt__pool_put(event->pool, event);
+  else
+    free(event);
+}
+
+rt_view rt__shared_data(const rt__shared *event) {
+  if (event->data || event->data_size == 0) return rt_value_view(event->data);
+  const unsigned char *bytes = (const unsigned char *)event->text +
+                               event->system_size + event->kind_size +
+                               event->path_size + 3;
+  return (rt_view){bytes, bytes + event->data_size};
 }
 
 /* --- the ring ----------------------------------------------------------------

@@ -18,7 +18,8 @@ typedef enum rt__record_kind {
   RT__RECORD_CALL
 } rt__record_kind;
 
-/* Of an event: the strings follow, each terminated. */
+/* Of an event: the strings follow, each terminated, then small data as bytes
+ * (`data_size` of them) when it is not in `data`. */
 typedef struct rt__record {
   uint32_t size; /* of the whole record, a multiple of 8 */
   uint16_t kind;
@@ -26,7 +27,7 @@ typedef struct rt__record {
     struct {
       uint64_t hash; /* of system and kind */
       rt_value *data;
-      uint32_t system_size, kind_size, path_size;
+      uint32_t system_size, kind_size, path_size, data_size;
     } event;
     struct {
       void (*fn)(rt_bus *bus, void *arg);

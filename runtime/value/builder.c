@@ -196,19 +196,30 @@ void rt_builder_end(rt_builder *b) {
   seal(b, l);
 }
 
-rt_err rt_builder_finish(rt_builder *b, rt_value **out, rt_error *err) {
-  rt_err rc = RT_OK;
-  unsigned char *to;
-  *out = NULL;
+/* Is there exactly one complete value? */
+static rt_err settle(rt_builder *b, rt_error *err) {
   if (b->out.failed) fault(b, RT_ENOMEM, "no memory");
   if (b->depth > 0) fault(b, RT_EINVAL, "an array or map is not ended");
   if (!b->complete) fault(b, RT_EINVAL, "nothing was built");
-  if (b->fault)
-    rc = rt_fail(err, b->code, "value: %s", b->fault);
-  else if (!(*out = rt__value_alloc(b->out.size, &to)))
+  return b->fault ? rt_fail(err, b->code, "value: %s", b->fault) : RT_OK;
+}
+
+rt_err rt__builder_peek(rt_builder *b, const unsigned char **data, size_t *size,
+                        rt_error *err) {
+  rt_err rc = settle(b, err);
+  *data = (const unsigned char *)b->out.data;
+  *size = b->out.size;
+  if (rc != RT_OK) rt_builder_reset(b);
+  return rc;
+}
+
+rt_err rt_builder_finish(rt_builder *b, rt_value **out, rt_error *err) {
+  unsigned char *to;
+  rt_err rc = settle(b, err);
+  *out = NULL;
+  if (rc == RT_OK && !(*out = rt__value_alloc(b->out.size, &to)))
     rc = rt_fail(err, RT_ENOMEM, "value: no memory");
-  else
-    memcpy(to, b->out.data, b->out.size);
+  if (rc == RT_OK) memcpy(to, b->out.data, b->out.size);
   rt_builder_reset(b);
   return rc;
 }

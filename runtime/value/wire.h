@@ -30,6 +30,10 @@ const unsigned char *rt__wire_read(const unsigned char *at,
 const unsigned char *rt__wire_skip(const unsigned char *at,
                                    const unsigned char *end,
                                    unsigned max_depth);
+/* As rt_builder_finish(), but only shows the bytes, which are good until the
+ * builder is used or reset; a failure resets it. */
+rt_err rt__builder_peek(rt_builder *builder, const unsigned char **data,
+                        size_t *size, rt_error *err);
 /* A value [own] with room for `size` bytes, to be filled in by the caller
  * before it shares it; NULL when memory is short. */
 rt_value *rt__value_alloc(size_t size, unsigned char **data);
