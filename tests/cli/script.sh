@@ -48,7 +48,7 @@ stop_with() {
   local pid got
   timeout -k 10 "$limit" "$runtime" -e 'print("up") io.stdout:flush() require("time").sleep("1h")' >up 2>err &
   pid=$!
-  until_true 30 grep -q up up
+  until_true 30 grep -qs up up
   kill -"$1" "$(pgrep -P "$pid")" || fail "$3: it runs" "$(cat err)"
   wait "$pid"
   got=$?
@@ -61,7 +61,7 @@ stop_with TERM 143 "SIGTERM ends a waiting script"
 
 timeout -k 10 "$limit" "$runtime" -e 'print("up") while true do end' >spin 2>err &
 pid=$!
-until_true 30 grep -q up spin
+until_true 30 grep -qs up spin
 child=$(pgrep -P "$pid")
 # One signal that is still pending swallows the next: repeat until it has ended.
 interrupted() { ! kill -INT "$child" 2>/dev/null; }

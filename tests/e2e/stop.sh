@@ -12,7 +12,7 @@ begin() {
   "$runtime" run -c "$caps/wait.lua" -s wait:1 --session "$session" --log-level warn "$@" \
     >"$tmp/$session.out" 2>"$tmp/$session.err" </dev/null &
   pid=$!
-  until_true 60 grep -q wait:1 "$tmp/$session.out" || fail "$session: no seed" "$(cat "$tmp/$session.err")"
+  until_true 60 grep -qs wait:1 "$tmp/$session.out" || fail "$session: no seed" "$(cat "$tmp/$session.err")"
   until_true 60 running "$session" || fail "$session: no running job" "$(cat "$tmp/$session.err")"
 }
 running() { rt status "$1" --json 2>/dev/null | grep -q '"running":[1-9]'; }
@@ -52,14 +52,14 @@ resumed term
 
 begin second --set wait.polite=false --grace 1h
 kill -INT $pid
-until_true 60 grep -q "stopping" "$tmp/second.err"
+until_true 60 grep -qs "stopping" "$tmp/second.err"
 kill -INT $pid
 ended 130 "a second SIGINT aborts"
 resumed second
 
 begin secondterm --set wait.polite=false --grace 1h
 kill -TERM $pid
-until_true 60 grep -q "stopping" "$tmp/secondterm.err"
+until_true 60 grep -qs "stopping" "$tmp/secondterm.err"
 kill -TERM $pid
 ended 143 "a second SIGTERM aborts"
 resumed secondterm
