@@ -268,6 +268,9 @@ function methods:jobs(opts)
     local answer, err = report(self, "jobs", cursor, PAGE, opts.state or false, opts.capability)
     if not answer then return nil, err end
     cursor = answer.cursor
+    for _, job in ipairs(answer.jobs) do
+      job.errors = job.errors or {}
+    end
     return answer.jobs, cursor ~= nil
   end)
 end

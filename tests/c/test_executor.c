@@ -27,17 +27,26 @@ typedef struct fixture {
   rt_job *job;
 } fixture;
 
-static int setup(void **state) {
+static int start(void **state, unsigned workers, uint64_t memory) {
   fixture *f = calloc(1, sizeof(*f));
   rt_runtime_opts opts = RT_RUNTIME_OPTS_INIT;
   rt_error err = RT_ERROR_INIT;
   snprintf(f->dir, sizeof(f->dir), "/tmp/rt-executor-XXXXXX");
   assert_non_null(mkdtemp(f->dir));
-  opts.workers = 2;
+  opts.workers = workers;
+  opts.vm_memory = memory;
   if (rt_runtime_new(&f->rt, &opts, &err) != RT_OK) fail_msg("%s", err.message);
   uv_sem_init(&f->release, 0);
   *state = f;
   return 0;
+}
+
+static int setup(void **state) {
+  return start(state, 2, 0);
+}
+
+static int setup_small(void **state) {
+  return start(state, 1, 64u << 20);
 }
 
 static int teardown(void **state) {
@@ -411,6 +420,37 @@ static void test_stop_ends_running_jobs(void **state) {
   rt_report_close(report);
 }
 
+static const char *const greedy =
+    "return { capability { name = 'greedy', input = { 'in' }, "
+    "invoke = function(job, asset) "
+    "if asset.value ~= '0' then return end "
+    "local t = {} for i = 1, math.huge do t[i] = ('x'):rep(1000) .. i end "
+    "end }, "
+    "capability { name = 'modest', input = { 'in' }, output = { 'out' }, "
+    "invoke = function(job, asset) "
+    "for _ = 1, 20 do require('time').sleep('2ms') end "
+    "job:send { class = 'out', value = asset.value } end } }";
+
+/* One job uses up the memory of the VM: it fails, nobody else does. */
+static void test_out_of_memory_fails_one_job(void **state) {
+  fixture *f = *state;
+  char path[200], text[100];
+  write_file(f, "greedy.lua", greedy);
+  snprintf(path, sizeof(path), "%s/greedy.lua", f->dir);
+  assert_int_equal(rt_registry_load(rt_runtime_registry(f->rt), path, NULL,
+                                    NULL, NULL, NULL),
+                   RT_OK);
+  rt_session *s = open_session(f);
+  for (int i = 0; i < 50; i++) {
+    snprintf(text, sizeof(text), "{\"class\":\"in\",\"value\":\"%d\"}", i);
+    dispatch(s, text);
+  }
+  wait_finished(s);
+  close_session(s);
+  assert_failure(f, "INTERNAL", "memory");
+  assert_int_equal(count_assets(f, "out"), 50);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void) {
@@ -424,6 +464,8 @@ int main(void) {
       CASE(test_match_skips),
       CASE(test_loads_a_folder),
       CASE(test_stop_ends_running_jobs),
+      cmocka_unit_test_setup_teardown(test_out_of_memory_fails_one_job,
+                                      setup_small, teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
