@@ -165,6 +165,14 @@ void rt__http_close(rt__net *net) {
   net->http = NULL;
 }
 
+/* Programs that scripts start must not inherit our connections. */
+static curl_socket_t open_socket(void *arg, curlsocktype purpose,
+                                 struct curl_sockaddr *address) {
+  (void)arg, (void)purpose;
+  return socket(address->family, address->socktype | SOCK_CLOEXEC,
+                address->protocol);
+}
+
 /* --- the beginning ----------------------------------------------------- */
 static bool add_line(struct curl_slist **list, const char *line) {
   struct curl_slist *more = curl_slist_append(*list, line);
@@ -250,6 +258,7 @@ static void set_basics(rt__http_request *request, const rt__http_opts *opts) {
   curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, 0L);
   curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+  curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
   curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_head);
   curl_easy_setopt(easy, CURLOPT_HEADERDATA, request);
   curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
