@@ -88,8 +88,8 @@ RT_API void rt_subscriber_close(rt_subscriber *subscriber);
 /* Handlers that fail are told to `failed` (may be NULL) and go on. */
 typedef rt_err (*rt_handler_fn)(const rt_event *event, void *arg,
                                 rt_error *err);
-typedef void (*rt_handler_failed_fn)(const rt_event *event,
-                                     const rt_error *why, void *arg);
+typedef void (*rt_handler_failed_fn)(const rt_event *event, const rt_error *why,
+                                     void *arg);
 RT_API rt_err rt_router_new(rt_router **out, rt_bus *bus,
                             rt_handler_failed_fn failed, void *arg,
                             rt_error *err);
@@ -108,10 +108,11 @@ RT_API void rt_awaiter_free(rt_awaiter *awaiter);
 RT_API rt_err rt_awaiter_prepare(rt_waiter **out, rt_awaiter *awaiter,
                                  const char *path, double timeout,
                                  rt_error *err);
-/* Block until the event or the timeout (30 s when prepared with 0). `*accepted`:
- * its kind is "accept" or ends in ".accept" or ".accepted"; `*data` [own]. */
-RT_API rt_err rt_waiter_wait(rt_waiter *waiter, bool *accepted,
-                             rt_value **data, rt_error *err);
+/* Block until the event or the timeout (30 s when prepared with 0).
+ * `*accepted`: its kind is "accept" or ends in ".accept" or ".accepted";
+ * `*data` [own]. */
+RT_API rt_err rt_waiter_wait(rt_waiter *waiter, bool *accepted, rt_value **data,
+                             rt_error *err);
 RT_API void rt_waiter_close(rt_waiter *waiter);
 
 RT_END_DECL

@@ -34,13 +34,13 @@ typedef void (*rt_log_fn)(rt_log_level level, const char *message,
 typedef void (*rt_output_fn)(int fd, const char *text, size_t size, void *arg);
 
 typedef struct rt_runtime_opts {
-  size_t size;           /* sizeof(rt_runtime_opts) as compiled */
-  unsigned workers;      /* 0: one a core */
-  bool unsafe;           /* scripts get the whole of Lua (ffi, debug, luv) */
-  uint64_t vm_memory;    /* bytes a VM may use; 0: 1 GiB */
-  const char *resolver;  /* "HOST:PORT" of the DNS server; NULL: the system's */
+  size_t size;          /* sizeof(rt_runtime_opts) as compiled */
+  unsigned workers;     /* 0: one a core */
+  bool unsafe;          /* scripts get the whole of Lua (ffi, debug, luv) */
+  uint64_t vm_memory;   /* bytes a VM may use; 0: 1 GiB */
+  const char *resolver; /* "HOST:PORT" of the DNS server; NULL: the system's */
   const char *script_dir; /* package.path begins with it; NULL: none */
-  rt_log_fn log;         /* NULL: logs are dropped */
+  rt_log_fn log;          /* NULL: logs are dropped */
   void *log_arg;
   rt_output_fn output; /* NULL: output is dropped */
   void *output_arg;

@@ -36,14 +36,14 @@ typedef struct rt_session_opts {
   size_t without_count;
   const char *const *scope; /* rules of API section 3 */
   size_t scope_count;
-  int64_t max_depth;  /* negative: no bound */
-  int64_t max_assets; /* negative: no bound */
-  int64_t max_fanout; /* negative: no bound */
-  uint32_t concurrency; /* jobs at once; 0: 256 */
-  double deadline;      /* seconds from opening; 0: none */
-  double grace;         /* seconds at cancel; 0: 5 */
-  bool paused;          /* nothing runs until rt_session_resume() */
-  bool sync_normal;     /* PRAGMA synchronous=NORMAL instead of FULL */
+  int64_t max_depth;       /* negative: no bound */
+  int64_t max_assets;      /* negative: no bound */
+  int64_t max_fanout;      /* negative: no bound */
+  uint32_t concurrency;    /* jobs at once; 0: 256 */
+  double deadline;         /* seconds from opening; 0: none */
+  double grace;            /* seconds at cancel; 0: 5 */
+  bool paused;             /* nothing runs until rt_session_resume() */
+  bool sync_normal;        /* PRAGMA synchronous=NORMAL instead of FULL */
   const rt_value *options; /* map capability -> map of options, or NULL */
   const rt_value *config;  /* kept in the file as it is, for the opener */
 } rt_session_opts;
@@ -142,8 +142,8 @@ RT_API void rt_session_queue_async(rt_session *session, const char *verb,
                                    void *arg);
 
 /* --- reports: read only, each call [waits] on the disk only -------------- */
-RT_API rt_err rt_report_open(rt_report **out, const char *dir,
-                             const char *name, rt_error *err);
+RT_API rt_err rt_report_open(rt_report **out, const char *dir, const char *name,
+                             rt_error *err);
 RT_API void rt_report_close(rt_report *report);
 /* {name, state, owner, printed, config, counters...}; stats as of API 3. */
 RT_API rt_err rt_report_status(rt_report *report, rt_value **out,

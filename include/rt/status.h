@@ -15,23 +15,23 @@
 
 #ifdef __cplusplus
 #define RT_BEGIN_DECL extern "C" {
-#define RT_END_DECL }
+#define RT_END_DECL   }
 #else
 #define RT_BEGIN_DECL
 #define RT_END_DECL
 #endif
 
 #if defined(__GNUC__)
-#define RT_API __attribute__((visibility("default")))
+#define RT_API               __attribute__((visibility("default")))
 #define RT_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #else
 #define RT_API
 #define RT_PRINTF(fmt, args)
 #endif
 
-#define RT_VERSION_MAJOR 0
-#define RT_VERSION_MINOR 1
-#define RT_VERSION_PATCH 0
+#define RT_VERSION_MAJOR  0
+#define RT_VERSION_MINOR  1
+#define RT_VERSION_PATCH  0
 #define RT_VERSION_STRING "0.1.0"
 
 RT_BEGIN_DECL
@@ -68,7 +68,11 @@ typedef struct rt_error {
   char message[500];
 } rt_error;
 #define RT_ERROR_INIT                                                          \
-  { RT_OK, false, {0} }
+  {                                                                            \
+    RT_OK, false, {                                                            \
+      0                                                                        \
+    }                                                                          \
+  }
 
 /* [any] The library's version, e.g. "0.1.0"; static storage. */
 RT_API const char *rt_version(void);

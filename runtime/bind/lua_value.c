@@ -62,7 +62,8 @@ static void put_key(text *t, lua_State *L, const frame *f) {
   size_t size;
   if (!f->key || lua_type(L, f->key) == LUA_TNUMBER) {
     lua_Number n = f->key ? lua_tonumber(L, f->key) : f->item;
-    put(t, number, (size_t)snprintf(number, sizeof(number), "[%.14g]", n));
+    int length = snprintf(number, sizeof(number), "[%.14g]", n);
+    put(t, number, (size_t)length);
   } else if (lua_type(L, f->key) == LUA_TSTRING) {
     const char *s = lua_tolstring(L, f->key, &size);
     bool name = is_name(s, size);
@@ -98,7 +99,8 @@ static bool refuse_depth(encoder *e, const frame *f) {
   for (const frame *in = f; in->table; in = in->up)
     for (const frame *out = in->up; out->table; out = out->up)
       if (in->table == out->table) found = in->up;
-  return found ? refuse(e, found, "cycle") : refuse(e, f->up, "nested too deep");
+  return found ? refuse(e, found, "cycle")
+               : refuse(e, f->up, "nested too deep");
 }
 
 /* --- encoding ----------------------------------------------------------- */

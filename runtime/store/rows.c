@@ -41,7 +41,7 @@ rt_err rt__store_lanes(rt__store *store, rt__lane_fn fn, void *arg,
   if (!stmt) return RT_EUNAVAIL;
   rt_err rc = RT_OK, told = RT_OK;
   while (rt__sql_row(store, stmt, &rc, err)) {
-    rt__lane_row row;
+    rt__lane_row row = {0};
     int64_t *const field[] = {&row.class_id,  &row.capability, &row.position,
                               &row.since,     &row.mark,       &row.total,
                               &row.completed, &row.skipped,    &row.failed,

@@ -17,6 +17,7 @@ static const char *const SQL_TEXT[] = {
 
 sqlite3_stmt *rt__sql(rt__store *store, rt__sql_id which, rt_error *err) {
   sqlite3_stmt **stmt = &store->stmts[which];
+  /* cppcheck-suppress identicalInnerCondition ; prepare sets it below */
   if (*stmt) return *stmt;
   int code = sqlite3_prepare_v3(store->db, SQL_TEXT[which], -1,
                                 SQLITE_PREPARE_PERSISTENT, stmt, NULL);

@@ -19,7 +19,8 @@ static void on_output(int fd, const char *text, size_t size, void *arg) {
     fwrite(text, 1, size, stderr);
     return;
   }
-  if (size > sizeof(s->text) - 1 - s->size) size = sizeof(s->text) - 1 - s->size;
+  if (size > sizeof(s->text) - 1 - s->size)
+    size = sizeof(s->text) - 1 - s->size;
   memcpy(s->text + s->size, text, size);
   s->size += size;
 }
