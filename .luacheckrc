@@ -20,3 +20,6 @@ files["tests/spec"] = { std = "+busted" }
 -- It replaces parts of the library for busted, in its own process.
 files["tests/support/busted_shim.lua"] = { globals = { "debug", "io" } }
 files["tests/run.lua"] = { std = "+busted" }
+-- It makes the library that others find frozen, and its spec tries what must raise.
+files["lua/rt/sandbox.lua"] = { ignore = { "122" } }
+files["tests/spec/sandbox_spec.lua"] = { ignore = { "122" } }
