@@ -19,10 +19,17 @@ die() { echo "lab: $*" >&2; exit 1; }
 
 # launch NAME COMMAND...: in the background, a group of its own, its pid in DIR/run/NAME.pid
 launch() {
-  local name=$1
+  local name=$1 pid
   shift
   setsid -- "$@" >"$dir/log/$name.out" 2>&1 </dev/null &
-  echo $! >"$dir/run/$name.pid"
+  pid=$!
+  echo $pid >"$dir/run/$name.pid"
+  # Until it is the program itself, or has ended already.
+  for _ in $(seq 1200); do
+    ours $pid && return 0
+    grep -qs '^State:[[:space:]]*[^Z]' "/proc/$pid/status" || return 0
+    sleep 0.05
+  done
 }
 
 # Is this still the process that we started? Its arguments name our folder.
@@ -290,12 +297,11 @@ launch_all() {
   launch front apache2 -DFOREGROUND -f "$dir/front.conf"
   launch back apache2 -DFOREGROUND -f "$dir/back.conf"
   launch silent "$dir/silent" $net.9:"$http" $net.9:"$tls" $net.9:"$alt" $net.9:"$closed"
-  local i
-  for i in $(seq 300); do
+  for _ in $(seq 300); do
     up
     case $? in
       0) return 0 ;;
-      2) [ "$i" -gt 20 ] && return 1 ;;
+      2) return 1 ;;
     esac
     sleep 0.1
   done
