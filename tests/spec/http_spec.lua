@@ -424,6 +424,36 @@ describe("http server", function()
     assert.equal(200, (ask("GET / HTTP/1.1\r\nHost: x\r\n\r\n")))
   end)
 
+  -- Requests with random damage: each is answered or hung up on, and the server goes on.
+  it("survives damaged requests", function()
+    serve(nil, { timeout = 5, body_timeout = 5 })
+    local seed = 42
+    local function random(n)
+      seed = (seed * 1103515245 + 12345) % 2147483648
+      return math.floor(seed / 65536) % n + 1
+    end
+    local originals = {
+      "GET /a?b=c HTTP/1.1\r\nHost: x\r\nAccept: */*\r\n\r\n",
+      "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello",
+      "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    }
+    local pieces = { "\r\n", "\n", "\0", ":", " ", "\255", "9999999999", "chunked", "HTTP/1.1", "" }
+    for _ = 1, 300 do
+      local bytes = originals[random(#originals)]
+      for _ = 1, random(4) do
+        local at = random(#bytes)
+        bytes = bytes:sub(1, at - 1) .. pieces[random(#pieces)] .. bytes:sub(at + random(3) - 1)
+      end
+      local conn = connect()
+      conn:write(bytes)
+      conn:shutdown()
+      local answer, err = conn:read("all", PATIENCE)
+      assert.is_true(answer == "" or (answer or ""):find("^HTTP/1.1 %d%d%d ") ~= nil, tostring(err))
+      conn:close()
+    end
+    assert.equal(200, (ask("GET / HTTP/1.1\r\nHost: x\r\n\r\n")))
+  end)
+
   it("answers 500 for a handler that fails, and serves on", function()
     serve(function(request)
       if request.path == "/raise" then error("on purpose") end
