@@ -287,7 +287,7 @@ static void begin(rt_job *job) {
   rt__start start = RT__START_INIT;
   bool ask = job->order->capability->has_match && !job->order->gated;
   job->phase = ask ? RT__PHASE_MATCH : RT__PHASE_INVOKE;
-  job->cpu = ask ? rt__job_cpu_ns() : 0;
+  if (ask && job->restarts == 0) job->cpu = rt__job_cpu_ns();
   start.globals = rt__instance_globals(job->instance);
   start.on_exit = on_exit_of_job;
   start.exit_arg = start.user = job;

@@ -131,10 +131,10 @@ void rt__job_hold_time(rt_job *job);
 void rt__job_resume_time(rt_job *job);
 
 /* match, rate_key and prioritize may take this long. When the worker's thread
- * hardly ran meanwhile, it was the machine that stalled, and it is asked
- * again. */
+ * hardly ran meanwhile, all attempts together, it was the machine that stalled,
+ * and it is asked again. */
 #define RT__MATCH_SECONDS  1.0
-#define RT__MATCH_RESTARTS 20
+#define RT__MATCH_RESTARTS 5
 uint64_t rt__job_cpu_ns(void);
 bool rt__job_stalled(uint64_t cpu_before);
 /* The message of an error map [malloc], behind `what` and ": ". */

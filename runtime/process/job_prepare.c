@@ -92,7 +92,7 @@ rt__prepare_item *rt__asking_next(lua_State *L, rt__asking *asking) {
   }
   asking->started = asking->at < asking->batch->count;
   if (!asking->started) return NULL;
-  asking->cpu = rt__job_cpu_ns();
+  if (asking->restarts == 0) asking->cpu = rt__job_cpu_ns();
   rt__process_set_deadline(rt__process_of(L), RT__MATCH_SECONDS);
   return &asking->batch->items[asking->at];
 }
