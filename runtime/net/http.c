@@ -15,6 +15,7 @@
 enum { HEAD_MAX = 256 * 1024 };
 
 struct rt__http_request {
+  rt__http_request *prev, *next; /* of the context's list */
   rt__net *net;
   CURL *easy;
   struct curl_slist *headers, *connect_to;
@@ -55,6 +56,22 @@ static size_t on_body(char *data, size_t one, size_t size, void *arg) {
 }
 
 /* --- the end ----------------------------------------------------------- */
+static void link_request(rt__http_request *request) {
+  request->next = request->net->requests;
+  if (request->next) request->next->prev = request;
+  request->net->requests = request;
+}
+
+/* Take it out of libcurl's hands and the context's list. */
+static void unlink_request(rt__http_request *request) {
+  curl_multi_remove_handle(rt__multi_handle(request->net->http), request->easy);
+  if (request->prev)
+    request->prev->next = request->next;
+  else
+    request->net->requests = request->next;
+  if (request->next) request->next->prev = request->prev;
+}
+
 static void free_request(rt__http_request *request) {
   if (request->easy) curl_easy_cleanup(request->easy);
   curl_slist_free_all(request->headers);
@@ -138,6 +155,13 @@ static void fill_result(rt__http_request *request) {
   result->version = version_text(version);
 }
 
+static void finish(rt__http_request *request, const rt_error *err) {
+  unlink_request(request);
+  *request->out = NULL;
+  request->fn(request->arg, &request->result, err);
+  free_request(request);
+}
+
 static void on_done(CURL *easy, CURLcode code) {
   rt__http_request *request = NULL;
   rt_error err = RT_ERROR_INIT;
@@ -147,20 +171,20 @@ static void on_done(CURL *easy, CURLcode code) {
   if (request->result.truncated) code = CURLE_OK;
   if (code != CURLE_OK) fail_of(request, code, &err);
   fill_result(request);
-  curl_multi_remove_handle(rt__multi_handle(request->net->http), easy);
-  *request->out = NULL;
-  request->fn(request->arg, &request->result, code == CURLE_OK ? NULL : &err);
-  free_request(request);
+  finish(request, code == CURLE_OK ? NULL : &err);
 }
 
 void rt__http_cancel(rt__http_request *request) {
   if (!request) return;
-  curl_multi_remove_handle(rt__multi_handle(request->net->http), request->easy);
+  unlink_request(request);
   free_request(request);
 }
 
 void rt__http_close(rt__net *net) {
+  rt_error err = RT_ERROR_INIT;
   if (!net->http) return;
+  rt_fail(&err, RT_ECANCELED, "http: canceled");
+  while (net->requests) finish(net->requests, &err);
   rt__multi_free(net->http);
   net->http = NULL;
 }
@@ -295,6 +319,7 @@ rt_err rt__http_start(rt__http_request **out, rt__net *net,
   set_security(request->easy, opts);
   if (!set_headers(request, opts) || !set_route(request, opts)) goto no_memory;
   if (curl_multi_add_handle(multi, request->easy) != CURLM_OK) goto no_memory;
+  link_request(request);
   *out = request;
   return RT_OK;
 

@@ -23,6 +23,7 @@ typedef struct rt__net rt__net;
 struct rt__dns;
 struct rt__hosts;
 struct rt__http;
+struct rt__http_request;
 struct rt__tls_store;
 
 /* Bytes taken from a socket at once. */
@@ -33,9 +34,10 @@ struct rt__net {
   unsigned refs;
   bool closed;
   char resolver[RT__ADDR_TEXT + 16]; /* "ADDRESS:PORT"; "": the system's */
-  struct rt__dns *dns;               /* the four below: made when needed */
+  struct rt__dns *dns;               /* these are made when needed */
   struct rt__hosts *hosts;
   struct rt__http *http;
+  struct rt__http_request *requests; /* under way */
   struct rt__tls_store *tls;
   char scratch[RT__NET_SCRATCH];
 };

@@ -243,6 +243,13 @@ static void on_dial(void *arg, int fd, const rt__addr *peer,
   ended++;
 }
 
+static void on_http(void *arg, rt__http_result *result, const rt_error *err) {
+  (void)arg;
+  assert_int_equal(result->status, 0);
+  assert_int_equal(err->code, RT_ECANCELED);
+  ended++;
+}
+
 static void on_accept(rt__acceptor *acceptor) {
   assert_int_equal(acceptor->fd, -1);
   assert_int_equal(acceptor->err.code, RT_ECLOSED);
@@ -257,12 +264,15 @@ static void closing_ends_what_is_under_way(void **state) {
   uv_loop_t loop;
   rt_error err = RT_ERROR_INIT;
   rt__net *net = open_net(&loop, NULL);
-  rt__udp *mute; /* takes questions and answers none */
-  rt__listener *listener;
+  rt__udp *mute;                  /* takes questions and answers none */
+  rt__listener *listener, *quiet; /* whose connections nobody accepts */
   rt__acceptor acceptor = {.fn = on_accept};
   static rt__dns_query *queries[QUERIES];
   rt__lookup *lookup;
   rt__dial *dial;
+  rt__http_request *requests[2];
+  rt__http_opts http = {.url = "http://d.test/", .method = "GET"};
+  char place[RT__ADDR_TEXT];
   ended = 0;
   assert_int_equal(rt__udp_new(&mute, net, "127.0.0.1", 0, &err), RT_OK);
   snprintf(net->resolver, sizeof(net->resolver), "127.0.0.1:%u",
@@ -282,13 +292,24 @@ static void closing_ends_what_is_under_way(void **state) {
   assert_int_equal(rt__listener_new(&listener, net, "127.0.0.1", 0, 0, &err),
                    RT_OK);
   rt__listener_accept(listener, &acceptor);
+  assert_int_equal(rt__listener_new(&quiet, net, "127.0.0.1", 0, 0, &err),
+                   RT_OK);
+  snprintf(place, sizeof(place), "127.0.0.1:%u",
+           rt__addr_port(rt__listener_address(quiet)));
+  http.connect_to = place;
+  for (int i = 0; i < 2; i++)
+    assert_int_equal(
+        rt__http_start(&requests[i], net, &http, on_http, NULL, &err), RT_OK);
   uv_run(&loop, UV_RUN_NOWAIT);
+  rt__http_cancel(requests[0]);
   rt__udp_close(mute);
   rt__udp_unref(mute);
   rt__listener_close(listener);
   rt__listener_unref(listener);
+  rt__listener_close(quiet);
+  rt__listener_unref(quiet);
   close_net(&loop, net);
-  assert_int_equal(ended, QUERIES - 2 + 3);
+  assert_int_equal(ended, QUERIES - 2 + 4);
 }
 
 static void urls_are_taken_apart(void **state) {
