@@ -14,16 +14,6 @@
 
 #include "base/clock.h"
 
-#define TABLE_SIZE 1024u
-
-struct rt__jobs {
-  rt_runtime *rt;
-  rt__executor executor;
-  _Atomic(uint32_t) turn;
-  unsigned count;
-  rt__job_worker homes[];
-};
-
 /* --- workers ----------------------------------------------------------------
  */
 rt__job_worker *rt__jobs_home(rt__worker *worker) {
@@ -98,40 +88,6 @@ rt_err rt__job_process(rt__process **out, rt__job_worker *home,
   return rt__process_start(out, home->worker->vm, start, 1, err);
 }
 
-/* --- the table of jobs, by session and id --------------------------------- */
-static rt_job **bucket(rt__job_worker *home, const rt_session *session,
-                       uint64_t id) {
-  uint64_t hash = (id ^ ((uintptr_t)session >> 4)) * 0x9e3779b97f4a7c15u;
-  return &home->table[(hash >> 32) % TABLE_SIZE];
-}
-
-static void enroll(rt_job *job) {
-  rt_job **head = bucket(job->home, job->order->session, job->order->lease.job);
-  job->next = *head;
-  job->at = head;
-  if (job->next) job->next->at = &job->next;
-  *head = job;
-}
-
-static void strike(rt_job *job) {
-  if (!job->at) return;
-  *job->at = job->next;
-  if (job->next) job->next->at = job->at;
-  job->at = NULL;
-}
-
-static rt_job *find(rt__job_worker *home, const rt_session *session,
-                    const rt__lease *lease) {
-  rt_job *job = *bucket(home, session, lease->job);
-  for (; job; job = job->next) {
-    const rt__order *o = job->order;
-    if (o->session == session && o->lease.job == lease->job &&
-        o->lease.attempt == lease->attempt && o->lease.epoch == lease->epoch)
-      return job;
-  }
-  return NULL;
-}
-
 void rt__job_ref(rt_job *job) {
   job->refs++;
 }
@@ -154,7 +110,7 @@ void rt__job_report(rt_job *job, rt__end_kind kind, rt_value *error,
     free(reason);
     return;
   }
-  strike(job);
+  rt__job_strike(job);
   job->order = NULL;
   end.lease = order->lease;
   end.delay = job->delay;
@@ -254,12 +210,21 @@ static void settle(rt_job *job, rt_err how, rt_value *error) {
     rt__job_report(job, RT__END_FAILED, rt_value_ref(error), NULL);
 }
 
+/* os.exit(3) in a job is a failure of that job. */
+static void note_exit_code(rt_job *job, const rt__process *process) {
+  char text[40];
+  if (process->exit_code == 0 || job->fault) return;
+  snprintf(text, sizeof(text), "ended with exit code %d", process->exit_code);
+  job->fault = rt__error_map(RT_EUNKNOWN, text, NULL);
+}
+
 static void on_exit_of_job(rt__process *process, rt_err how, rt_value *result,
                            rt_value *error, void *arg) {
   rt_job *job = arg;
   (void)result;
   job->process = NULL;
   job->saw = job->saw || process->reads_events;
+  note_exit_code(job, process);
   if (how != RT_OK && how != RT_EUNKNOWN) rt__instance_spoil(job->instance);
   settle(job, how, error);
 }
@@ -340,7 +305,7 @@ static void run_start(rt__worker *worker, rt__task *task) {
   rt_job *job = (rt_job *)task;
   (void)worker;
   job->started = rt__now_ns();
-  enroll(job);
+  rt__job_enroll(job);
   if (job->order->capability->invoke)
     rt__native_begin(job);
   else
@@ -361,53 +326,6 @@ static void start(void *self, rt__order *order) {
   job->refs = 1;
   job->task.run = run_start;
   rt__worker_post(job->home->worker, &job->task);
-}
-
-/* --- cancel --------------------------------------------------------------- */
-typedef struct cancel_task {
-  rt__task task;
-  rt_session *session; /* [own ref] */
-  rt__lease lease;
-  bool kill;
-  char reason[200];
-} cancel_task;
-
-static void cancel_job(rt_job *job, const char *reason, bool kill) {
-  job->asked = true;
-  job->killed = job->killed || kill;
-  if (job->native) {
-    rt__native_cancel(job, kill);
-  } else if (!job->process) {
-    rt__job_report(job, RT__END_INTERRUPTED, NULL, NULL);
-  } else if (kill) {
-    rt__process_kill(job->process, RT_ECANCELED, NULL);
-  } else {
-    rt_process_cancel(job->home->jobs->rt, job->process->pid, reason);
-  }
-}
-
-static void run_cancel(rt__worker *worker, rt__task *task) {
-  cancel_task *c = (cancel_task *)task;
-  rt_job *job = find(rt__jobs_home(worker), c->session, &c->lease);
-  if (job) cancel_job(job, c->reason, c->kill);
-  rt_session_unref(c->session);
-  free(c);
-}
-
-/* Which worker has it is not written down: all are asked. */
-static void cancel(void *self, rt_session *session, rt__lease lease,
-                   const char *reason, bool kill) {
-  rt__jobs *jobs = self;
-  for (unsigned i = 0; i < jobs->count; i++) {
-    cancel_task *c = calloc(1, sizeof(*c));
-    if (!c) return; /* its deadline or the shutdown ends it */
-    c->task.run = run_cancel;
-    c->session = rt_session_ref(session);
-    c->lease = lease;
-    c->kill = kill;
-    snprintf(c->reason, sizeof(c->reason), "%s", reason ? reason : "canceled");
-    rt__worker_post(jobs->homes[i].worker, &c->task);
-  }
 }
 
 /* --- time out of the job's account ---------------------------------------- */
@@ -433,12 +351,13 @@ rt_err rt__jobs_new(rt__jobs **out, rt_runtime *rt, rt_error *err) {
   if (!jobs) return rt_fail(err, RT_ENOMEM, "no memory for the executor");
   jobs->rt = rt;
   jobs->count = count;
-  jobs->executor = (rt__executor){jobs, start, rt__jobs_prepare, cancel};
+  jobs->executor =
+      (rt__executor){jobs, start, rt__jobs_prepare, rt__jobs_cancel};
   for (unsigned i = 0; i < count; i++) {
     rt__job_worker *home = &jobs->homes[i];
     home->jobs = jobs;
     home->worker = rt__runtime_worker(rt, i);
-    home->table = calloc(TABLE_SIZE, sizeof(rt_job *));
+    home->table = calloc(RT__JOB_TABLE, sizeof(rt_job *));
     if (home->table) continue;
     rt__jobs_free(jobs);
     return rt_fail(err, RT_ENOMEM, "no memory for the executor");

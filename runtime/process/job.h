@@ -108,6 +108,21 @@ struct rt__job_worker {
   int entries[RT__ENTRY_COUNT]; /* refs: functions of rt.job and rt.loader */
 };
 
+struct rt__jobs {
+  rt_runtime *rt;
+  rt__executor executor;
+  _Atomic(uint32_t) turn;
+  unsigned count;
+  rt__job_worker homes[];
+};
+
+#define RT__JOB_TABLE 1024u
+void rt__job_enroll(rt_job *job);
+void rt__job_strike(rt_job *job); /* idempotent */
+/* Engine's thread. */
+void rt__jobs_cancel(void *self, rt_session *session, rt__lease lease,
+                     const char *reason, bool kill);
+
 rt__job_worker *rt__jobs_home(rt__worker *worker);
 /* [any] The worker with the least to do; counts one job more for it. */
 rt__job_worker *rt__jobs_pick(rt__jobs *jobs);

@@ -141,6 +141,13 @@ describe("a job", function()
     assert.equal("failed", env.job(s).state)
   end)
 
+  it("may end itself by os.exit, which fails it unless the code is 0", function()
+    local s = run_one({ invoke = function() os.exit(0) end })
+    assert.equal("completed", env.job(s).state)
+    s = run_one({ invoke = function() os.exit(3) end })
+    assert.matches("exit code 3", env.job(s, { state = "failed" }).errors[1].message)
+  end)
+
   it("that fails in another of its coroutines is failed", function()
     local s = run_one({ invoke = function()
       coroutine.spawn(function() error("in the other") end)
