@@ -163,6 +163,40 @@ describe("http client", function()
     assert.equal("http://far.test/x", response.body)
   end)
 
+  it("goes through a proxy's tunnel to a secure server", function()
+    serve(function(request) return request.headers.host end, {
+      tls = { certificate = fixture.read("tls/server.pem"), key = fixture.read("tls/server.key") },
+    })
+    local proxy = assert(tcp.listen("127.0.0.1", 0))
+    local asked
+    local function relay(from, to)
+      while true do
+        local bytes = from:read()
+        if not bytes or not to:write(bytes) then break end
+      end
+      to:shutdown()
+    end
+    coroutine.spawn(function()
+      local conn = proxy:accept()
+      asked = conn:read("line", PATIENCE)
+      repeat
+        local line = conn:read("line", PATIENCE)
+      until not line or line == ""
+      local far = assert(tcp.connect("127.0.0.1", server:port(), PATIENCE))
+      conn:write("HTTP/1.1 200 go on\r\n\r\n")
+      coroutine.spawn(relay, conn, far)
+      relay(far, conn)
+    end)
+    local response = assert(http.get("https://good.test:4443/", {
+      proxy = "127.0.0.1:" .. proxy:port(),
+      ca_file = fixture.path("tls/ca.pem"),
+      timeout = 30,
+    }))
+    assert.equal("good.test:4443", response.body)
+    assert.equal("CONNECT good.test:4443 HTTP/1.1", asked)
+    proxy:close()
+  end)
+
   it("verifies certificates unless told not to", function()
     serve(function() return "secure" end, {
       tls = { certificate = fixture.read("tls/server.pem"), key = fixture.read("tls/server.key") },
