@@ -1,7 +1,7 @@
 --- process - isolated processes that exchange copied messages.
--- Mail waits in C until the process asks for it (inbox, events or listen for the first time); from
--- then on the scheduler calls the inlet below, which hands each message to the channel of its topic,
--- or to the inbox. A receiver that finds its channel empty looks for mail itself first.
+-- Mail waits in C until the process asks for it (inbox, events or listen, the first time). From
+-- then on the scheduler calls the inlets below, which hand each message to the channel of its
+-- topic, or to the inbox. A receiver that finds its channel empty looks for mail itself first.
 -- SPDX-License-Identifier: MIT
 local channel = require("rt.channel").internal
 local check = require("rt.check")
@@ -58,7 +58,7 @@ local function new_message(topic, from, ...)
   }, message_meta)
 end
 
--- --- mail ------------------------------------------------------------------------------------------
+-- --- mail ----------------------------------------------------------------------------------------
 
 local function box()
   local state = task.state()
@@ -127,7 +127,7 @@ end
 task.inlet("*", on_message)
 task.inlet("@event", on_event)
 
--- --- receiving ---------------------------------------------------------------------------------------
+-- --- receiving -----------------------------------------------------------------------------------
 
 --- The channel of messages for which there is no listener.
 ---@return rt.Channel
@@ -183,7 +183,7 @@ function M.unlisten(ch)
   return fail("NOT_FOUND", "no listener has this channel")
 end
 
--- --- sending -----------------------------------------------------------------------------------------
+-- --- sending -------------------------------------------------------------------------------------
 
 --- Send a message to a PID or a registered name.
 ---@return true?, rt.Error?
@@ -196,7 +196,7 @@ end
 ---@return string
 M.pid = core.pid
 
--- --- spawning ------------------------------------------------------------------------------------------
+-- --- spawning ------------------------------------------------------------------------------------
 
 -- function -> its bytecode
 local dumped = setmetatable({}, { __mode = "k" })
@@ -204,7 +204,9 @@ local dumped = setmetatable({}, { __mode = "k" })
 local function code_of(fn)
   local code = dumped[fn]
   if code then return code end
-  if getinfo(fn, "S").what == "C" then return fail("INVALID", "a C function cannot be a process") end
+  if getinfo(fn, "S").what == "C" then
+    return fail("INVALID", "a C function cannot be a process")
+  end
   local name = getupvalue(fn, 1)
   if name then
     return fail("INVALID", "the function has the upvalue '" .. name .. "': pass it as an argument")
@@ -273,7 +275,7 @@ function M.exec(what, ...)
   return wait.value
 end
 
--- --- watching ------------------------------------------------------------------------------------------
+-- --- watching ------------------------------------------------------------------------------------
 
 --- Be told by an EXIT event when it ends.
 function M.monitor(dest)
@@ -332,7 +334,7 @@ function M.list()
   return task.await(core.list())
 end
 
--- --- names -----------------------------------------------------------------------------------------------
+-- --- names ---------------------------------------------------------------------------------------
 
 M.registry = {}
 

@@ -123,7 +123,7 @@ function M.sort(t, less)
   quick(t, 1, count, less, depth)
 end
 
--- --- string.gsub -----------------------------------------------------------------------------------
+-- --- string.gsub ---------------------------------------------------------------------------------
 
 local function replacement(repl, whole, capture, ...)
   local value
@@ -178,7 +178,7 @@ function M.gsub(s, pattern, repl, max)
   return concat(out), count
 end
 
--- --- tostring ---------------------------------------------------------------------------------------
+-- --- tostring ------------------------------------------------------------------------------------
 
 function M.tostring(...)
   if select("#", ...) == 0 then error("bad argument #1 to 'tostring' (value expected)", 2) end

@@ -1,7 +1,7 @@
 --- rt.sandbox - the globals of scripts: what they get, and what they cannot reach.
--- One frozen set of library tables per VM; each process has its own table of globals, which finds the
--- set behind it. A frozen table is an empty proxy in front of the real one: assignments to it raise,
--- and the functions that go around metatables (rawset, next, table.insert...) know about it.
+-- One frozen set of library tables per VM; each process has its own table of globals, which finds
+-- the set behind it. A frozen table is an empty proxy in front of the real one: assignments to it
+-- raise, and the functions that go around metatables (rawset, next, table.insert...) know about it.
 -- With --unsafe scripts get the real tables and everything else Lua has.
 -- SPDX-License-Identifier: MIT
 local core = require("rt.core.task")
@@ -10,8 +10,9 @@ local coroutines = require("rt.coroutines")
 local task = require("rt.task")
 
 local error, type, tostring, select, pairs = error, type, callbacks.tostring, select, pairs
-local next, rawget, rawset, setmetatable, getmetatable = next, rawget, rawset, setmetatable, getmetatable
-local getfenv, setfenv, load, loadstring = getfenv, setfenv, load, loadstring
+local next, rawget, rawset = next, rawget, rawset
+local setmetatable, getmetatable = setmetatable, getmetatable
+local getfenv, setfenv, load = getfenv, setfenv, load
 local collectgarbage = collectgarbage
 local set_meta = debug.setmetatable
 local getinfo, traceback = debug.getinfo, debug.traceback
@@ -21,7 +22,7 @@ local M = {}
 local settings = core.settings()
 local LIBRARY = _G
 
--- --- frozen tables --------------------------------------------------------------------------
+-- --- frozen tables -------------------------------------------------------------------------------
 
 -- proxy -> the real table
 local real_of = setmetatable({}, { __mode = "k" })
@@ -58,7 +59,7 @@ local function refuse_frozen(t, fname)
   if real_of[t] then error("bad argument #1 to '" .. fname .. "' (the library is frozen)", 3) end
 end
 
--- --- replaced functions -----------------------------------------------------------------------
+-- --- replaced functions --------------------------------------------------------------------------
 
 local safe = {}
 
@@ -84,8 +85,8 @@ function safe.rawset(t, key, value)
   return rawset(t, key, value)
 end
 
--- The globals find the library through their metatable. A script may still give them one of its own:
--- it comes behind the library.
+-- The globals find the library through their metatable. A script may still give them one of its
+-- own: it comes behind the library.
 local function behind_library(meta)
   local base = M.base
   local outer = { __metatable = meta, __newindex = meta.__newindex, __call = meta.__call }
@@ -190,7 +191,7 @@ function safe.print(...)
   core.output(1, words(...) .. "\n")
 end
 
--- --- libraries ----------------------------------------------------------------------------------
+-- --- libraries -----------------------------------------------------------------------------------
 
 local function copy(t)
   local made = {}
@@ -331,7 +332,7 @@ function M.globals()
   return globals
 end
 
-string.gsub = callbacks.gsub
+rawset(string, "gsub", callbacks.gsub)
 if not settings.unsafe then getmetatable("").__metatable = false end
 
 return M

@@ -14,7 +14,7 @@ local clone = core.clone
 local M = {}
 local settings = core.settings()
 
--- --- compiling ---------------------------------------------------------------------------------
+-- --- compiling -----------------------------------------------------------------------------------
 
 -- chunk name .. "\0" .. text -> the function whose prototype is shared
 local compiled = {}
@@ -70,7 +70,7 @@ function M.read(path)
   return text
 end
 
--- --- require --------------------------------------------------------------------------------------
+-- --- require -------------------------------------------------------------------------------------
 
 local function default_path()
   local dir = settings.script_dir
@@ -124,10 +124,13 @@ local function find_loader(mine, name)
   if preloaded then return preloaded end
   local text, where = search(name, mine.path)
   if not text then
-    error("module '" .. name .. "' not found:\n\tno field package.preload['" .. name .. "']" .. where, 3)
+    local tried = "\n\tno field package.preload['" .. name .. "']" .. where
+    error("module '" .. name .. "' not found:" .. tried, 3)
   end
   local fn, err = M.load(text, "@" .. where, core.globals())
-  if not fn then error("error loading module '" .. name .. "' from file '" .. where .. "':\n\t" .. err, 3) end
+  if not fn then
+    error("error loading module '" .. name .. "' from file '" .. where .. "':\n\t" .. err, 3)
+  end
   return fn
 end
 
@@ -180,7 +183,8 @@ local function safe_loadfile(path, _, env)
   end
   local text, err = M.read(path)
   if not text then return nil, "cannot open " .. err end
-  return load(without_shebang(text), "@" .. path, settings.unsafe and "bt" or "t", env or core.globals())
+  local mode = settings.unsafe and "bt" or "t"
+  return load(without_shebang(text), "@" .. path, mode, env or core.globals())
 end
 
 local function safe_dofile(path)
@@ -214,7 +218,7 @@ function M.load_library()
   sandbox.base.capability = require("rt.declaration").capability
 end
 
--- --- what a process runs ----------------------------------------------------------------------------
+-- --- what a process runs -------------------------------------------------------------------------
 
 -- Its chunk returns the process function, or is run itself when it returns none.
 local function run_source(chunk, ...)

@@ -1,6 +1,6 @@
 --- rt.task - waiting, fibers, and what a process keeps for the library.
--- Everything that waits goes through await or park, so that it can be timed out, cancelled and ended,
--- also from coroutines inside coroutines (see rt.coroutines).
+-- Everything that waits goes through await or park, so that it can be timed out, cancelled and
+-- ended, also from coroutines inside coroutines (see rt.coroutines).
 -- SPDX-License-Identifier: MIT
 local core = require("rt.core.task")
 local next_mail = require("rt.core.process").next

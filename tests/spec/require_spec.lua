@@ -31,7 +31,10 @@ describe("require", function()
   end)
 
   it("gives each process its own instance", function()
-    write("stateful.lua", "local M = { n = 0 } function M.add() M.n = M.n + 1 return M.n end return M")
+    write("stateful.lua", [[
+      local M = { n = 0 }
+      function M.add() M.n = M.n + 1 return M.n end
+      return M]])
     assert.equal(1, require("stateful").add())
     assert.equal(2, require("stateful").add())
     local value, err = process.exec(function(path)
@@ -90,7 +93,8 @@ describe("require", function()
     local time = require("time")
     assert.has_error(function() time.sleep = nil end)
     assert.equal(time, require("time"))
-    for _, name in ipairs({ "rt.task", "rt.core.task", "rt.boot", "ffi", "jit", "string.buffer" }) do
+    local hidden = { "rt.task", "rt.core.task", "rt.boot", "ffi", "jit", "string.buffer" }
+    for _, name in ipairs(hidden) do
       assert.is_false((pcall(require, name)), name)
     end
     assert.equal(string, require("string"))

@@ -37,8 +37,11 @@ describe("the sandbox", function()
       assert.is_false((pcall(table.insert, lib, 1)), name)
       assert.is_nil(lib.made_up)
     end
-    assert.is_false((pcall(function() string.format = print end)))
-    assert.is_false((pcall(function() process.event.EXIT = 1 end)))
+    for _, lib in ipairs({ string, process.event }) do
+      for key in pairs(lib) do
+        assert.is_false((pcall(function() lib[key] = print end)))
+      end
+    end
   end)
 
   it("protects the metatable of strings", function()
@@ -59,7 +62,8 @@ describe("the sandbox", function()
 
   it("gives globals that are the process's own", function()
     assert.is_true(process.exec(function()
-      return _G == _G._G and _G == getfenv(0) and _G == getfenv(1) and _G == getfenv() and _G == getfenv(string.format)
+      local env = getfenv()
+      return env == _G and env == _G._G and env == getfenv(0) and env == getfenv(string.format)
     end))
     _G.made_here = 5
     assert.equal(5, made_here) -- luacheck: ignore
@@ -134,7 +138,8 @@ describe("the sandbox", function()
       for level = 1, 20 do
         local inside = debug.getinfo(level, "f")
         if not inside then break end
-        if inside.func then assert.is_false((pcall(getfenv, inside.func)) and getfenv(inside.func).require ~= require) end
+        -- the environment of a library function is shown as the process's own
+        if inside.func then assert.equal(require, getfenv(inside.func).require) end
       end
     end
     walk()
@@ -169,8 +174,8 @@ describe("the sandbox", function()
     for i = 1, 20000 do big[i] = (i * 7919) % 1000 end
     table.sort(big, function(x, y) return x < y end)
     for i = 2, #big do assert(big[i - 1] <= big[i]) end
-    local ok = pcall(table.sort, { 3, 1, 2, 5, 4, 9, 8, 7, 6, 10, 11, 12, 13, 14, 15 }, function() return true end)
-    assert.is_false(ok)
+    local list = { 3, 1, 2, 5, 4, 9, 8, 7, 6, 10, 11, 12, 13, 14, 15 }
+    assert.is_false((pcall(table.sort, list, function() return true end)))
     assert.has_error(function() table.sort(5) end)
     assert.has_error(function() table.sort({}, 5) end)
   end)
