@@ -93,11 +93,12 @@ describe("a job", function()
 
   it("never meets what a job left behind that was ended by force", function()
     local shared = { poisoned = false }
-    local s = env.open({ cap({ timeout = "100ms", invoke = function(job, asset)
+    local s = env.open({ cap({ invoke = function(job, asset)
       job:send({ class = "out", value = asset.value .. tostring(shared.poisoned) })
       if asset.value ~= "poison" then return end
       shared.poisoned = true
-      while true do end
+      process.terminate(process.pid())
+      time.sleep(60)
     end }) })
     env.run(s, "in", { "poison" })
     local values = {}
@@ -278,18 +279,74 @@ describe("a job", function()
   end)
 end)
 
+describe("many jobs", function()
+  after_each(env.close_all)
+
+  it("end once each, however they end", function()
+    local ways = {
+      function() end,
+      function() error("raised") end,
+      function() process.terminate(process.pid()) time.sleep(60) end,
+      function() os.exit(1) end,
+      function(job) job:send({ class = "wrong", value = "x" }) end,
+      function(job, asset)
+        if job:send({ class = "out", value = "snoozed" .. asset.value }) == "stored" then
+          job:snooze("1ms")
+        end
+      end,
+      function() coroutine.spawn(function() error("in a fiber") end) time.sleep(60) end,
+      function(job, asset)
+        for i = 1, 5 do
+          job:send({ class = "out", value = asset.value .. "." .. i })
+          time.sleep("1ms")
+        end
+      end,
+    }
+    local s = env.open({
+      cap({ name = "ways", invoke = function(job, asset)
+        ways[tonumber(asset.value) % #ways + 1](job, asset)
+      end }),
+      cap({ name = "gate", match = function(asset) return tonumber(asset.value) % 3 == 0 end,
+        invoke = function() end }),
+      cap({ name = "late", timeout = "20ms", invoke = function(_, asset)
+        if tonumber(asset.value) % 40 == 0 then while true do end end
+        if tonumber(asset.value) % 40 == 20 then time.sleep(60) end
+      end, match = function(asset) return tonumber(asset.value) % 20 == 0 end }),
+    })
+    local list = {}
+    for i = 1, 800 do
+      list[i] = { class = "in", value = tostring(i) }
+    end
+    s:dispatch(list)
+    assert(s:wait("60s"))
+    local stats = assert(s:stats())
+    assert.equal(2400, stats.work_items_total)
+    assert.equal(2400, stats.work_items_completed)
+    assert.equal(0, stats.running)
+    assert.equal(0, stats.queued)
+    assert.equal(300, stats.capabilities.ways.done)
+    assert.equal(500, stats.capabilities.ways.failed)
+    assert.equal(266, stats.capabilities.gate.done)
+    assert.equal(534, stats.capabilities.gate.skipped)
+    assert.equal(40, stats.capabilities.late.failed)
+    assert.equal(760, stats.capabilities.late.skipped)
+    assert.equal(600, stats.assets.out)
+  end)
+end)
+
 describe("a job's time", function()
   after_each(env.close_all)
 
   it("ends an endless compiled loop, and nobody else notices", function()
     local s = env.open({
-      cap({ name = "loop", timeout = "300ms", invoke = function(_, asset)
-        if asset.value ~= "1" then return end
-        local i = 0
-        while true do
-          i = i + 1
-        end
-      end }),
+      cap({ name = "loop", timeout = "300ms",
+        match = function(asset) return asset.value == "1" end,
+        invoke = function()
+          local i = 0
+          while true do
+            i = i + 1
+          end
+        end }),
       cap({ name = "good", invoke = function(job, asset)
         time.sleep("10ms")
         job:send({ class = "out", value = asset.value })
@@ -335,7 +392,8 @@ describe("a job's time", function()
   end
 
   it("is retried after a timeout", function()
-    local s = run_one({ timeout = "100ms", retries = 1, invoke = function(job)
+    -- more attempts than it needs, for a machine that stalls
+    local s = run_one({ timeout = "500ms", retries = 4, invoke = function(job)
       if job.attempt == 1 then time.sleep(60) end
       job:send({ class = "out", value = "second" })
     end })

@@ -36,7 +36,7 @@ function M.run(s, class, values)
   for _, value in ipairs(values) do
     assert(s:dispatch({ class = class, value = value }))
   end
-  return assert(s:wait("30s"))
+  return assert(s:wait("60s"))
 end
 
 function M.list(iterator)
