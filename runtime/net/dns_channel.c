@@ -14,6 +14,7 @@ typedef struct rt__dns_poll {
   struct rt__dns_poll *next;
   rt__dns_channel *channel; /* NULL once the socket is closed */
   ares_socket_t fd;
+  int events;
 } rt__dns_poll;
 
 static void on_handle_closed(uv_handle_t *handle) {
@@ -34,14 +35,16 @@ static void process(rt__dns_channel *channel, ares_socket_t readable,
   channel->busy = false;
 }
 
+/* libuv stops a handle that fails; c-ares may still want the socket. */
 static void on_poll(uv_poll_t *handle, int status, int events) {
   rt__dns_poll *poll = (rt__dns_poll *)handle;
   ares_socket_t fd = poll->fd;
   bool failed = status < 0; /* c-ares reads the reason from the socket */
   if (!poll->channel) return;
-  process(poll->channel,
-          failed || (events & UV_READABLE) ? fd : ARES_SOCKET_BAD,
-          failed || (events & UV_WRITABLE) ? fd : ARES_SOCKET_BAD);
+  if (failed) events = UV_READABLE | UV_WRITABLE;
+  process(poll->channel, events & UV_READABLE ? fd : ARES_SOCKET_BAD,
+          events & UV_WRITABLE ? fd : ARES_SOCKET_BAD);
+  if (failed && poll->channel) uv_poll_start(handle, poll->events, on_poll);
 }
 
 static void on_tick(uv_timer_t *timer) {
@@ -75,10 +78,9 @@ static void on_socket_state(void *arg, ares_socket_t fd, int readable,
   rt__dns_poll **at = find_poll(channel, fd), *poll = *at;
   if (readable || writable) {
     if (!poll) poll = open_poll(channel, fd);
-    if (poll)
-      uv_poll_start(&poll->poll,
-                    (readable ? UV_READABLE : 0) | (writable ? UV_WRITABLE : 0),
-                    on_poll);
+    if (!poll) return;
+    poll->events = (readable ? UV_READABLE : 0) | (writable ? UV_WRITABLE : 0);
+    uv_poll_start(&poll->poll, poll->events, on_poll);
     return;
   }
   if (!poll) return;
