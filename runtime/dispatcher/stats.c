@@ -40,6 +40,31 @@ static void capabilities(rt_builder *b, rt_session *s) {
   rt_builder_end(b);
 }
 
+/* The first asset of a lane that waits; INT64_MAX: none does. */
+static int64_t first_waiting(const rt__lane *lane) {
+  const rt__live *live = lane->first;
+  int64_t ran = lane->running;
+  if (!lane->cap) return INT64_MAX;
+  while (live && live->state == RT__LIVE_RUNNING && ran-- > 0) {
+    live = live->next;
+  }
+  if (live && live->state != RT__LIVE_RUNNING) return live->item->id;
+  return lane->behind ? lane->cursor + 1 : INT64_MAX;
+}
+
+/* Seconds since the oldest asset that waits for a job was stored. */
+static double oldest_waiting(rt_session *s) {
+  int64_t first = INT64_MAX;
+  for (size_t i = 0; i < s->lane_count; i++) {
+    int64_t id = first_waiting(s->lanes[i]);
+    if (id < first) first = id;
+  }
+  if (first == INT64_MAX || !s->loaded) return 0;
+  int64_t created = rt__store_created_ms(s->store, first);
+  double age = rt__session_now(s) - (double)created / 1000;
+  return created && age > 0 ? age : 0;
+}
+
 rt_value *rt__session_stats_value(rt_session *s) {
   rt_value *value = NULL;
   rt_builder *b = rt_builder_new();
@@ -51,6 +76,8 @@ rt_value *rt__session_stats_value(rt_session *s) {
   sum.running = s->running;
   rt_builder_begin_map(b);
   rt__counts_build(b, &sum);
+  rt_builder_key(b, "oldest_waiting");
+  rt_builder_number(b, oldest_waiting(s));
   rt_builder_key(b, "assets");
   rt_builder_begin_map(b);
   for (size_t i = 0; i < s->class_count; i++) {

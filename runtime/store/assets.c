@@ -143,6 +143,18 @@ char *rt__store_key(rt__store *store, int64_t id) {
   return key;
 }
 
+int64_t rt__store_created_ms(rt__store *store, int64_t id) {
+  sqlite3_stmt *stmt = rt__sql(store, RT__SQL_CREATED, NULL);
+  int64_t created = 0;
+  rt_err rc;
+  if (!stmt) return 0;
+  sqlite3_bind_int64(stmt, 1, id);
+  while (rt__sql_row(store, stmt, &rc, NULL)) {
+    created = sqlite3_column_int64(stmt, 0);
+  }
+  return created;
+}
+
 rt_err rt__store_set_masks(rt__store *store, int64_t id, uint64_t done,
                            uint64_t aside, rt_error *err) {
   sqlite3_stmt *stmt = rt__sql_change(store, RT__SQL_MASKS, err);

@@ -39,6 +39,7 @@
   X(MASKS, "UPDATE asset SET done=?2,aside=?3 WHERE id=?1")                    \
   X(DEPTH, "UPDATE asset SET depth=?2 WHERE id=?1 AND depth>?2")               \
   X(DELETE_ASSET, "DELETE FROM asset WHERE id=?1")                             \
+  X(CREATED, "SELECT created FROM asset WHERE id>=?1 ORDER BY id LIMIT 1")     \
   X(LAST_ASSET, "SELECT coalesce(max(id),0) FROM asset")                       \
   X(LAST_EDGE, "SELECT coalesce(max(id),0) FROM edge")                         \
   X(EDGE, "INSERT OR IGNORE INTO edge(asset,parent,capability,id)"             \

@@ -127,6 +127,8 @@ rt_err rt__store_set_masks(rt__store *store, int64_t id, uint64_t done,
 rt_err rt__store_set_depth(rt__store *store, int64_t id, int64_t depth,
                            bool *nearer, rt_error *err);
 rt_err rt__store_delete_asset(rt__store *store, int64_t id, rt_error *err);
+/* When the first asset numbered `id` or more was stored; 0: there is none. */
+int64_t rt__store_created_ms(rt__store *store, int64_t id);
 int64_t rt__store_last_asset(const rt__store *store);
 /* A further way to an asset that is known; one that is stored is left. */
 rt_err rt__store_edge(rt__store *store, int64_t to, int64_t from,
