@@ -7,7 +7,19 @@ local http = require("http")
 local DEFAULT_PORT = { http = 80, https = 443 }
 local TELLING = { "server", "x-powered-by", "x-generator" }
 
+--- Where to ask: from a scan with all details, or as given by hand ("127.0.0.1:80", "[::1]:80",
+-- "www.lab.test:80").
+local function place_of(asset)
+  local meta = asset.metadata
+  if meta and meta.address then return meta end
+  local host, port = asset.value:match("^%[?([%w:._-]+)%]?:(%d+)$")
+  if not host or tonumber(port) < 1 or tonumber(port) > 65535 then return nil end
+  local is_name = not host:find(":", 1, true) and host:find("%a") ~= nil
+  return { address = host, port = tonumber(port), name = is_name and host or nil }
+end
+
 local function url_of(scheme, host, port)
+  if host:find(":", 1, true) then host = "[" .. host .. "]" end
   if port == DEFAULT_PORT[scheme] then return ("%s://%s/"):format(scheme, host) end
   return ("%s://%s:%d/"):format(scheme, host, port)
 end
@@ -22,7 +34,8 @@ end
 local function get(job, scheme, place)
   local response, err = http.request({
     url = url_of(scheme, place.name or place.address, place.port),
-    address = place.address, -- the name may have others, too
+    -- The name may have other addresses, too; given by hand it has only itself.
+    address = place.address ~= place.name and place.address or nil,
     timeout = job.options.timeout,
     max_body = job.options.max_body,
     truncate = true,
@@ -66,8 +79,12 @@ return capability({
     timeout = { default = "5s", description = "how long an answer may take" },
     max_body = { default = 262144, description = "bytes of a page that are looked at" },
   },
+  match = function(asset)
+    if place_of(asset) then return true end
+    return false, "not ADDRESS:PORT"
+  end,
   invoke = function(job, asset)
-    local place = asset.metadata
+    local place = place_of(asset)
     for _, scheme in ipairs({ "https", "http" }) do
       local response = get(job, scheme, place)
       if response then return send_findings(job, response, scheme, place) end

@@ -24,6 +24,15 @@ local function parse_ports(text)
   return list
 end
 
+--- The address to scan, and the name that it is known by (of a host: NAME@ADDRESS).
+local function target_of(asset)
+  if asset.class == "host" then
+    local name, address = asset.value:match("^(.+)@([^@]+)$")
+    return address, name
+  end
+  return asset.value
+end
+
 local function is_open(address, port, timeout)
   local conn = tcp.connect(address, port, { timeout = timeout })
   if not conn then return false end
@@ -80,13 +89,12 @@ return capability({
     parallel = { default = 64, description = "connections at a time for one address" },
   },
   match = function(asset)
-    if asset.class ~= "host" then return true end
-    if asset.metadata.address:find(":", 1, true) then return false, "not an IPv4 address" end
-    return true
+    local address = target_of(asset)
+    if address and address:find("^%d+%.%d+%.%d+%.%d+$") then return true end
+    return false, "not an IPv4 address"
   end,
   invoke = function(job, asset)
-    local name = asset.class == "host" and asset.metadata.name or nil
-    local address = name and asset.metadata.address or asset.value
+    local address, name = target_of(asset)
     for _, port in ipairs(open_ports(job, address)) do
       local place = address .. ":" .. port
       job:send({

@@ -4,6 +4,17 @@
 -- SPDX-License-Identifier: MIT
 local tls = require("tls")
 
+--- Where to ask: from a scan with all details, or as given by hand ("127.0.0.1:80", "[::1]:80",
+-- "www.lab.test:80").
+local function place_of(asset)
+  local meta = asset.metadata
+  if meta and meta.address then return meta end
+  local host, port = asset.value:match("^%[?([%w:._-]+)%]?:(%d+)$")
+  if not host or tonumber(port) < 1 or tonumber(port) > 65535 then return nil end
+  local is_name = not host:find(":", 1, true) and host:find("%a") ~= nil
+  return { address = host, port = tonumber(port), name = is_name and host or nil }
+end
+
 local function common_name(subject)
   return type(subject) == "string" and subject:match("CN%s*=%s*([^,/]+)") or nil
 end
@@ -38,8 +49,12 @@ local tls_cert = capability({
   options = {
     timeout = { default = "5s", description = "how long the handshake may take" },
   },
+  match = function(asset)
+    if place_of(asset) then return true end
+    return false, "not ADDRESS:PORT"
+  end,
   invoke = function(job, asset)
-    local place = asset.metadata
+    local place = place_of(asset)
     local conn, err = tls.connect(place.address, place.port, {
       server_name = place.name,
       verify = false,
@@ -71,7 +86,7 @@ local cert_names = capability({
   output = { "domain" },
   priority = 5,
   invoke = function(job, asset)
-    for _, name in ipairs(asset.metadata.names or {}) do
+    for _, name in ipairs(asset.metadata and asset.metadata.names or {}) do
       job:send({ class = "domain", value = name })
     end
   end,
