@@ -32,7 +32,7 @@ struct rt__index {
   rt__literals literals;
   rt__edges edges;
   node *root;
-  rt__literal separator; /* between system and kind; in no table */
+  rt__literal *separator; /* between system and kind; in no table */
   size_t node_count, entry_count;
   uint64_t serial, stamp;
   node **now, **next; /* scratch: room for all nodes */
@@ -91,7 +91,7 @@ static void node_unlink(rt__index *index, node *n) {
 static void node_free(rt__index *index, node *n) {
   for (uint32_t i = 0; i < n->option_count; i++)
     rt__literals_unref(&index->literals, n->options[i]);
-  if (n->label != &index->separator)
+  if (n->label != index->separator)
     rt__literals_unref(&index->literals, n->label);
   if (n->parent) n->parent->children--;
   index->node_count--;
@@ -154,12 +154,12 @@ static node *labelled(rt__index *index, node *from, const rt__segment *s) {
 
 static node *separated(rt__index *index, node *from) {
   size_t at = SIZE_MAX;
-  node *n = rt__edges_next(&index->edges, from, &index->separator, &at);
+  node *n = rt__edges_next(&index->edges, from, index->separator, &at);
   if (n) return n;
   if (rt__edges_reserve(&index->edges, 1) != RT_OK) return NULL;
   n = node_new(index, from, RT__SEGMENT_PLAIN);
   if (!n) return NULL;
-  n->label = &index->separator;
+  n->label = index->separator;
   rt__edges_add(&index->edges, from, n->label, n);
   return n;
 }
@@ -181,11 +181,12 @@ static node *child(rt__index *index, node *from, const rt__segment *s) {
 
 rt__index *rt__index_new(void) {
   rt__index *index = calloc(1, sizeof(*index));
-  if (index && !(index->root = node_new(index, NULL, RT__SEGMENT_PLAIN))) {
-    rt__index_free(index);
-    index = NULL;
-  }
-  return index;
+  if (!index) return NULL;
+  index->separator = calloc(1, sizeof(*index->separator));
+  index->root = node_new(index, NULL, RT__SEGMENT_PLAIN);
+  if (index->separator && index->root) return index;
+  rt__index_free(index);
+  return NULL;
 }
 
 void rt__index_free(rt__index *index) {
@@ -193,6 +194,7 @@ void rt__index_free(rt__index *index) {
   if (index->root) node_free(index, index->root);
   rt__edges_deinit(&index->edges);
   rt__literals_deinit(&index->literals);
+  free(index->separator);
   free(index->now);
   free(index->next);
   free(index->found);
@@ -279,7 +281,7 @@ static void swap(rt__index *index) {
 
 /* One token: a segment (NULL when no pattern names it) or the separator. */
 static size_t step(rt__index *index, size_t count, const rt__literal *by) {
-  bool segment = by != &index->separator;
+  bool segment = by != index->separator;
   size_t reached = 0;
   index->stamp++;
   for (size_t i = 0; i < count; i++) {
@@ -314,7 +316,7 @@ static size_t walk_both(rt__index *index, const char *system,
   size_t count = reach(index, 0, index->root);
   swap(index);
   count = walk(index, count, system, system_size);
-  count = step(index, count, &index->separator);
+  count = step(index, count, index->separator);
   return walk(index, count, kind, kind_size);
 }
 
