@@ -77,6 +77,29 @@ static rt_err to_row(rt_session *s, rt__live *live, rt__job_state state,
   return rc;
 }
 
+bool rt__live_must_park(rt_session *s, rt__live *live) {
+  rt__cap *cap = live->lane->cap;
+  if (!cap || !live->rate_key || cap->decl->rate <= 0) return false;
+  if (live->lane->waiting < RT__WAITING_MAX) return false;
+  rt__bucket *bucket = rt__cap_key(cap, live->rate_key);
+  return bucket && (bucket->first || !rt__bucket_ready(bucket, cap->decl->rate,
+                                                       s->engine->now, NULL));
+}
+
+/* Each gets the next turn after those that wait already; when it comes, it
+ * is asked and queued again. */
+rt_err rt__live_park(rt_session *s, rt__live *live, rt_error *err) {
+  rt__cap *cap = live->lane->cap;
+  rt__bucket *bucket = rt__cap_key(cap, live->rate_key);
+  uint64_t now = s->engine->now, each = (uint64_t)(1e9 / cap->decl->rate);
+  uint64_t waiting = now + bucket->count * each;
+  if (bucket->free_ns < waiting) bucket->free_ns = waiting;
+  bucket->free_ns += each;
+  return to_row(s, live, RT__JOB_DELAYED,
+                rt__session_now(s) + (double)(bucket->free_ns - now) * 1e-9,
+                RT__WAITS_FOR_RATE, err);
+}
+
 rt_err rt__live_put_back(rt_session *s, rt__live *live, rt_error *err) {
   bool plain = live->attempt == 1 && !live->errors && !live->crashes &&
                !live->fanout && !live->aside;

@@ -78,6 +78,7 @@ static void wake_bucket(rt__engine *engine, rt__cap *cap, rt__bucket *bucket) {
                                            &engine->wake_ns)) {
     rt__live *live = bucket->first;
     bucket->first = live->bucket_next;
+    bucket->count--;
     if (!bucket->first) bucket->last = NULL;
     live->lane->waiting--;
     live->state = RT__LIVE_READY;

@@ -28,7 +28,9 @@
 /* Asset rows looked at in one go while searching for work. */
 #define RT__SCAN_ROWS 20000
 /* Asset values above this are read again when their job starts. */
-#define RT__KEEP_BYTES  4096
+#define RT__KEEP_BYTES 4096
+/* Jobs of a lane that wait in memory for tokens of their keys. */
+#define RT__WAITING_MAX 1000
 #define RT__CRASHES_MAX 3
 #define RT__SEGMENT     64 /* running jobs in one row of the store */
 
@@ -68,6 +70,8 @@ typedef struct rt__bucket {
   double tokens;
   uint64_t last_ns;        /* 0: full */
   uint32_t promised;       /* jobs in a window that will take a token */
+  uint32_t count;          /* jobs that wait in memory */
+  uint64_t free_ns;        /* when those parked in the store will be through */
   rt__live *first, *last;  /* jobs that wait for a token of this key */
   struct rt__bucket *next; /* in rt__cap.waiting */
   bool listed;
@@ -349,6 +353,10 @@ void rt__live_stopped(rt_session *s, rt__live *live);
 rt_err rt__live_end(rt_session *s, rt__live *live, rt__end *end, rt_error *err);
 rt_err rt__live_settle(rt_session *s, rt__live *live, rt__job_state state,
                        const char *reason, rt_error *err);
+/* More wait for tokens of rate keys than are kept in memory: those go into the
+ * store until about their turn. */
+bool rt__live_must_park(rt_session *s, rt__live *live);
+rt_err rt__live_park(rt_session *s, rt__live *live, rt_error *err);
 rt_err rt__live_put_back(rt_session *s, rt__live *live, rt_error *err);
 /* commit.c */
 rt_err rt__session_commit(rt_session *s, rt_error *err);

@@ -189,6 +189,7 @@ static void leave_bucket(rt__live *live) {
   }
   if (!*at) return;
   *at = live->bucket_next;
+  bucket->count--;
   if (bucket->last == live) bucket->last = before;
 }
 
@@ -238,6 +239,7 @@ static bool to_bucket(rt__live *live, uint64_t now) {
     return false;
   }
   live->bucket_next = NULL;
+  bucket->count++;
   if (bucket->first) {
     bucket->last->bucket_next = live;
   } else {

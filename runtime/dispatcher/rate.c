@@ -59,7 +59,7 @@ void rt__cap_sweep(rt__cap *cap, uint64_t now) {
   rt__bucket *bucket;
   double rate = cap->decl->rate, burst = rate < 1 ? 1 : rate;
   while ((bucket = rt__map_next(&cap->keys, &at, NULL, NULL))) {
-    if (bucket->listed || bucket->promised) continue;
+    if (bucket->listed || bucket->promised || bucket->free_ns > now) continue;
     fill(bucket, rate, now);
     if (bucket->tokens < burst) continue;
     rt__map_remove(&cap->keys, bucket->key, strlen(bucket->key));

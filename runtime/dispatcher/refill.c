@@ -201,8 +201,6 @@ static rt_err read_asides(rt_session *s, rt__lane *lane, int64_t limit,
 }
 
 /* --- the windows ----------------------------------------------------- */
-#define WAITING_MAX 20000
-
 static size_t window_low(const rt_session *s) {
   size_t max = window_max(s);
   return max < RT__WINDOW_MIN ? max : RT__WINDOW_MIN;
@@ -210,7 +208,8 @@ static size_t window_low(const rt_session *s) {
 
 static bool lane_hungry(const rt_session *s, const rt__lane *lane) {
   return lane->cap && (lane->behind || lane->asides) &&
-         rt__lane_window(lane) < window_low(s) && lane->waiting <= WAITING_MAX;
+         rt__lane_window(lane) < window_low(s) &&
+         lane->waiting <= 2 * RT__WAITING_MAX;
 }
 
 bool rt__session_hungry(const rt_session *s) {

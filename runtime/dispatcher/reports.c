@@ -218,6 +218,7 @@ static rt_err answer(rt_session *s, rt__prepare_item *item, rt_error *err) {
   live->rate_key = item->rate_key;
   item->rate_key = NULL;
   if (item->priority) live->priority = item->priority;
+  if (rt__live_must_park(s, live)) return rt__live_park(s, live, err);
   if (rt__live_queue(s, live)) return RT_OK;
   return rt_fail(err, RT_ENOMEM, "no memory");
 }

@@ -145,7 +145,8 @@ rt_err rt_report_edges(rt_report *report, int64_t after, uint32_t limit,
   " THEN j.state WHEN (a.done>>l.position)&1 THEN 'completed'"                 \
   " WHEN r.id IS NOT NULL THEN 'running' WHEN a.id<=?6 THEN 'canceled'"        \
   " WHEN NOT l.loaded THEN 'skipped'"                                          \
-  " WHEN j.state='delayed' THEN 'retrying' ELSE 'queued' END"
+  " WHEN j.state='delayed' AND j.reason IS NOT '" RT__WAITS_FOR_RATE           \
+  "' THEN 'retrying' ELSE 'queued' END"
 #define JOB_HEAD                                                               \
   "WITH run(id) AS MATERIALIZED (SELECT j.value->>0 FROM running,"             \
   " json_each(running.jobs) j WHERE ?5) SELECT * FROM (SELECT a.id AS asset,"  \

@@ -116,10 +116,15 @@ static const char WHY[] =
     "failed-canceled),max(loaded) FROM lane GROUP BY capability),"
     " ran(cap,n) AS (SELECT id%4096,count(*) FROM run GROUP BY 1),"
     " late(cap,n,due) AS (SELECT capability,count(*),min(due) FROM job"
-    " WHERE state='delayed' GROUP BY capability)"
-    " SELECT p.name,o.n,o.loaded,coalesce(r.n,0),coalesce(d.n,0),d.due"
-    " FROM open o JOIN capability p ON p.id=o.cap"
+    " WHERE state='delayed' AND reason IS NOT '" RT__WAITS_FOR_RATE
+    "' GROUP BY capability),"
+    " parked(cap,n) AS (SELECT capability,count(*) FROM job"
+    " WHERE state='delayed' AND reason='" RT__WAITS_FOR_RATE
+    "' GROUP BY capability)"
+    " SELECT p.name,o.n,o.loaded,coalesce(r.n,0),coalesce(d.n,0),d.due,"
+    "coalesce(w.n,0) FROM open o JOIN capability p ON p.id=o.cap"
     " LEFT JOIN ran r ON r.cap=o.cap LEFT JOIN late d ON d.cap=o.cap"
+    " LEFT JOIN parked w ON w.cap=o.cap"
     " WHERE o.n>0 ORDER BY p.id";
 
 static void reason(rt_builder *b, const char *what, int64_t count,
@@ -144,7 +149,9 @@ static void reasons(rt_builder *b, sqlite3_stmt *stmt) {
   if (!sqlite3_column_int(stmt, 2)) return; /* not loaded: skipped */
   reason(b, "running", running, stmt, false);
   reason(b, "retrying", delayed, stmt, true);
-  reason(b, "queued", open - running - delayed, stmt, false);
+  int64_t parked = sqlite3_column_int64(stmt, 6);
+  reason(b, RT__WAITS_FOR_RATE, parked, stmt, false);
+  reason(b, "queued", open - running - delayed - parked, stmt, false);
 }
 
 rt_err rt_report_why(rt_report *report, rt_value **out, rt_error *err) {

@@ -145,6 +145,8 @@ rt_err rt__store_rejected(rt__store *store, int64_t parent, rt__asset_fn fn,
                           void *arg, rt_error *err);
 rt_err rt__store_unreject(rt__store *store, int64_t parent, rt_error *err);
 
+/* The reason of a delayed job that is no retry. */
+#define RT__WAITS_FOR_RATE "waits for its rate"
 /* --- jobs that are no uneventful success ----------------------------- */
 typedef enum rt__job_state {
   RT__JOB_QUEUED,  /* put aside, can be taken */

@@ -47,6 +47,13 @@ static rt_value *keyed_declaration(void) {
   return value;
 }
 
+static atomic_int free_done;
+
+static void count_free(kit_job *job, rt__end *end) {
+  (void)end;
+  if (strncmp(job->value, "free", 4) == 0) atomic_fetch_add(&free_done, 1);
+}
+
 /* Each key has a bucket of its own, and what match refuses takes no token. */
 static void each_key_has_its_rate(void **state) {
   kit *k = kit_start(state);
@@ -72,6 +79,39 @@ static void each_key_has_its_rate(void **state) {
   assert_true(rt__now_ns() - start > 450000000ull); /* 30 of one key */
   assert_int_equal(kit_stat(s, "done"), 60);
   assert_int_equal(kit_stat(s, "skipped"), 30);
+  kit_close(s);
+  kit_stop(k);
+}
+
+/* A key with a long queue does not keep another waiting, nor fill memory. */
+static void a_slow_key_is_parked(void **state) {
+  kit *k = kit_start(state);
+  rt_value *decl = keyed_declaration();
+  KIT_OK(
+      rt__registry_add_lua(k->registry, decl, "x.lua", "", 0, 1, false, err));
+  rt_value_unref(decl);
+  kit_fn_of(k, "keyed", count_free);
+  atomic_store(&free_done, 0);
+  rt_session *s = kit_open(k, "parked", NULL);
+  rt_session_pause(s);
+  for (int i = 0; i < 1500; i++) {
+    char value[64];
+    snprintf(value, sizeof(value), "slow.%d", i);
+    kit_dispatch(s, "a", value);
+  }
+  kit_dispatch(s, "a", "free.1");
+  rt_session_resume(s);
+  KIT_UNTIL(atomic_load(&free_done) == 1);
+  rt_report *report = NULL;
+  rt_value *why = NULL;
+  KIT_OK(rt_report_open(&report, k->dir, "parked", err));
+  KIT_OK(rt_report_why(report, &why, err));
+  rt_view reasons = rt_view_get(rt_value_view(why), "reasons");
+  assert_true(rt_view_count(reasons) >= 1);
+  rt_value_unref(why);
+  rt_report_close(report);
+  KIT_OK(rt_session_cancel(s, "enough", true, err));
+  assert_int_equal(kit_stat(s, "queued"), 0);
   kit_close(s);
   kit_stop(k);
 }
@@ -247,6 +287,7 @@ int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_rate_is_kept),
       cmocka_unit_test(each_key_has_its_rate),
+      cmocka_unit_test(a_slow_key_is_parked),
       cmocka_unit_test(one_backlog_does_not_hold_up_another),
       cmocka_unit_test(the_queue_by_hand),
       cmocka_unit_test(hostile_names_are_refused),
