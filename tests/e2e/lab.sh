@@ -42,4 +42,14 @@ compare second "the same with one worker and one job at a time"
 run scoped --scope 'domain:lab.test' 'ipv4:127.77.0.0/24'
 same "scope: one name" "domain:lab.test" "$(keys "$tmp/scoped" | grep ^domain:)"
 same "scope: its address" "ipv4:127.77.0.1" "$(keys "$tmp/scoped" | grep ^ipv4:)"
+
+# What a scan would have found may be given by hand.
+rt run -c "$repo/scripts" -s "port:$LAB_NET.4:$LAB_TLS" -s "port:portal.lab.test:$LAB_TLS" -s port:garbage \
+  -s "host:core.lab.test@$LAB_NET.8" -s "ipv4:nonsense" --resolver "$LAB_RESOLVER" --without dns-resolve \
+  --set port-scan.ports="$LAB_HTTP" --set http-probe.timeout=20s --session hand >"$tmp/hand" 2>"$tmp/err"
+same "given by hand: exit code" 0 $?
+same "given by hand: titles" "Core Edge Portal" \
+  "$(sed -n 's/.*"title":"\([A-Z][a-z]*\)".*/\1/p' "$tmp/hand" | sort | tr '\n' ' ' | sed 's/ $//')"
+rt jobs hand --state skipped --json >"$tmp/skipped"
+same "given by hand: nonsense is skipped" 3 "$(wc -l <"$tmp/skipped")"
 finish
