@@ -70,9 +70,20 @@ local function box()
   return mine
 end
 
--- `source`: a receiver that finds the channel empty looks for mail first.
+-- A receiver that finds its channel empty looks for mail first.
+local function pull(ch)
+  core.listen()
+  while channel.count(ch) == 0 and drain() do -- luacheck: ignore
+  end
+end
+
+local function drain_all()
+  while drain() do -- luacheck: ignore
+  end
+end
+
 local function new_channel()
-  return channel.new({ library = true, source = drain })
+  return channel.new({ library = true, source = pull })
 end
 
 local function inbox_of(mine)
@@ -124,6 +135,26 @@ local function on_event(kind, from, value, err)
   channel.push(mine.events, event)
 end
 
+-- Messages that nobody reads stay in C: they are counted there, their senders refused in the end.
+local UNREAD_MAX = 1000
+
+local function hold_back()
+  local mine = task.state().process
+  if not mine then return end
+  local count = 0
+  for _, listener in pairs(mine.listeners) do
+    if channel.waiting(listener.channel) then return end
+    count = count + channel.count(listener.channel)
+  end
+  local inbox = mine.inbox
+  if inbox then
+    if channel.waiting(inbox) then return end
+    count = count + channel.count(inbox)
+  end
+  if count > UNREAD_MAX then core.pause() end
+end
+
+task.before_mail(hold_back)
 task.inlet("*", on_message)
 task.inlet("@event", on_event)
 
@@ -134,7 +165,7 @@ task.inlet("@event", on_event)
 function M.inbox()
   core.listen()
   local ch = inbox_of(box())
-  drain()
+  drain_all()
   return ch
 end
 
@@ -144,7 +175,7 @@ function M.events()
   core.listen(true)
   local mine = box()
   if not mine.events then mine.events = new_channel() end
-  drain()
+  drain_all()
   return mine.events
 end
 
@@ -162,7 +193,7 @@ function M.listen(topic, options)
     return fail("ALREADY_EXISTS", "the topic '" .. topic .. "' has a listener")
   end
   core.listen()
-  drain() -- what has arrived before belongs to the inbox
+  drain_all() -- what has arrived before belongs to the inbox
   local ch = new_channel()
   mine.listeners[topic] = { channel = ch, message = options ~= nil and options.message == true }
   return ch
@@ -174,7 +205,7 @@ function M.unlisten(ch)
   local listeners = box().listeners
   for topic, listener in pairs(listeners) do
     if listener.channel == ch then
-      drain()
+      drain_all()
       listeners[topic] = nil
       channel.close(ch)
       return true

@@ -17,7 +17,7 @@ source.load_library()
 
 return {
   globals = sandbox.globals,
-  inlet = task.drain,
+  inlet = task.on_mail,
   start = source.start,
   trace = trace,
 }

@@ -58,8 +58,8 @@ function M.inlet(topic, fn)
 end
 
 -- One package after the other; topics of scripts have the inlet "*".
-local function handle(topic, from, ...)
-  if not topic then return end
+local function handle(left, topic, from, ...)
+  if not topic then return false end
   local inlet = inlets[topic]
   if inlet then
     inlet(...)
@@ -67,12 +67,28 @@ local function handle(topic, from, ...)
     inlet = inlets["*"]
     if inlet then inlet(topic, from, ...) end
   end
-  return handle(next_mail())
+  if left == 1 then return true end
+  return handle(left - 1, next_mail())
 end
 
---- Hand all mail of the running process to its inlets.
+local BATCH = 256
+
+--- Hand mail of the running process to its inlets; true when there may be more.
 function M.drain()
-  return handle(next_mail())
+  return handle(BATCH, next_mail())
+end
+
+local before_mail
+
+--- Called before the scheduler hands over mail; it may tell that messages are to wait.
+function M.before_mail(fn)
+  before_mail = fn
+end
+
+--- What the scheduler calls.
+function M.on_mail()
+  before_mail()
+  return M.drain()
 end
 
 return M

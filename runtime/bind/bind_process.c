@@ -53,11 +53,17 @@ static int l_pid(lua_State *L) {
 /* --- mail -------------------------------------------------------------------
  */
 
-/* listen(events): the library takes mail from now on */
+/* listen(events): the library takes messages from now on */
 static int l_listen(lua_State *L) {
   rt__process *process = process_of(L);
   process->reads_mail = true;
   if (lua_toboolean(L, 1)) process->reads_events = true;
+  return 0;
+}
+
+/* pause(): leave messages where they are until listen() */
+static int l_pause(lua_State *L) {
+  process_of(L)->reads_mail = false;
   return 0;
 }
 
@@ -120,7 +126,9 @@ static int l_send(lua_State *L) {
       rt__package_new(RT__MESSAGE, process->pid, to, topic, payloads);
   rt_value_unref(payloads);
   if (!package) return fail(L, RT_ENOMEM, "no memory for a message");
-  return done(L, rt__route(rt, rt__worker_of(L), package), "no such process");
+  rt_err rc = rt__route(rt, rt__worker_of(L), package);
+  return done(L, rc,
+              rc == RT_EFULL ? "its mailbox is full" : "no such process");
 }
 
 /* --- spawn
@@ -265,23 +273,16 @@ static int l_list(lua_State *L) {
   return rt__listing(L);
 }
 
-static const luaL_Reg functions[] = {{"pid", l_pid},
-                                     {"listen", l_listen},
-                                     {"next", l_next},
-                                     {"send", l_send},
-                                     {"spawn", l_spawn},
-                                     {"monitor", l_monitor},
-                                     {"unmonitor", l_unmonitor},
-                                     {"link", l_link},
-                                     {"unlink", l_unlink},
-                                     {"cancel", l_cancel},
-                                     {"terminate", l_terminate},
-                                     {"trap", l_trap},
-                                     {"register", l_register},
-                                     {"lookup", l_lookup},
-                                     {"unregister", l_unregister},
-                                     {"list", l_list},
-                                     {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"pid", l_pid},         {"listen", l_listen},
+    {"pause", l_pause},     {"next", l_next},
+    {"send", l_send},       {"spawn", l_spawn},
+    {"monitor", l_monitor}, {"unmonitor", l_unmonitor},
+    {"link", l_link},       {"unlink", l_unlink},
+    {"cancel", l_cancel},   {"terminate", l_terminate},
+    {"trap", l_trap},       {"register", l_register},
+    {"lookup", l_lookup},   {"unregister", l_unregister},
+    {"list", l_list},       {NULL, NULL}};
 
 int rt__open_process(lua_State *L) {
   lua_newtable(L);

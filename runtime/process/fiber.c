@@ -39,8 +39,13 @@ rt__fiber *rt__fiber_new(lua_State *L, rt__process *process, int args) {
   lua_pushvalue(L, -1);
   lua_pushboolean(L, 1);
   lua_rawset(L, -4); /* fibers[co] = true: the room is there now */
+  if (!rt__vm_charge(process->vm, sizeof(rt__fiber)))
+    luaL_error(L, "not enough memory");
   rt__fiber *fiber = calloc(1, sizeof(*fiber));
-  if (!fiber) luaL_error(L, "out of memory");
+  if (!fiber) {
+    rt__vm_discharge(process->vm, sizeof(*fiber));
+    luaL_error(L, "not enough memory");
+  }
   lua_pushvalue(L, -1);
   lua_pushlightuserdata(L, fiber);
   lua_rawset(L, -4);   /* fibers[co] = fiber */
@@ -136,5 +141,6 @@ void rt__fiber_drop(rt__fiber *fiber) {
   if (process->preempted == fiber) process->preempted = NULL;
   if (process->main == fiber) process->main = NULL;
   forget(vm, fiber);
+  rt__vm_discharge(vm, sizeof(*fiber));
   free(fiber);
 }

@@ -33,6 +33,11 @@ rt_err rt__route(rt_runtime *rt, rt__worker *from, rt__package *package) {
     rt__package_free(package);
     return RT_ENOTFOUND;
   }
+  if (package->kind == RT__MESSAGE && package->topic[0] != '@' &&
+      !rt__pids_load(&vm->pids, package->to, rt__package_size(package))) {
+    rt__package_free(package);
+    return RT_EFULL;
+  }
   if (from == vm->worker) {
     rt__deliver(from, package);
     return RT_OK;
@@ -227,6 +232,8 @@ rt_err rt_process_send(rt_runtime *rt, rt_pid to, const char *topic,
     return RT_OK;
   case RT_ENOTFOUND:
     return rt_fail(err, RT_ENOTFOUND, "no such process");
+  case RT_EFULL:
+    return rt_fail(err, RT_EFULL, "its mailbox is full");
   default:
     return rt_fail(err, RT_ENOMEM, "no memory for a message");
   }

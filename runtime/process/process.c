@@ -274,6 +274,9 @@ void rt__process_end(rt__process *process, rt_err how, rt_value *result,
   process->ending = how != RT_OK ? how : RT_ECANCELED;
   unqueue(process);
   rt__timer_stop(vm->worker, &process->deadline_timer);
+  for (rt__fiber *fiber = process->ready; fiber; fiber = fiber->ready_next)
+    fiber->state = RT__FIBER_RUNNING; /* off the list in one step */
+  process->ready = process->ready_last = NULL;
   while (process->fibers) rt__fiber_drop(process->fibers);
   rt__ops_drop(process);
   rt__resources_close(process);
@@ -414,7 +417,11 @@ bool rt__process_has_mail(const rt__process *process) {
 rt__package *rt__process_next_mail(rt__process *process) {
   rt__package *package = rt__mailbox_take(&process->notes);
   if (package || !process->reads_mail) return package;
-  return rt__mailbox_take(&process->mail);
+  package = rt__mailbox_take(&process->mail);
+  if (package)
+    rt__pids_unload(&process->vm->pids, process->pid,
+                    rt__package_size(package));
+  return package;
 }
 
 /* Calls the library's inlet, which takes the mail and wakes who waits for it.

@@ -194,7 +194,7 @@ void rt__resources_close(rt__process *process);
 
 /* --- mail, monitors, links ---------------------------------------------- */
 /* [any] Hand a package to the process it is for. RT_ENOTFOUND: no such one;
- * then the package is freed. Takes it in any case. */
+ * RT_EFULL: a message, and it has too many unread. Takes it in any case. */
 rt_err rt__route(rt_runtime *rt, rt__worker *from, rt__package *package);
 /* Worker thread: the package has arrived at its worker. */
 void rt__deliver(rt__worker *worker, rt__package *package);
@@ -247,6 +247,9 @@ rt__vm *rt__vm_of(lua_State *L);
 /* Call the function under `args` arguments on vm->L outside of any fiber,
  * shielded from the hook. On failure the error text is logged and popped. */
 bool rt__vm_call(rt__vm *vm, int args, int results);
+/* Count memory outside of Lua against the VM's limit; false: over it. */
+bool rt__vm_charge(rt__vm *vm, size_t bytes);
+void rt__vm_discharge(rt__vm *vm, size_t bytes);
 /* Let the hook fire at the next instruction of the running process. */
 void rt__vm_interrupt(rt__vm *vm);
 /* The debug hook, set once for each VM. */

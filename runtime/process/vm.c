@@ -44,6 +44,20 @@ static bool may_grow(rt__vm *vm, size_t bytes) {
   return vm->used + bytes <= limit;
 }
 
+bool rt__vm_charge(rt__vm *vm, size_t bytes) {
+  if (!may_grow(vm, bytes)) {
+    vm->refused = true;
+    return false;
+  }
+  vm->used += bytes;
+  if (vm->running) vm->running->charged += bytes;
+  return true;
+}
+
+void rt__vm_discharge(rt__vm *vm, size_t bytes) {
+  vm->used -= bytes;
+}
+
 static void *allocate(void *ud, void *block, size_t old, size_t size) {
   rt__vm *vm = ud;
   if (size == 0) {

@@ -25,7 +25,7 @@ void rt__package_free(rt__package *package) {
   free(package);
 }
 
-static size_t weight(const rt__package *package) {
+size_t rt__package_size(const rt__package *package) {
   return sizeof(*package) + 32 +
          (package->payloads ? rt_value_size(package->payloads) : 0);
 }
@@ -38,7 +38,7 @@ void rt__mailbox_put(rt__mailbox *mailbox, rt__package *package) {
     mailbox->first = package;
   mailbox->last = package;
   mailbox->count++;
-  mailbox->bytes += weight(package);
+  mailbox->bytes += rt__package_size(package);
 }
 
 rt__package *rt__mailbox_take(rt__mailbox *mailbox) {
@@ -47,7 +47,7 @@ rt__package *rt__mailbox_take(rt__mailbox *mailbox) {
   mailbox->first = package->next;
   if (!mailbox->first) mailbox->last = NULL;
   mailbox->count--;
-  mailbox->bytes -= weight(package);
+  mailbox->bytes -= rt__package_size(package);
   return package;
 }
 

@@ -38,6 +38,8 @@ struct rt__package {
 rt__package *rt__package_new(rt__package_kind kind, rt_pid from, rt_pid to,
                              const char *topic, const rt_value *payloads);
 void rt__package_free(rt__package *package);
+/* Bytes it takes, about. */
+size_t rt__package_size(const rt__package *package);
 
 typedef struct rt__mailbox {
   rt__package *first, *last;

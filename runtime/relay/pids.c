@@ -120,8 +120,9 @@ rt_pid rt__pids_take(rt__pids *pids) {
   bool ok = take_slot_locked(pids, &slot);
   uv_mutex_unlock(&pids->lock);
   if (!ok) return 0;
-  uint32_t generation =
-      atomic_load(&chunk_of(pids, slot)->generation[slot % RT__PIDS_CHUNK]);
+  rt__pids_chunk *chunk = chunk_of(pids, slot);
+  atomic_store(&chunk->backlog[slot % RT__PIDS_CHUNK], 0);
+  uint32_t generation = atomic_load(&chunk->generation[slot % RT__PIDS_CHUNK]);
   return (rt_pid)pids->worker << 56 | (rt_pid)pids->vm << 52 |
          (rt_pid)slot << 32 | generation;
 }
@@ -131,6 +132,7 @@ void rt__pids_drop(rt__pids *pids, rt_pid pid) {
   rt__pids_chunk *chunk = chunk_of(pids, slot);
   uint32_t next = rt__pid_generation(pid) + 1;
   chunk->object[slot % RT__PIDS_CHUNK] = NULL;
+  atomic_store(&chunk->backlog[slot % RT__PIDS_CHUNK], 0);
   atomic_store(&chunk->generation[slot % RT__PIDS_CHUNK], next ? next : 1);
   uv_mutex_lock(&pids->lock);
   pids->free[(pids->free_at + pids->free_count) % pids->free_room] = slot;
@@ -144,6 +146,30 @@ bool rt__pids_alive(rt__pids *pids, rt_pid pid) {
   return chunk &&
          atomic_load_explicit(&chunk->generation[slot % RT__PIDS_CHUNK],
                               memory_order_acquire) == rt__pid_generation(pid);
+}
+
+/* A message on its way when its process ends is not counted down: the slot
+ * starts anew with each process. */
+bool rt__pids_load(rt__pids *pids, rt_pid pid, size_t bytes) {
+  uint32_t slot = rt__pid_slot(pid);
+  rt__pids_chunk *chunk = chunk_of(pids, slot);
+  _Atomic(uint32_t) *backlog = &chunk->backlog[slot % RT__PIDS_CHUNK];
+  if (atomic_load_explicit(backlog, memory_order_relaxed) > RT__BACKLOG_MAX)
+    return false;
+  uint32_t load = bytes < RT__BACKLOG_MAX ? (uint32_t)bytes : RT__BACKLOG_MAX;
+  atomic_fetch_add_explicit(backlog, load, memory_order_relaxed);
+  return true;
+}
+
+void rt__pids_unload(rt__pids *pids, rt_pid pid, size_t bytes) {
+  uint32_t slot = rt__pid_slot(pid);
+  _Atomic(uint32_t) *backlog =
+      &chunk_of(pids, slot)->backlog[slot % RT__PIDS_CHUNK];
+  uint32_t load = bytes < RT__BACKLOG_MAX ? (uint32_t)bytes : RT__BACKLOG_MAX;
+  uint32_t now = atomic_load_explicit(backlog, memory_order_relaxed), next;
+  do next = now > load ? now - load : 0;
+  while (!atomic_compare_exchange_weak_explicit(
+      backlog, &now, next, memory_order_relaxed, memory_order_relaxed));
 }
 
 void rt__pids_set(rt__pids *pids, rt_pid pid, void *object) {

@@ -16,10 +16,12 @@
 
 #define RT__PIDS_CHUNK  1024
 #define RT__PIDS_CHUNKS 1024
+#define RT__BACKLOG_MAX (64u << 20) /* bytes of mail a process may leave */
 
 typedef struct rt__pids_chunk {
   _Atomic(uint32_t) generation[RT__PIDS_CHUNK];
-  void *object[RT__PIDS_CHUNK]; /* worker's thread only */
+  _Atomic(uint32_t) backlog[RT__PIDS_CHUNK]; /* bytes of mail not yet read */
+  void *object[RT__PIDS_CHUNK];              /* worker's thread only */
 } rt__pids_chunk;
 
 typedef struct rt__pids {
@@ -52,6 +54,10 @@ rt_pid rt__pids_take(rt__pids *pids);
 void rt__pids_drop(rt__pids *pids, rt_pid pid);
 /* [any] Is it taken and not yet dropped? */
 bool rt__pids_alive(rt__pids *pids, rt_pid pid);
+/* [any] Count mail for a live PID; false, nothing counted, when it has more
+ * than RT__BACKLOG_MAX already. */
+bool rt__pids_load(rt__pids *pids, rt_pid pid, size_t bytes);
+void rt__pids_unload(rt__pids *pids, rt_pid pid, size_t bytes);
 /* Worker's thread. */
 void rt__pids_set(rt__pids *pids, rt_pid pid, void *object);
 void *rt__pids_get(rt__pids *pids, rt_pid pid);

@@ -235,6 +235,44 @@ describe("messages", function()
       "bad argument #1 to 'send' (string expected, got nil)")
   end)
 
+  it("are refused when too many are unread", function()
+    local pid = process.spawn_monitored(function(parent)
+      process.inbox()
+      process.send(parent, "asleep")
+      require("time").sleep(1000)
+    end, process.pid())
+    process.inbox():receive(WAIT)
+    local big, sent = ("z"):rep(100000), 0
+    local ok, err = process.send(pid, "x", big)
+    while ok do
+      sent = sent + 1
+      ok, err = process.send(pid, "x", big)
+    end
+    assert.equal("UNAVAILABLE", err:kind())
+    assert.is_true(sent > 100)
+    process.terminate(pid)
+    assert.equal(pid, next_event().from)
+  end)
+
+  it("that were held back are read in the end", function()
+    local pid = process.spawn_monitored(function(parent)
+      local inbox, go = process.inbox(), process.listen("go")
+      process.send(parent, "up")
+      go:receive()
+      require("time").sleep(0.02)
+      for i = 1, 5000 do
+        if inbox:receive():payload() ~= i then return i end
+      end
+      return "all"
+    end, process.pid())
+    process.inbox():receive(WAIT)
+    process.send(pid, "go")
+    for i = 1, 5000 do assert(process.send(pid, "x", i)) end
+    local event = next_event()
+    assert.equal(pid, event.from)
+    assert.equal("all", event.result.value)
+  end)
+
   it("are seen by a loop that never waits", function()
     local pid = process.spawn(function(parent)
       local inbox = process.inbox()
