@@ -531,7 +531,7 @@ describe("http server", function()
   end)
 
   it("does not wait for slow clients for ever", function()
-    serve(nil, { timeout = 0.1, idle_timeout = 0.1, body_timeout = 0.1 })
+    serve(nil, { timeout = 1, idle_timeout = 1, body_timeout = 1 })
     local silent, half, idle = connect(), connect(), connect()
     half:write("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nab")
     idle:write("GET /i HTTP/1.1\r\nHost: x\r\n\r\n")
