@@ -26,9 +26,8 @@ typedef struct rt__sub {
   uint64_t id;
   rt_event_fn fn; /* NULL: goes to the group */
   void *arg;
-  rt__entry *entry;
-  bool dead;            /* unsubscribed; freed after the running event */
-  struct rt__sub *next; /* among the dead */
+  rt__entry *entry;     /* NULL: dead, that is unsubscribed */
+  struct rt__sub *next; /* among the dead, until the running event is done */
 } rt__sub;
 
 /* Subscriptions that are served together: one call for all that match. One

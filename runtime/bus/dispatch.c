@@ -182,7 +182,7 @@ static size_t living(route *r) {
   size_t kept = 0;
   rt__sub **members = r->subs + r->single_count;
   for (size_t i = 0; i < r->group_count; i++)
-    if (!members[i]->dead) r->args[kept++] = members[i]->arg;
+    if (members[i]->entry) r->args[kept++] = members[i]->arg;
   return kept;
 }
 
@@ -197,7 +197,7 @@ static void hand_out(rt_bus *bus, route *r, const rt_event *event,
   size_t heard = 0, members = r->group_count;
   for (size_t i = 0; i < r->single_count; i++) {
     rt__sub *sub = r->subs[i];
-    if (sub->dead) continue;
+    if (!sub->entry) continue;
     sub->fn(event, sub->arg);
     heard++;
   }

@@ -12,20 +12,22 @@ typedef struct node node;
 
 struct rt__entry {
   node *at;
-  rt__entry *prev, *next; /* of the same node */
+  rt__entry *prev, *next; /* of the same list of the node */
   void *arg;
-  uint64_t serial; /* order of arrival */
+  uint64_t serial : 63; /* order of arrival */
+  uint64_t all : 1;     /* takes all kinds */
 };
 
 struct node {
   node *parent;
-  node *any, *rest; /* by `*` and `**` */
-  rt__entry *entries;
+  node *any, *rest;      /* by `*` and `**` */
+  rt__entry *entries;    /* whose patterns end here */
+  rt__entry *all_kinds;  /* whose system ends here and who take any kind */
   rt__literal *label;    /* of a plain edge or of an alternation */
   rt__literal **options; /* of an alternation */
   uint32_t option_count, children;
-  uint64_t stamp; /* of the step in which it was last reached */
-  rt__segment_kind kind;
+  uint64_t stamp : 62; /* of the step in which it was last reached */
+  uint64_t kind : 2;   /* an rt__segment_kind */
 };
 
 struct rt__index {
@@ -101,7 +103,7 @@ static void node_free(rt__index *index, node *n) {
 
 /* Remove `n` and those above it that lead nowhere now. */
 static void prune(rt__index *index, node *n) {
-  while (n->parent && !n->entries && n->children == 0) {
+  while (n->parent && !n->entries && !n->all_kinds && n->children == 0) {
     node *parent = n->parent;
     node_unlink(index, n);
     node_free(index, n);
@@ -215,9 +217,19 @@ static bool follow(rt__index *index, node **at, const char *pattern) {
   return ok;
 }
 
+/* The usual subscription takes any kind, which needs no nodes of its own. */
+static bool takes_all(const char *kind) {
+  return strcmp(kind, "**") == 0;
+}
+
+static rt__entry **list_of(const rt__entry *e) {
+  return e->all ? &e->at->all_kinds : &e->at->entries;
+}
+
 static bool follow_both(rt__index *index, node **at, const char *system,
                         const char *kind) {
   if (!follow(index, at, system)) return false;
+  if (takes_all(kind)) return true;
   node *n = separated(index, *at);
   if (!n) return false;
   *at = n;
@@ -233,9 +245,11 @@ rt_err rt__index_add(rt__index *index, const char *system, const char *kind,
     free(e);
     return RT_ENOMEM;
   }
-  *e = (rt__entry){at, NULL, at->entries, arg, index->serial++};
-  if (at->entries) at->entries->prev = e;
-  at->entries = e;
+  *e = (rt__entry){at, NULL, NULL, arg, index->serial++, takes_all(kind)};
+  rt__entry **list = list_of(e);
+  e->next = *list;
+  if (e->next) e->next->prev = e;
+  *list = e;
   index->entry_count++;
   *out = e;
   return RT_OK;
@@ -246,7 +260,7 @@ void rt__index_remove(rt__index *index, rt__entry *entry) {
   if (entry->prev)
     entry->prev->next = entry->next;
   else
-    at->entries = entry->next;
+    *list_of(entry) = entry->next;
   if (entry->next) entry->next->prev = entry->prev;
   index->entry_count--;
   free(entry);
@@ -308,16 +322,23 @@ static size_t walk(rt__index *index, size_t count, const char *text,
   return count;
 }
 
-/* The nodes that the whole name leads to are now[0..]. */
-static size_t walk_both(rt__index *index, const char *system,
-                        size_t system_size, const char *kind,
-                        size_t kind_size) {
+/* The nodes that the system leads to are now[0..], then those of both. */
+static size_t walk_system(rt__index *index, const char *system, size_t size) {
   index->stamp++;
   size_t count = reach(index, 0, index->root);
   swap(index);
-  count = walk(index, count, system, system_size);
+  return walk(index, count, system, size);
+}
+
+static size_t walk_kind(rt__index *index, size_t count, const char *kind,
+                        size_t size) {
   count = step(index, count, index->separator);
-  return walk(index, count, kind, kind_size);
+  return walk(index, count, kind, size);
+}
+
+static size_t collect(rt__index *index, size_t n, const rt__entry *list) {
+  for (; list; list = list->next) index->found[n++] = (rt__entry *)list;
+  return n;
 }
 
 static int by_serial(const void *a, const void *b) {
@@ -327,11 +348,12 @@ static int by_serial(const void *a, const void *b) {
 
 size_t rt__index_match(rt__index *index, const char *system, size_t system_size,
                        const char *kind, size_t kind_size, rt__entry ***found) {
-  size_t n = 0;
-  size_t count = walk_both(index, system, system_size, kind, kind_size);
+  size_t n = 0, count = walk_system(index, system, system_size);
   for (size_t i = 0; i < count; i++)
-    for (rt__entry *e = index->now[i]->entries; e; e = e->next)
-      index->found[n++] = e;
+    n = collect(index, n, index->now[i]->all_kinds);
+  count = walk_kind(index, count, kind, kind_size);
+  for (size_t i = 0; i < count; i++)
+    n = collect(index, n, index->now[i]->entries);
   if (n > 1) qsort(index->found, n, sizeof(*index->found), by_serial);
   *found = index->found;
   return n;
@@ -339,7 +361,10 @@ size_t rt__index_match(rt__index *index, const char *system, size_t system_size,
 
 bool rt__index_has(rt__index *index, const char *system, size_t system_size,
                    const char *kind, size_t kind_size) {
-  size_t count = walk_both(index, system, system_size, kind, kind_size);
+  size_t count = walk_system(index, system, system_size);
+  for (size_t i = 0; i < count; i++)
+    if (index->now[i]->all_kinds) return true;
+  count = walk_kind(index, count, kind, kind_size);
   for (size_t i = 0; i < count; i++)
     if (index->now[i]->entries) return true;
   return false;

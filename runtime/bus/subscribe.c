@@ -90,7 +90,7 @@ static void drop(rt_bus *bus, rt__place *place) {
   atomic_fetch_add_explicit(&bus->turn, 1, memory_order_release);
   if (sub->fn) atomic_fetch_sub(&bus->subscribers, 1);
   place_leave(bus, place);
-  sub->dead = true;
+  sub->entry = NULL;
   sub->next = bus->dead;
   bus->dead = sub;
 }
