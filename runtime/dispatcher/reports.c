@@ -58,7 +58,7 @@ static rt_err do_send(rt_session *s, send_cmd *send, rt_value **result,
                       rt_error *err) {
   rt__live *live = leased(s, send->lease);
   if (!live) {
-    refused(s, send->lease, "a result");
+    if (!s->failed) refused(s, send->lease, "a result");
     return rt_fail(err, RT_ECANCELED, "the job's lease was taken back");
   }
   rt_builder *out = rt_builder_new();

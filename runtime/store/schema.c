@@ -87,7 +87,10 @@ rt_err rt__sql_fail(sqlite3 *db, const char *what, rt_error *err) {
     rc = RT_EPERM;
   }
   if (code == SQLITE_NOTADB || code == SQLITE_CORRUPT) rc = RT_EINVAL;
-  rt_fail(err, rc, "%s: %s", what, db ? sqlite3_errmsg(db) : "no memory");
+  const char *words = db ? sqlite3_errmsg(db) : "no memory";
+  if (code == SQLITE_BUSY) words = "another program holds a lock on the file";
+  if (code == SQLITE_FULL) words = "the disk is full";
+  rt_fail(err, rc, "%s: %s", what, words);
   if (err) err->retryable = rc == RT_EUNAVAIL;
   return rc;
 }
