@@ -14,8 +14,7 @@
 int rt__open_events(lua_State *L);
 rt__bridge *rt__runtime_bridge(rt_runtime *rt);
 
-/* --- the runtime's bridge
- * ------------------------------------------------------ */
+/* --- the runtime's bridge -------------------------------------------- */
 
 static void notify(void *self, rt_pid pid, const rt_value *token) {
   rt__process_mail(self, pid, "@events", token);
@@ -36,8 +35,7 @@ rt_err rt__bridge_new(rt__bridge **out, rt_runtime *rt, rt_bus *bus,
   return rt__bridge_create(out, bus, &ops, err);
 }
 
-/* --- subscriptions
- * ---------------------------------------------------------------- */
+/* --- subscriptions --------------------------------------------------- */
 
 enum { BATCH = 64 };
 static const char *const META = "rt.subscription";
@@ -134,8 +132,7 @@ static int l_take(lua_State *L) {
   return 1;
 }
 
-/* --- subscribing
- * --------------------------------------------------------------------- */
+/* --- subscribing ----------------------------------------------------- */
 
 typedef struct subscribe_op {
   rt__op op;
@@ -201,8 +198,7 @@ static int l_subscribe(lua_State *L) {
   return rt__op_return(L, &op->op);
 }
 
-/* --- sending
- * ------------------------------------------------------------------------- */
+/* --- sending --------------------------------------------------------- */
 
 typedef struct room_op {
   rt__op op;

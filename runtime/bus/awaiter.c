@@ -57,8 +57,7 @@ static void on_event(const rt_event *event, void *arg) {
   uv_mutex_unlock(&a->lock);
 }
 
-/* --- awaiter ----------------------------------------------------------------
- */
+/* --- awaiter --------------------------------------------------------- */
 
 static rt_err init_locks(rt_awaiter *a, rt_error *err) {
   if (uv_mutex_init(&a->lock) != 0)
@@ -109,8 +108,7 @@ void rt_awaiter_free(rt_awaiter *awaiter) {
   release(awaiter);
 }
 
-/* --- waiter ------------------------------------------------------------------
- */
+/* --- waiter ---------------------------------------------------------- */
 
 static rt_err enlist(rt_awaiter *a, rt_waiter *w) {
   void *first;

@@ -8,24 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct rt__bridge {
-  rt_bus *bus;
-  rt__bridge_ops ops;
-  atomic_uint_fast64_t numbers;
-  atomic_uint refs; /* the owner's, and one for each feed */
-  rt__pool pool;    /* of shared events; taken from by the bus thread */
-  /* bus thread only */
-  rt__feed *joined; /* list */
-  rt__feed *noted;  /* to be notified at the end of the batch */
-  rt_builder *builder;
-};
-
 rt_bus *rt__bridge_bus(const rt__bridge *bridge) {
   return bridge->bus;
 }
 
-/* --- references
- * ---------------------------------------------------------------- */
+/* --- references ------------------------------------------------------ */
 
 static rt__feed *feed_ref(rt__feed *f) {
   atomic_fetch_add_explicit(&f->refs, 1, memory_order_relaxed);
@@ -56,8 +43,7 @@ void rt__feed_unref(rt__feed *f) {
   feed_free(f);
 }
 
-/* --- joining and leaving, on the bus thread
- * -------------------------------------- */
+/* --- joining and leaving, on the bus thread -------------------------- */
 
 static void list_add(rt__bridge *b, rt__feed *f) {
   f->prev = NULL;
@@ -128,8 +114,7 @@ static void do_leave(rt_bus *bus, void *arg) {
   rt__feed_unref(arg);
 }
 
-/* --- opening and closing, on any thread
- * -------------------------------------------- */
+/* --- opening and closing, on any thread ------------------------------ */
 
 static char *copy_text(const char *text) {
   size_t size = strlen(text) + 1;
@@ -206,14 +191,16 @@ void rt__feed_close(rt__feed *f) {
     rt__feed_unref(f);
 }
 
-/* --- delivering, on the bus thread
- * --------------------------------------------------- */
+/* --- delivering, on the bus thread ----------------------------------- */
 
 /* Memory for an event of `size` bytes in all. */
 static rt__shared *shared_new(rt__bridge *b, size_t size) {
   bool small = size <= RT__POOL_BLOCK;
   rt__shared *s = small ? rt__pool_take(&b->pool) : malloc(size);
-  if (s) s->pool = small ? &b->pool : NULL;
+  if (!s) return NULL;
+  s->pooled = small;
+  s->bridge = b;
+  s->cost = small ? RT__POOL_BLOCK : size;
   return s;
 }
 
@@ -232,6 +219,8 @@ static rt__shared *share(rt__bridge *b, const rt_event *event, rt_view bytes,
   s->path_size = (uint32_t)path;
   s->data_size = (uint32_t)data;
   s->data = bytes.at ? NULL : rt_value_ref(event->data);
+  s->cost += rt_value_size(s->data);
+  atomic_fetch_add_explicit(&b->held, s->cost, memory_order_relaxed);
   memcpy(s->text, event->system, system + 1);
   memcpy(s->text + system + 1, event->kind, kind + 1);
   memcpy(s->text + system + kind + 2, event->path, path + 1);
@@ -317,9 +306,7 @@ static void flush(void *self) {
   }
 }
 
-/* --- life
- * -----------------------------------------------------------------------------
- */
+/* --- life ------------------------------------------------------------ */
 
 rt_err rt__bridge_create(rt__bridge **out, rt_bus *bus,
                          const rt__bridge_ops *ops, rt_error *err) {
@@ -331,6 +318,8 @@ rt_err rt__bridge_create(rt__bridge **out, rt_bus *bus,
     return rt_fail(err, RT_ENOMEM, "bridge: no memory");
   }
   atomic_init(&b->refs, 1);
+  b->feed_bytes = RT__FEED_BYTES;
+  b->held_bytes = RT__HELD_BYTES;
   b->bus = bus;
   b->ops = *ops;
   const rt__bus_group group = {deliver, flush, b};

@@ -40,14 +40,15 @@ rt_bus *rt__bridge_bus(const rt__bridge *bridge);
 rt_err rt__bridge_new(rt__bridge **out, rt_runtime *rt, rt_bus *bus,
                       rt_error *err);
 
-/* --- events in a feed -------------------------------------------------------
- */
+/* --- events in a feed ------------------------------------------------ */
 
 /* Immutable and shared by all feeds that hold it. */
 typedef struct rt__shared {
   atomic_uint refs;
   uint32_t system_size, kind_size, path_size, data_size;
-  rt__pool *pool; /* where its memory goes back to; NULL: free() */
+  bool pooled;   /* its memory is a block of the bridge's pool */
+  uint64_t cost; /* bytes it is charged with */
+  rt__bridge *bridge;
   rt_value *data; /* NULL: small data as bytes behind the strings, or none */
   char text[];    /* system, kind, path, each terminated */
 } rt__shared;
@@ -55,8 +56,7 @@ void rt__shared_unref(rt__shared *event);
 /* Its data; a view of nil when there is none (its `at` is NULL). */
 rt_view rt__shared_data(const rt__shared *event);
 
-/* --- feeds
- * --------------------------------------------------------------------- */
+/* --- feeds ----------------------------------------------------------- */
 
 typedef enum rt__overflow {
   RT__DROP_OLDEST,
@@ -71,7 +71,12 @@ typedef struct rt__feed_opts {
   rt__overflow overflow;
 } rt__feed_opts;
 
+/* Events and bytes a feed may hold, and bytes all feeds of a bridge may: past
+ * that an event that comes counts as one that does not fit. A single event
+ * always fits an empty feed. */
 #define RT__FEED_LIMIT 262144u
+#define RT__FEED_BYTES ((uint64_t)64 << 20)
+#define RT__HELD_BYTES ((uint64_t)512 << 20)
 
 /* [any] Open a feed. `ready` is called once, on the bus thread, when the bus
  * has confirmed or refused (which `feed` keeps as its fault). `*out` is one
@@ -98,8 +103,23 @@ size_t rt__feed_take(rt__feed *feed, rt__shared **out, size_t max, bool *end);
 /* [any] Events lost so far. */
 uint64_t rt__feed_dropped(rt__feed *feed);
 
-/* --- between bridge.c and feed.c
- * ---------------------------------------------- */
+/* --- between bridge.c and feed.c ------------------------------------- */
+
+struct rt__bridge {
+  /* constant */
+  rt_bus *bus;
+  rt__bridge_ops ops;
+  uint64_t feed_bytes, held_bytes; /* bounds */
+  /* any thread */
+  atomic_uint_fast64_t numbers;
+  atomic_uint refs;          /* the owner's, and one for each feed */
+  atomic_uint_fast64_t held; /* bytes of the events in feeds, each once */
+  rt__pool pool;             /* of shared events; the bus thread takes */
+  /* bus thread only */
+  rt__feed *joined; /* list */
+  rt__feed *noted;  /* to be notified at the end of the batch */
+  rt_builder *builder;
+};
 
 struct rt__feed {
   /* constant */
@@ -123,6 +143,7 @@ struct rt__feed {
   uv_mutex_t lock;
   rt__shared **ring;
   uint32_t first, count, room; /* room: a power of two, or 0 */
+  uint64_t bytes;              /* that its events cost */
   uint64_t dropped, lag_mark, drop_mark;
   bool armed, closed, leaving;
   bool counted; /* as a subscriber of the bus, until it is closed */

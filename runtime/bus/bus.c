@@ -13,7 +13,7 @@
 /* What a queued value costs beyond its bytes. */
 #define VALUE_BYTES 32u
 
-/* --- who listens ---------------------------------------------------------- */
+/* --- who listens ----------------------------------------------------- */
 
 uint64_t rt__bus_hash(const rt_bus *bus, const char *system, size_t system_size,
                       const char *kind, size_t kind_size) {
@@ -52,8 +52,7 @@ bool rt_bus_wanted(rt_bus *bus, const char *system, const char *kind) {
                        rt__bus_hash(bus, system, system_size, kind, kind_size));
 }
 
-/* --- sending ----------------------------------------------------------------
- */
+/* --- sending --------------------------------------------------------- */
 
 rt_err rt__bus_check_names(const char *system, const char *kind,
                            const char *path, rt_error *err) {
@@ -206,8 +205,7 @@ bool rt__bus_call(rt_bus *bus, void (*fn)(rt_bus *bus, void *arg), void *arg) {
   return ok;
 }
 
-/* --- waiting for room --------------------------------------------------------
- */
+/* --- waiting for room ------------------------------------------------ */
 
 bool rt__bus_await_room(rt_bus *bus, rt__room *room, uint64_t bytes) {
   uv_mutex_lock(&bus->lock);
@@ -236,8 +234,7 @@ bool rt__bus_cancel_room(rt_bus *bus, rt__room *room) {
   return waited;
 }
 
-/* --- life
- * --------------------------------------------------------------------- */
+/* --- life ------------------------------------------------------------ */
 
 bool rt__bus_on_thread(const rt_bus *bus) {
   uv_thread_t self = uv_thread_self();

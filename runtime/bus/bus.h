@@ -90,7 +90,7 @@ bool rt__bus_cancel_room(rt_bus *bus, rt__room *room);
 rt_err rt__bus_check_names(const char *system, const char *kind,
                            const char *path, rt_error *err);
 
-/* --- between bus.c, subscribe.c and dispatch.c ---------------------------- */
+/* --- between bus.c, subscribe.c and dispatch.c ----------------------- */
 
 typedef struct rt__memo rt__memo;
 

@@ -13,7 +13,7 @@
 /* About what two wake-ups cost. */
 #define LINGER_NS 15000u
 
-/* --- the memo ------------------------------------------------------------- */
+/* --- the memo -------------------------------------------------------- */
 
 enum { ROUTES_MAX = 8192, TARGETS_MAX = 1 << 20 };
 
@@ -116,8 +116,7 @@ static route *memo_add(rt__memo *memo, uint64_t hash, const char *name,
   return r;
 }
 
-/* --- routes ----------------------------------------------------------------
- */
+/* --- routes ---------------------------------------------------------- */
 
 static bool route_resize(route *r, size_t count) {
   free(r->subs);
@@ -174,8 +173,7 @@ static route *route_of(rt_bus *bus, rt__record *record) {
   return r;
 }
 
-/* --- handing out ------------------------------------------------------------
- */
+/* --- handing out ----------------------------------------------------- */
 
 /* The group's members that a callback of this event has not just removed. */
 static size_t living(route *r) {
@@ -256,8 +254,7 @@ static void work_through(rt_bus *bus, rt__chunk *chunk) {
   if (events && bus->group.flush) bus->group.flush(bus->group.self);
 }
 
-/* --- the thread
- * ---------------------------------------------------------------- */
+/* --- the thread ------------------------------------------------------ */
 
 /* Those who wait for room, when there is some now (all when it ends). */
 static rt__room *take_rooms_locked(rt_bus *bus) {

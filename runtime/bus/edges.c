@@ -16,7 +16,7 @@ static bool may_stay(size_t hole, size_t at, size_t home, size_t mask) {
   return ((at - home) & mask) < ((at - hole) & mask);
 }
 
-/* --- literals ----------------------------------------------------------- */
+/* --- literals -------------------------------------------------------- */
 
 static uint64_t literal_hash(const rt__literals *set, const char *text,
                              size_t size, bool group) {
@@ -107,7 +107,7 @@ void rt__literals_deinit(rt__literals *set) {
   memset(set, 0, sizeof(*set));
 }
 
-/* --- edges -------------------------------------------------------------- */
+/* --- edges ----------------------------------------------------------- */
 
 static size_t edge_home(const void *from, const rt__literal *by) {
   uint64_t h = (uint64_t)(uintptr_t)from * 0x9E3779B97F4A7C15u ^

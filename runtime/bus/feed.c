@@ -13,9 +13,11 @@ enum { FIRST_ROOM = 8, KEEP_ROOM = 1024, FIRST_LAG = 1024 };
 void rt__shared_unref(rt__shared *event) {
   if (atomic_fetch_sub_explicit(&event->refs, 1, memory_order_acq_rel) > 1)
     return;
+  rt__bridge *b = event->bridge;
   rt_value_unref(event->data);
-  if (event->pool)
-    rt__pool_put(event->pool, event);
+  atomic_fetch_sub_explicit(&b->held, event->cost, memory_order_relaxed);
+  if (event->pooled)
+    rt__pool_put(&b->pool, event);
   else
     free(event);
 }
@@ -28,8 +30,7 @@ rt_view rt__shared_data(const rt__shared *event) {
   return (rt_view){bytes, bytes + event->data_size};
 }
 
-/* --- the ring ----------------------------------------------------------------
- */
+/* --- the ring -------------------------------------------------------- */
 
 static bool grow_locked(rt__feed *f) {
   uint32_t room = f->room ? f->room * 2 : FIRST_ROOM;
@@ -48,12 +49,14 @@ static bool append_locked(rt__feed *f, rt__shared *event) {
   if (f->count == f->room && !grow_locked(f)) return false;
   f->ring[(f->first + f->count) & (f->room - 1)] = event;
   f->count++;
+  f->bytes += event->cost;
   return true;
 }
 
 static rt__shared *shift_locked(rt__feed *f) {
   rt__shared *event = f->ring[f->first];
   f->first = (f->first + 1) & (f->room - 1);
+  f->bytes -= event->cost;
   if (--f->count == 0) {
     f->lag_mark = FIRST_LAG;
     if (f->room > KEEP_ROOM) { /* a burst's memory goes with it */
@@ -65,8 +68,7 @@ static rt__shared *shift_locked(rt__feed *f) {
   return event;
 }
 
-/* --- offering
- * ------------------------------------------------------------------ */
+/* --- offering -------------------------------------------------------- */
 
 /* Passed a mark: the next one is twice as far. */
 static bool passed(uint64_t value, uint64_t *mark) {
@@ -75,33 +77,46 @@ static bool passed(uint64_t value, uint64_t *mark) {
   return true;
 }
 
-/* Make room by the feed's policy. Returns what must be released. */
-static rt__shared *overflow_locked(rt__feed *f, rt__offer *offer) {
-  offer->lost = 1;
-  f->dropped++;
-  if (f->overflow == RT__DROP_OLDEST) return shift_locked(f);
-  if (f->overflow == RT__CLOSE) {
-    f->closed = true;
-    offer->full = true;
-  }
-  return NULL;
+static bool fits_locked(const rt__feed *f, const rt__shared *event) {
+  return f->count == 0 || f->bytes + event->cost <= f->bridge->feed_bytes;
 }
 
-static void take_in_locked(rt__feed *f, rt__shared *event, rt__offer *offer) {
-  offer->taken = append_locked(f, event);
-  if (offer->taken) return;
+static bool is_full_locked(const rt__feed *f, const rt__shared *event) {
+  const rt__bridge *b = f->bridge;
+  if (f->count >= f->limit || !fits_locked(f, event)) return true;
+  return f->count > 0 &&
+         atomic_load_explicit(&b->held, memory_order_relaxed) > b->held_bytes;
+}
+
+static void lose(rt__feed *f, rt__offer *offer) {
   offer->lost++;
   f->dropped++;
 }
 
+/* Act by the feed's policy; false when the event is the one that is lost. */
+static bool overflow_locked(rt__feed *f, const rt__shared *event,
+                            rt__offer *offer) {
+  if (f->overflow == RT__DROP_OLDEST) {
+    do {
+      lose(f, offer);
+      rt__shared_unref(shift_locked(f));
+    } while (!fits_locked(f, event));
+    return true;
+  }
+  lose(f, offer);
+  offer->full = f->overflow == RT__CLOSE;
+  f->closed |= offer->full;
+  return false;
+}
+
 rt__offer rt__feed_offer(rt__feed *f, rt__shared *event) {
   rt__offer offer = {false, false, false, false, 0};
-  rt__shared *oldest = NULL;
   uv_mutex_lock(&f->lock);
   if (!f->closed) {
-    bool full = f->count >= f->limit;
-    if (full) oldest = overflow_locked(f, &offer);
-    if (!full || oldest) take_in_locked(f, event, &offer);
+    if (!is_full_locked(f, event) || overflow_locked(f, event, &offer)) {
+      offer.taken = append_locked(f, event);
+      if (!offer.taken) lose(f, &offer);
+    }
     bool late = passed(f->count, &f->lag_mark);
     bool lost = passed(f->dropped, &f->drop_mark);
     offer.lagging = late || lost;
@@ -109,12 +124,10 @@ rt__offer rt__feed_offer(rt__feed *f, rt__shared *event) {
     f->armed = false;
   }
   uv_mutex_unlock(&f->lock);
-  if (oldest) rt__shared_unref(oldest);
   return offer;
 }
 
-/* --- taking
- * ---------------------------------------------------------------------- */
+/* --- taking ---------------------------------------------------------- */
 
 size_t rt__feed_take(rt__feed *f, rt__shared **out, size_t max, bool *end) {
   size_t n = 0;
@@ -140,6 +153,7 @@ void rt__feed_discard(rt__feed *f) {
   uint32_t first = f->first, count = f->count, mask = f->room - 1;
   f->ring = NULL;
   f->room = f->first = f->count = 0;
+  f->bytes = 0;
   uv_mutex_unlock(&f->lock);
   for (uint32_t i = 0; i < count; i++)
     rt__shared_unref(ring[(first + i) & mask]);

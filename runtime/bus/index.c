@@ -42,7 +42,7 @@ struct rt__index {
   size_t node_room, entry_room;
 };
 
-/* --- scratch memory ------------------------------------------------------ */
+/* --- scratch memory -------------------------------------------------- */
 
 static bool grow(void **array, size_t count, size_t each) {
   void *bigger = realloc(*array, count * each);
@@ -68,7 +68,7 @@ static bool room_for_entry(rt__index *index) {
   return true;
 }
 
-/* --- nodes ---------------------------------------------------------------- */
+/* --- nodes ----------------------------------------------------------- */
 
 static node *node_new(rt__index *index, node *parent, rt__segment_kind kind) {
   if (!room_for_node(index)) return NULL;
@@ -178,8 +178,7 @@ static node *child(rt__index *index, node *from, const rt__segment *s) {
   return labelled(index, from, s);
 }
 
-/* --- adding and removing ---------------------------------------------------
- */
+/* --- adding and removing --------------------------------------------- */
 
 rt__index *rt__index_new(void) {
   rt__index *index = calloc(1, sizeof(*index));
@@ -275,8 +274,7 @@ size_t rt__index_nodes(const rt__index *index) {
   return index->node_count;
 }
 
-/* --- matching ---------------------------------------------------------------
- */
+/* --- matching -------------------------------------------------------- */
 
 /* Reach `n` in this step, and what `**` makes of it without a segment. */
 static size_t reach(rt__index *index, size_t count, node *n) {

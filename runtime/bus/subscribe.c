@@ -8,8 +8,7 @@
 
 #include "bus/bus.h"
 
-/* --- places: ids to subscriptions ------------------------------------------
- */
+/* --- places: ids to subscriptions ------------------------------------ */
 
 static bool places_grow(rt_bus *bus) {
   uint32_t room = bus->place_room ? bus->place_room * 2 : 64;
@@ -48,8 +47,7 @@ static void place_leave(rt_bus *bus, rt__place *p) {
   bus->place_free = (uint32_t)(p - bus->places);
 }
 
-/* --- on the bus thread
- * -------------------------------------------------------- */
+/* --- on the bus thread ----------------------------------------------- */
 
 static rt_err index_add(rt_bus *bus, const char *system, const char *kind,
                         rt__sub *sub) {
@@ -128,8 +126,7 @@ void rt__bus_count_dropped(rt_bus *bus, uint64_t count) {
   atomic_fetch_add_explicit(&bus->dropped, count, memory_order_relaxed);
 }
 
-/* --- from any thread --------------------------------------------------------
- */
+/* --- from any thread ------------------------------------------------- */
 
 typedef struct request {
   const char *system, *kind;

@@ -48,7 +48,7 @@ static bool word(parser *p, const char *text) {
   return true;
 }
 
-/* --- strings ----------------------------------------------------------- */
+/* --- strings --------------------------------------------------------- */
 
 /* Four hex digits, or -1. */
 static int hex4(parser *p) {
@@ -132,7 +132,7 @@ static bool put_string(parser *p) {
   return true;
 }
 
-/* --- numbers ----------------------------------------------------------- */
+/* --- numbers --------------------------------------------------------- */
 
 static size_t digits(parser *p) {
   const char *from = p->at;
@@ -182,7 +182,7 @@ static bool number(parser *p) {
   return true;
 }
 
-/* --- containers -------------------------------------------------------- */
+/* --- containers ------------------------------------------------------ */
 
 static bool value(parser *p);
 

@@ -29,8 +29,7 @@ static void print(const char *what, double rate, const char *unit,
   fflush(stdout);
 }
 
-/* --- baseline: two arrays, pooled events ------------------------------------
- */
+/* --- baseline: two arrays, pooled events ----------------------------- */
 
 typedef struct pooled {
   struct pooled *next;
@@ -130,8 +129,7 @@ static double bench_queue(int events) {
   return rate;
 }
 
-/* --- baseline: matching one after the other
- * ----------------------------------- */
+/* --- baseline: matching one after the other -------------------------- */
 
 static double bench_linear(int patterns, int events) {
   rt__pattern **list = malloc((size_t)patterns * sizeof(*list));
@@ -151,8 +149,7 @@ static double bench_linear(int patterns, int events) {
   return found ? 0 : rate;
 }
 
-/* --- ours
- * ------------------------------------------------------------------------ */
+/* --- ours ------------------------------------------------------------ */
 
 static void count(const rt_event *event, void *arg) {
   *(uint64_t *)arg += event->path[0] != 0;
@@ -239,8 +236,7 @@ static double bench_lookup(int others, int lookups) {
   return yes == (uint64_t)lookups / 2 ? rate : 0;
 }
 
-/* --- latency of one event through an idle bus
- * -------------------------------------- */
+/* --- latency of one event through an idle bus ------------------------ */
 
 static void post(const rt_event *event, void *arg) {
   (void)event;

@@ -148,6 +148,45 @@ static void each_policy_loses_what_it_should(void **state) {
   done_with(closes);
 }
 
+static void bytes_are_bounded_too(void **state) {
+  fixture *f = *state;
+  f->bridge->feed_bytes = 10 * RT__POOL_BLOCK;
+  rt__feed *oldest = open_feed(f, "s", 0, RT__DROP_OLDEST);
+  rt__feed *newest = open_feed(f, "s", 0, RT__DROP_NEWEST);
+  char *big = calloc(1, 5000);
+  rt_value *data = rt_value_string(big, 5000);
+  bool end;
+  send_range(f, 0, 25);
+  assert_int_equal(rt__feed_dropped(oldest), 15);
+  assert_int_equal(rt__feed_dropped(newest), 15);
+  assert_int_equal(take_range(newest, 0, &end), 10);
+  CHECK_OK(rt_bus_send(f->bus, "s", "k", "25", data)); /* more than fits */
+  rt_bus_unsubscribe(f->bus, 0);
+  assert_int_equal(rt__feed_dropped(oldest), 25);
+  assert_int_equal(take_range(oldest, 25, &end), 1);
+  assert_int_equal(take_range(newest, 25, &end), 1);
+  assert_int_equal(atomic_load(&f->bridge->held), 0);
+  done_with(oldest);
+  done_with(newest);
+  rt_value_unref(data);
+  free(big);
+}
+
+static void all_feeds_together_are_bounded(void **state) {
+  fixture *f = *state;
+  rt__feed *a = open_feed(f, "s", 0, RT__DROP_NEWEST);
+  rt__feed *b = open_feed(f, "s", 0, RT__DROP_OLDEST);
+  bool end;
+  f->bridge->held_bytes = 10 * RT__POOL_BLOCK;
+  send_range(f, 0, 100);
+  assert_true(rt__feed_dropped(a) >= 85 && rt__feed_dropped(a) < 100);
+  assert_true(rt__feed_dropped(b) >= 75 && rt__feed_dropped(b) < 100);
+  assert_true(take_range(a, 0, &end) > 0);
+  done_with(a);
+  done_with(b);
+  assert_int_equal(atomic_load(&f->bridge->held), 0);
+}
+
 static void closing_keeps_what_is_buffered(void **state) {
   fixture *f = *state;
   rt__feed *feed = open_feed(f, "s", 0, RT__DROP_OLDEST);
@@ -224,8 +263,7 @@ static void lagging_is_told_at_doubling_marks(void **state) {
   done_with(slow);
 }
 
-/* --- accounting while everything moves
- * ------------------------------------------- */
+/* --- accounting while everything moves ------------------------------- */
 
 typedef struct flow {
   fixture *f;
@@ -287,6 +325,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(keeps_order_and_content),
       TEST(each_policy_loses_what_it_should),
+      TEST(bytes_are_bounded_too),
+      TEST(all_feeds_together_are_bounded),
       TEST(closing_keeps_what_is_buffered),
       TEST(an_empty_feed_is_announced_once),
       TEST(a_refusal_is_told),

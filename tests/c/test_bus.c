@@ -53,8 +53,7 @@ static void count(const rt_event *event, void *arg) {
   atomic_fetch_add((atomic_uint *)arg, 1);
 }
 
-/* --- delivery --------------------------------------------------------------
- */
+/* --- delivery -------------------------------------------------------- */
 
 static void delivers_by_pattern_in_order(void **state) {
   (void)state;
@@ -197,8 +196,7 @@ static void subscribers_are_capped(void **state) {
   rt_bus_free(bus);
 }
 
-/* --- from inside callbacks --------------------------------------------------
- */
+/* --- from inside callbacks ------------------------------------------- */
 
 typedef struct inner {
   rt_bus *bus;
@@ -235,8 +233,7 @@ static void callbacks_may_change_subscriptions(void **state) {
   rt_bus_free(bus);
 }
 
-/* --- a callback that can be held up ------------------------------------------
- */
+/* --- a callback that can be held up ---------------------------------- */
 
 typedef struct gate {
   uv_sem_t entered, go;
@@ -353,8 +350,7 @@ static void stop_is_staged_and_bounded(void **state) {
   gate_deinit(&g);
 }
 
-/* --- several threads
- * ----------------------------------------------------------- */
+/* --- several threads ------------------------------------------------- */
 
 enum { SENDERS = 4, EACH = 5000 };
 

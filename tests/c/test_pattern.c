@@ -61,7 +61,7 @@ static void vectors_hold(void **state) {
   assert_true(count > 200);
 }
 
-/* --- an independent model: a table of segments by segments -------------- */
+/* --- an independent model: a table of segments by segments ----------- */
 
 static size_t model_split(const char *text, char parts[][16]) {
   size_t n = 0, size = 0;
@@ -133,7 +133,7 @@ static void agrees_with_the_model(void **state) {
   assert_true(yes > 1000);
 }
 
-/* --- the index ----------------------------------------------------------- */
+/* --- the index ------------------------------------------------------- */
 
 static void index_finds_just_what_matches(void **state) {
   (void)state;
@@ -174,7 +174,7 @@ static void index_finds_just_what_matches(void **state) {
   rt__index_free(index);
 }
 
-/* --- hostile ones: they end, and soon ------------------------------------ */
+/* --- hostile ones: they end, and soon -------------------------------- */
 
 static char *repeat(const char *part, size_t times, const char *tail) {
   size_t n = strlen(part);

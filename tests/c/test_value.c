@@ -43,7 +43,7 @@ static rt_value *finish(rt_builder *b) {
   return v;
 }
 
-/* --- building and reading ---------------------------------------------- */
+/* --- building and reading -------------------------------------------- */
 
 static void builds_and_reads_all_types(void **state) {
   (void)state;
@@ -235,7 +235,7 @@ static void depth_is_bounded_everywhere(void **state) {
   rt_builder_free(b);
 }
 
-/* --- wire form from outside -------------------------------------------- */
+/* --- wire form from outside ------------------------------------------ */
 
 static void malformed_bytes_are_refused(void **state) {
   (void)state;
@@ -345,7 +345,7 @@ static void random_bytes_never_hurt(void **state) {
   assert_true(accepted > 100);
 }
 
-/* --- JSON -------------------------------------------------------------- */
+/* --- JSON ------------------------------------------------------------ */
 
 static void json_keeps_what_it_says(void **state) {
   (void)state;

@@ -309,22 +309,36 @@ describe("events.send", function()
     sub:close()
   end)
 
-  it("waits as a coroutine while the bus is full, and loses nothing", function()
+  it("carries megabytes", function()
     local s = fresh("s")
     local sub = assert(events.subscribe(s))
     local big = ("x"):rep(8 * 1024 * 1024)
-    coroutine.spawn(function()
-      for i = 1, 20 do -- more than the intake's 64 MB
-        assert(events.send(s, "k", tostring(i), big))
-      end
-    end)
-    for i = 1, 20 do
+    for i = 1, 10 do
+      assert(events.send(s, "k", tostring(i), big))
       local event = receive(sub:channel())
       assert.equal(tostring(i), event.path)
       assert.equal(#big, #event.data)
     end
     assert.equal(0, sub:dropped())
     sub:close()
+  end)
+
+  it("waits as a coroutine while the bus is full; every event is accounted for", function()
+    local s = fresh("s")
+    local count, subs = 80000, {}
+    for i = 1, 300 do -- so many that the bus is slower than its sender
+      subs[i] = assert(events.subscribe(s, nil, { buffer = 2, overflow = "drop_newest" }))
+    end
+    local data = ("x"):rep(1000)
+    for i = 1, count do -- more than the intake's 64 MB
+      if not events.send(s, "k", tostring(i), data) then error("not sent") end
+    end
+    settle()
+    for _, sub in ipairs(subs) do
+      assert.equal(count - 2, sub:dropped())
+      assert.equal("1 2", paths(sub:channel(), 2))
+      sub:close()
+    end
   end)
 end)
 
