@@ -189,9 +189,9 @@ static rt_err read_state(rt_session *s, rt_error *err) {
   char *state = rt__store_meta_text(s->store, "state");
   s->round = rt__store_meta_int(s->store, "round", 0);
   s->told_asset = rt__store_last_asset(s->store);
-  s->round_open = rt__session_open_jobs(s) > 0 ||
-                  (state && strcmp(state, "finished") != 0 &&
-                   strcmp(state, "new") != 0 && strcmp(state, "canceled") != 0);
+  s->round_open =
+      rt__session_open_jobs(s) > 0 ||
+      (state && strcmp(state, "finished") != 0 && strcmp(state, "new") != 0);
   rt_err rc = RT_OK;
   if (!state) rc = rt__store_set_text(s->store, "state", "new", err);
   if (s->round_open) {

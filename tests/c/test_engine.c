@@ -266,6 +266,25 @@ static void cancel_returns_with_a_stuck_job(void **state) {
   kit_stop(k);
 }
 
+static void what_was_given_up_stays_so(void **state) {
+  kit *k = kit_start(state);
+  kit_cap(k, "left", (kit_opts){0});
+  rt_session *s = kit_open(k, "given", NULL);
+  rt_session_pause(s);
+  kit_dispatch(s, "node", "1");
+  KIT_OK(rt_session_cancel(s, "no more", true, err));
+  kit_close(s);
+  assert_int_equal(jobs_in(k, "given", "canceled", NULL), 1);
+  s = kit_open(k, "given", NULL);
+  kit_wait(s); /* nothing is left */
+  assert_int_equal(kit_dispatch(s, "node", "1999"), RT_QUEUED);
+  kit_wait(s);
+  assert_int_equal(kit_stat(s, "done"), 1);
+  assert_int_equal(kit_stat(s, "canceled"), 1);
+  kit_close(s);
+  kit_stop(k);
+}
+
 static void pause_holds_and_resume_goes_on(void **state) {
   kit *k = kit_start(state);
   kit_cap(k, "left", (kit_opts){0});
@@ -340,6 +359,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(instances_are_honoured),
       cmocka_unit_test(a_rate_starves_nobody),
       cmocka_unit_test(cancel_returns_with_a_stuck_job),
+      cmocka_unit_test(what_was_given_up_stays_so),
       cmocka_unit_test(pause_holds_and_resume_goes_on),
       cmocka_unit_test(capabilities_come_and_go),
       cmocka_unit_test(a_deadline_stops_the_session),

@@ -248,7 +248,7 @@ int kit_dispatch(rt_session *s, const char *class_, const char *value) {
 }
 
 void kit_wait(rt_session *s) {
-  KIT_OK(rt_session_wait(s, 60, NULL, err));
+  KIT_OK(rt_session_wait(s, 120, NULL, err));
 }
 
 rt_value *kit_stats(rt_session *s) {
