@@ -98,9 +98,16 @@ static void count_user(rt_capability *c, unsigned flags) {
     c->pinned = true;
 }
 
+static rt_err fail_taken(rt_error *err, const rt_capability *there) {
+  const char *file = there->file;
+  return rt_fail(
+      err, RT_EEXIST, "name: a capability '%s' is registered already%s%s%s",
+      there->name, file ? " (" : "", file ? file : "", file ? ")" : "");
+}
+
 /* `*added` says whether it is new. */
 static rt_err append(rt_registry *r, rt_capability *c, unsigned flags,
-                     bool *added) {
+                     bool *added, rt_error *err) {
   rt_err rc = RT_OK;
   uv_mutex_lock(&r->lock);
   size_t at = find_locked(r, c->name);
@@ -109,9 +116,9 @@ static rt_err append(rt_registry *r, rt_capability *c, unsigned flags,
     if (flags & RT__PUT_AGAIN && same(r->list[at], c))
       count_user(r->list[at], flags);
     else
-      rc = RT_EEXIST;
+      rc = fail_taken(err, r->list[at]);
   } else if (!grow_locked(r)) {
-    rc = RT_ENOMEM;
+    rc = rt_fail(err, RT_ENOMEM, "no memory for a capability");
   } else {
     c->ordinal = r->next_ordinal++;
     count_user(c, flags);
@@ -126,14 +133,10 @@ static rt_err add(rt_registry *r, rt_capability *c, unsigned flags,
                   rt_error *err) {
   bool added;
   uv_mutex_lock(&r->change);
-  rt_err rc = append(r, c, flags, &added);
+  rt_err rc = append(r, c, flags, &added, err);
   if (rc == RT_OK && added && r->listener)
     r->listener(c, NULL, (flags & RT__PUT_BACKFILL) != 0, r->listener_arg);
   uv_mutex_unlock(&r->change);
-  if (rc == RT_EEXIST)
-    rt_fail(err, rc, "name: a capability '%s' is registered already", c->name);
-  else if (rc != RT_OK)
-    rt_fail(err, rc, "no memory for a capability");
   rt__capability_unref(c);
   return rc;
 }
