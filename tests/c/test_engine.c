@@ -140,6 +140,33 @@ static void every_end_has_its_state(void **state) {
   kit_stop(k);
 }
 
+/* A lease is over when its job has ended. */
+static rt__order last_order;
+
+static void remembered(kit_job *job, rt__end *end) {
+  (void)end;
+  last_order = *job->order;
+}
+
+static void a_stale_lease_is_refused(void **state) {
+  kit *k = kit_start(state);
+  kit_cap(k, "remembered", (kit_opts){.input = "a", .fn = remembered});
+  rt_session *s = kit_open(k, "stale", NULL);
+  kit_dispatch(s, "a", "x");
+  kit_wait(s);
+  kit_job late = {.k = k, .order = &last_order};
+  last_order.session = s;
+  assert_string_equal(kit_send(&late, "node", "too late"), "CANCELED");
+  rt__end end = {.lease = last_order.lease, .kind = RT__END_COMPLETED};
+  rt__engine_end(k->engine, s, &end);
+  assert_int_equal(kit_stat(s, "work_items_completed"), 1);
+  assert_int_equal(kit_assets(k, "stale"), 1);
+  rt_session_close(s);
+  assert_string_equal(kit_send(&late, "node", "later still"), "CANCELED");
+  rt_session_unref(s);
+  kit_stop(k);
+}
+
 /* --- stages, instances, rates ---------------------------------------- */
 static atomic_int first_stage, second_stage, at_once, most_at_once;
 
@@ -355,6 +382,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(expands_to_the_exact_set),
       cmocka_unit_test(seeds_without_work_finish),
       cmocka_unit_test(every_end_has_its_state),
+      cmocka_unit_test(a_stale_lease_is_refused),
       cmocka_unit_test(stages_follow_each_other),
       cmocka_unit_test(instances_are_honoured),
       cmocka_unit_test(a_rate_starves_nobody),
