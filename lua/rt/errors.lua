@@ -93,7 +93,7 @@ end
 function M.from_map(map)
   local message = rawget(map, "message")
   return M.make(
-    type(message) == "string" and message or tostring(message),
+    type(message) == "string" and message or "unknown error",
     text_or(rawget(map, "kind"), "UNKNOWN"),
     rawget(map, "retryable"),
     rawget(map, "details"),
@@ -101,31 +101,60 @@ function M.from_map(map)
   )
 end
 
--- Text of anything, also of what has a failing __tostring.
-local function words(value)
-  if type(value) == "string" then return value end
-  local ok, text = pcall(tostring, value)
-  if ok and type(text) == "string" then return text end
-  return "(error object is a " .. type(value) .. " value)"
+-- Text of anything that runs no code of a script: C may ask where nothing would end that code.
+local function raw_words(value)
+  local kind = type(value)
+  if kind == "string" then return value end
+  if kind == "table" or kind == "userdata" then
+    return "(error object is a " .. kind .. " value)"
+  end
+  return tostring(value)
 end
 
-function M.of(value)
+-- Text of anything, also of what has a failing __tostring.
+local function words(value)
+  local ok, text = pcall(tostring, value)
+  if ok and type(text) == "string" then return text end
+  return raw_words(value)
+end
+
+--- Can it be put into words without calling metamethods of a script?
+function M.is_plain(value)
+  if M.is_error(value) then return type(value._message) == "string" end
+  local own = getmetatable(value)
+  return type(value) ~= "table" or own == nil or rawget(own, "__tostring") == nil
+end
+
+local function of(value, say)
   if M.is_error(value) then return value end
   if type(value) == "table" and type(rawget(value, "message")) == "string" then
     return M.from_map(value)
   end
-  return M.make(words(value))
+  return M.make(say(value))
+end
+
+local function map_of(value, say)
+  local err = of(value, say)
+  return {
+    message = say(rawget(err, "_message")),
+    kind = text_or(rawget(err, "_kind"), "UNKNOWN"),
+    retryable = rawget(err, "_retryable") == true,
+    details = rawget(err, "_details"),
+    stack = text_or(rawget(err, "_stack")),
+  }
+end
+
+function M.of(value)
+  return of(value, words)
 end
 
 function M.to_map(value)
-  local err = M.of(value)
-  return {
-    message = words(err._message),
-    kind = text_or(err._kind, "UNKNOWN"),
-    retryable = err._retryable == true,
-    details = err._details,
-    stack = text_or(err._stack),
-  }
+  return map_of(value, words)
+end
+
+-- What C calls instead.
+local function raw_map(value)
+  return map_of(value, raw_words)
 end
 
 local function new(spec)
@@ -164,6 +193,6 @@ function M.is(err, kind)
   return rawget(err, "kind") == kind
 end
 
-core.register(M.make, M.from_map, M.to_map, meta)
+core.register(M.make, M.from_map, raw_map, meta)
 
 return M
