@@ -29,7 +29,7 @@ struct rt__watchdog {
 
 #ifdef RT_LUAJIT_SYSTEM
 static void arm(lua_State *L) {
-  lua_sethook(L, rt__vm_hook, LUA_MASKCOUNT | LUA_MASKCALL | LUA_MASKRET, 1);
+  lua_sethook(L, rt__vm_hook, LUA_MASKCOUNT, 1);
 }
 #else
 static void arm(lua_State *L) {
