@@ -40,11 +40,14 @@ static void on_poll(uv_poll_t *handle, int status, int events) {
   rt__dns_poll *poll = (rt__dns_poll *)handle;
   ares_socket_t fd = poll->fd;
   bool failed = status < 0; /* c-ares reads the reason from the socket */
-  if (!poll->channel) return;
+  rt__dns_channel *channel = poll->channel;
+  if (!channel) return;
   if (failed) events = UV_READABLE | UV_WRITABLE;
-  process(poll->channel, events & UV_READABLE ? fd : ARES_SOCKET_BAD,
+  process(channel, events & UV_READABLE ? fd : ARES_SOCKET_BAD,
           events & UV_WRITABLE ? fd : ARES_SOCKET_BAD);
-  if (failed && poll->channel) uv_poll_start(handle, poll->events, on_poll);
+  /* Unless c-ares has let go of the socket meanwhile. */
+  if (failed && poll->channel == channel)
+    uv_poll_start(handle, poll->events, on_poll);
 }
 
 static void on_tick(uv_timer_t *timer) {
