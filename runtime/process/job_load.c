@@ -95,8 +95,9 @@ static void note(loading *load, const char *text, const char *kind) {
   n->next = NULL;
   n->kind = kind;
   memcpy(n->text, text, size + 1);
-  for (char *c = n->text; *c; c++)
-    if (*c == '\n' || *c == '\r') *c = ' ';
+  for (char *c = n->text; *c; c++) /* one line, and nothing a terminal obeys */
+    if ((unsigned char)*c < ' ' || *c == 127)
+      *c = *c == '\n' || *c == '\r' || *c == '\t' ? ' ' : '?';
   *load->last = n;
   load->last = &n->next;
 }

@@ -133,6 +133,8 @@ describe("the registry", function()
     { "a faulty table in a list", [[
       return { { name = "ok", input = { "a" }, invoke = print }, { name = "bad" } }]],
       "%.lua:1: capability 'bad': input: missing" },
+    { "control characters in a name", "return capability { name = 'a\\27[31m' }",
+      'got "a%?%[31m"' },
     { "bytecode", "\27LJ\2", "%.lua: " },
     { "what is not there", "return require('no.such')", "module 'no.such' not found" },
   }
