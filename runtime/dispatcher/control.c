@@ -247,6 +247,7 @@ void rt__session_fail(rt_session *s, const rt_error *err) {
   s->fault = *err;
   s->failed = true;
   s->retry_ns = s->engine->now + RETRY_NS;
+  rt__wake_at(&s->wake_ns, s->retry_ns);
   ask_running(s, true);
   rt__store_rollback(s->store);
   rt__session_reply(&s->replies, err->code, err);
@@ -257,10 +258,10 @@ void rt__session_fail(rt_session *s, const rt_error *err) {
 
 static void try_again(rt_session *s) {
   rt_error err = RT_ERROR_INIT;
+  bool early = s->engine->now < s->retry_ns;
+  if (!early) s->retry_ns = s->engine->now + RETRY_NS;
   rt__wake_at(&s->wake_ns, s->retry_ns);
-  if (s->engine->now < s->retry_ns) return;
-  s->retry_ns = s->engine->now + RETRY_NS;
-  rt__wake_at(&s->wake_ns, s->retry_ns);
+  if (early) return;
   if (rt__session_load(s, &err) != RT_OK) {
     s->fault = err;
     rt__session_clear(s);
@@ -270,22 +271,22 @@ static void try_again(rt_session *s) {
   rt__session_log(s, RT_LOG_INFO, "session '%s' goes on", s->name);
 }
 
+static void deadline_timer(rt_session *s) {
+  if (!s->deadline_ns || s->draining) return;
+  if (s->engine->now >= s->deadline_ns) {
+    rt__session_drain(s, "deadline", s->grace);
+  } else {
+    rt__wake_at(&s->wake_ns, s->deadline_ns);
+  }
+}
+
 rt_err rt__session_timers(rt_session *s, rt_error *err) {
-  if (s->failed) {
-    if (s->draining) { /* nothing runs and nothing can be written */
-      s->drained = true;
-      rt__session_settled(s, false);
-      return RT_OK;
-    }
-    try_again(s);
-    if (s->failed) return RT_OK;
+  deadline_timer(s);
+  if (s->failed && s->draining) { /* nothing runs, nothing can be written */
+    s->drained = true;
+    rt__session_settled(s, false);
+    return RT_OK;
   }
-  if (s->deadline_ns && !s->draining) {
-    if (s->engine->now >= s->deadline_ns) {
-      rt__session_drain(s, "deadline", s->grace);
-    } else {
-      rt__wake_at(&s->wake_ns, s->deadline_ns);
-    }
-  }
+  if (s->failed) try_again(s);
   return s->draining ? drain_timers(s, err) : RT_OK;
 }

@@ -135,6 +135,7 @@ static void finish_step(rt_session *s) {
   rt_error err = RT_ERROR_INIT;
   bool finished = false;
   if (!s->touched || !s->loaded || s->failed) {
+    s->touched = false;
     if (s->failed && s->drained && s->closing) close_session(s->engine, s);
     return;
   }

@@ -155,6 +155,8 @@ rt_err rt_report_open(rt_report **out, const char *dir, const char *name,
   report->name = strdup(name);
   if (stat(path, &st) != 0) {
     rc = rt_fail(err, RT_ENOTFOUND, "no session '%s' in %s", name, dir);
+  } else if (!S_ISREG(st.st_mode)) { /* opening a pipe would wait */
+    rc = rt_fail(err, RT_EINVAL, "%s is not a session file", path);
   }
   if (rc == RT_OK) rc = open_read_only(report, path, err);
   if (rc == RT_OK) rc = read_hash_key(report, err);

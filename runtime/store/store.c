@@ -102,7 +102,11 @@ void rt__store_checkpoint(rt__store *store) {
 static rt_err check_exists(const char *path, const char *name,
                            rt_open_mode mode, bool *exists, rt_error *err) {
   struct stat st;
-  *exists = stat(path, &st) == 0 && st.st_size > 0;
+  bool there = stat(path, &st) == 0;
+  if (there && !S_ISREG(st.st_mode)) {
+    return rt_fail(err, RT_EINVAL, "%s is not a session file", path);
+  }
+  *exists = there && st.st_size > 0;
   if (*exists && mode == RT_OPEN_CREATE) {
     return rt_fail(err, RT_EEXIST, "session '%s' exists", name);
   }

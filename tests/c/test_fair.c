@@ -282,6 +282,26 @@ static void a_full_disk_is_waited_for(void **state) {
   kit_stop(k);
 }
 
+/* Its file is taken away for good: the deadline is met all the same. */
+static void a_lost_file_ends_with_the_deadline(void **state) {
+  kit *k = kit_start(state);
+  char path[200];
+  rt_error why = RT_ERROR_INIT;
+  rt_session_opts o = RT_SESSION_OPTS_INIT;
+  o.deadline = 3;
+  kit_cap(k, "rated", (kit_opts){.input = "a", .rate = 1, .fn = nothing});
+  rt_session *s = kit_open(k, "lost", &o);
+  dispatch_text(s, "a", "x", 20);
+  snprintf(path, sizeof(path), "%s/lost.sqlite", k->dir);
+  assert_int_equal(unlink(path), 0);
+  assert_int_equal(rt_session_wait(s, 60, NULL, &why), RT_ECANCELED);
+  kit_close(s);
+  assert_int_equal(mkfifo(path, 0600), 0);
+  rt_report *report = NULL;
+  assert_int_equal(rt_report_open(&report, k->dir, "lost", NULL), RT_EINVAL);
+  kit_stop(k);
+}
+
 int main(int argc, char **argv) {
   kit_main(argc, argv);
   const struct CMUnitTest tests[] = {
@@ -293,6 +313,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(hostile_names_are_refused),
       cmocka_unit_test(foreign_files_are_left_alone),
       cmocka_unit_test(a_full_disk_is_waited_for),
+      cmocka_unit_test(a_lost_file_ends_with_the_deadline),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
