@@ -15,7 +15,7 @@
 #define RETRY_NS 1000000000ull
 
 static uint64_t in_seconds(const rt_session *s, double seconds) {
-  return s->engine->now + (uint64_t)(seconds * 1e9);
+  return s->engine->now + rt__ns(seconds);
 }
 
 /* --- draining ---------------------------------------------------------------

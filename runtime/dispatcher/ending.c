@@ -91,7 +91,7 @@ bool rt__live_must_park(rt_session *s, rt__live *live) {
 rt_err rt__live_park(rt_session *s, rt__live *live, rt_error *err) {
   rt__cap *cap = live->lane->cap;
   rt__bucket *bucket = rt__cap_key(cap, live->rate_key);
-  uint64_t now = s->engine->now, each = (uint64_t)(1e9 / cap->decl->rate);
+  uint64_t now = s->engine->now, each = rt__ns(1 / cap->decl->rate);
   uint64_t waiting = now + bucket->count * each;
   if (bucket->free_ns < waiting) bucket->free_ns = waiting;
   bucket->free_ns += each;

@@ -26,6 +26,12 @@ void rt__wake_at(uint64_t *wake, uint64_t when) {
   if (when < *wake) *wake = when;
 }
 
+/* A time beyond what a clock of ours counts is 30 years. */
+uint64_t rt__ns(double seconds) {
+  if (!(seconds > 0)) return 0;
+  return (uint64_t)((seconds < 1e9 ? seconds : 1e9) * 1e9);
+}
+
 double rt__session_now(const rt_session *s) {
   return s->wall_base + (double)(rt__now_ns() - s->mono_base) * 1e-9;
 }
@@ -82,8 +88,7 @@ static void prepare_session(rt_session *s, bool *more) {
   rt__session_prepare(s);
   if (s->next_due > 0) {
     double wait = s->next_due - rt__session_now(s);
-    rt__wake_at(&s->wake_ns,
-                now + (wait > 0 ? (uint64_t)(wait * 1e9) : 0) + 100000);
+    rt__wake_at(&s->wake_ns, now + rt__ns(wait) + 100000);
   }
 }
 

@@ -382,6 +382,7 @@ void rt__engine_release(rt__engine *engine);
 void rt__engine_touch_all(rt__engine *engine);
 rt__cap *rt__engine_cap(rt__engine *engine, const char *name);
 void rt__wake_at(uint64_t *wake, uint64_t when);
+uint64_t rt__ns(double seconds);             /* 0 for what is not above 0 */
 double rt__session_now(const rt_session *s); /* unix seconds, only forward */
 void rt__session_log(rt_session *s, rt_log_level level, const char *fmt, ...)
     RT_PRINTF(3, 4);

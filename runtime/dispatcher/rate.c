@@ -30,7 +30,7 @@ bool rt__bucket_ready(rt__bucket *bucket, double rate, uint64_t now,
   fill(bucket, rate, now);
   double lack = bucket->promised + 1 - bucket->tokens;
   if (lack <= 1e-9) return true;
-  if (wake) rt__wake_at(wake, now + 1000 + (uint64_t)(lack / rate * 1e9));
+  if (wake) rt__wake_at(wake, now + 1000 + rt__ns(lack / rate));
   return false;
 }
 

@@ -117,7 +117,7 @@ static void run_open(rt__engine *engine, rt__cmd *cmd) {
     return;
   }
   if (s->deadline > 0) {
-    s->deadline_ns = engine->now + (uint64_t)(s->deadline * 1e9);
+    s->deadline_ns = engine->now + rt__ns(s->deadline);
   }
   rt_session **last = &engine->sessions;
   while (*last) last = &(*last)->next;

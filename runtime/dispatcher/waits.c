@@ -74,7 +74,7 @@ static void on_session(rt_err code, const rt_error *err, rt_session *session,
 static rt_err wait_for(waiter *w, double timeout, rt_value **result,
                        rt_session **session, rt_error *err) {
   uint64_t start = rt__now_ns();
-  uint64_t limit = timeout < 0 ? 0 : (uint64_t)(timeout * 1e9);
+  uint64_t limit = rt__ns(timeout);
   rt_err rc = RT_OK;
   uv_mutex_lock(&w->lock);
   while (!w->replied && rc == RT_OK) {
