@@ -6,11 +6,21 @@ local sandbox = require("rt.sandbox")
 local source = require("rt.source")
 local task = require("rt.task")
 
---- The error of a fiber that failed as an error map's parts.
-local function trace(err, co)
+local function with_stack(err, stack)
   local map = errors.to_map(err)
-  map.stack = coroutines.trace(err, co)
+  map.stack = stack
   return map
+end
+
+--- The error of a fiber that failed, as a map. Scripts' own metamethods are not called here, where
+-- no fiber runs and nothing could end them: for an error that has some, the answer is nil and a
+-- function that makes the map, to be run in a fiber.
+local function trace(err, co)
+  local stack = coroutines.trace(err, co)
+  if errors.is_plain(err) then return with_stack(err, stack) end
+  return nil, function()
+    return with_stack(err, stack)
+  end
 end
 
 source.load_library()

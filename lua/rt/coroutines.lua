@@ -31,7 +31,7 @@ local function note(co, err)
     state.trace = trace
   end
   -- The innermost failure of one error comes first.
-  if trace.err ~= err or not trace.text then
+  if not rawequal(trace.err, err) or not trace.text then
     trace.err, trace.text = err, traceback(co)
   else
     trace.text = trace.text .. "\n" .. traceback(co)
@@ -143,7 +143,7 @@ end
 function M.trace(err, co)
   local trace = task.state().trace
   local outer = traceback(co)
-  if trace and trace.err == err and trace.text then
+  if trace and rawequal(trace.err, err) and trace.text then
     return trace.text .. "\nresumed from " .. outer
   end
   return outer

@@ -12,6 +12,8 @@
 
 #include "process/sched.h"
 
+#define LAST_WORDS_S 1.0
+
 rt_pid rt__process_pid(const rt__process *process) {
   return process->pid;
 }
@@ -265,19 +267,24 @@ static void tell(rt__process *process, rt_err how, rt_value *result,
   rt__runtime_process_ended(rt);
 }
 
+static void drop_fibers(rt__process *process) {
+  for (rt__fiber *fiber = process->ready; fiber; fiber = fiber->ready_next)
+    fiber->state = RT__FIBER_RUNNING; /* off the list in one step */
+  process->ready = process->ready_last = NULL;
+  while (process->fibers) rt__fiber_drop(process->fibers);
+}
+
 void rt__process_end(rt__process *process, rt_err how, rt_value *result,
                      rt_value *error) {
   rt__vm *vm = process->vm;
   rt_value *made = NULL;
+  if (process->dying) how = RT_EUNKNOWN;
   if (!error && process->end_error) error = process->end_error;
   if (!error && how != RT_OK) error = made = words_for(how);
   process->ending = how != RT_OK ? how : RT_ECANCELED;
   unqueue(process);
   rt__timer_stop(vm->worker, &process->deadline_timer);
-  for (rt__fiber *fiber = process->ready; fiber; fiber = fiber->ready_next)
-    fiber->state = RT__FIBER_RUNNING; /* off the list in one step */
-  process->ready = process->ready_last = NULL;
-  while (process->fibers) rt__fiber_drop(process->fibers);
+  drop_fibers(process);
   rt__ops_drop(process);
   rt__resources_close(process);
   rt__names_drop(&vm->worker->rt->names, process->pid);
@@ -296,7 +303,7 @@ void rt__process_end(rt__process *process, rt_err how, rt_value *result,
 void rt__process_kill(rt__process *process, rt_err how, rt_value *error) {
   if (process->ending == RT_OK) {
     process->ending = how;
-    process->end_error = rt_value_ref(error);
+    if (error && !process->dying) process->end_error = rt_value_ref(error);
   }
   if (process->vm->running == process) {
     rt__vm_interrupt(process->vm);
@@ -321,7 +328,8 @@ static rt_value *first_result(rt__process *process, lua_State *co, int count,
   return result;
 }
 
-/* The error on the fiber's stack as a map with its traceback. */
+/* The error on the fiber's stack as a map with its traceback. When that takes
+ * code of the script, NULL, with a function left on L that makes it. */
 static rt_value *raised(rt__vm *vm, rt__fiber *fiber) {
   lua_State *L = vm->L;
   int top = lua_gettop(L);
@@ -331,9 +339,31 @@ static rt_value *raised(rt__vm *vm, rt__fiber *fiber) {
   lua_rawgeti(L, -1, fiber->ref);
   lua_remove(L, -2);
   rt_value *map = NULL;
-  if (rt__vm_call(vm, 2, 1)) map = rt__lua_error_value(L, top + 1);
+  if (rt__vm_call(vm, 2, 2)) {
+    if (lua_isfunction(L, top + 2)) return NULL;
+    map = rt__lua_error_value(L, top + 1);
+  }
   lua_settop(L, top);
   return map ? map : rt__error_map(RT_EUNKNOWN, "error", NULL);
+}
+
+/* Run the function on top of L, which is popped, as the last fiber of the
+ * process, for a moment: its result is the process's error. */
+static bool last_words(rt__process *process) {
+  rt__vm *vm = process->vm;
+  lua_State *L = vm->L;
+  drop_fibers(process);
+  rt__ops_drop(process);
+  process->dying = true;
+  rt_value_unref(process->end_error);
+  process->end_error =
+      rt__error_map(RT_EUNKNOWN, "(the error cannot be put into words)", NULL);
+  rt__process_set_deadline(process, LAST_WORDS_S);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, vm->build);
+  lua_insert(L, -2);
+  lua_pushlightuserdata(L, process);
+  lua_insert(L, -2);
+  return rt__vm_call(vm, 2, 0);
 }
 
 /* A main script's other fibers may go on when its function has returned. */
@@ -343,6 +373,12 @@ static bool lives_on(rt__process *process) {
 
 static void main_returned(rt__process *process, lua_State *co) {
   rt_value *error = NULL;
+  if (process->dying) {
+    error = rt__lua_error_value(co, 1);
+    rt__process_end(process, RT_EUNKNOWN, NULL, error);
+    rt_value_unref(error);
+    return;
+  }
   rt_value *result = first_result(process, co, lua_gettop(co), &error);
   if (lives_on(process)) {
     process->returned = true;
@@ -358,7 +394,11 @@ static void main_returned(rt__process *process, lua_State *co) {
 }
 
 static void failed(rt__process *process, rt__fiber *fiber) {
-  rt_value *error = raised(process->vm, fiber);
+  rt_value *error = NULL;
+  if (!process->dying) {
+    error = raised(process->vm, fiber);
+    if (!error && last_words(process)) return;
+  }
   rt__process_end(process, RT_EUNKNOWN, NULL, error);
   rt_value_unref(error);
 }

@@ -117,6 +117,7 @@ struct rt__process {
   bool exit_asked;
   bool queued, trap_links, nowait, is_main, internal, returned;
   bool asked;        /* told that the runtime is stopping */
+  bool dying;        /* its error is being put into words */
   bool reads_events; /* it has asked for process.events() */
   bool own_globals;  /* the reference is ours to drop */
   bool reads_mail;   /* it has asked for its messages */

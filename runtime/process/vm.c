@@ -195,6 +195,7 @@ static bool held_up(rt__worker *worker, rt__process *process) {
   uint64_t since = atomic_load(&worker->since);
   if (uv_hrtime() - since < RT__HOLD_UP_NS) return false;
   process->ending = RT_ETIMEOUT;
+  if (process->dying) return true;
   process->end_error = rt__error_map(
       RT_ETIMEOUT, "held up its worker inside a callback of a C function",
       NULL);
@@ -245,7 +246,11 @@ void rt__vm_hook(lua_State *L, lua_Debug *ar) {
     lua_yield(L, 0);
     return;
   }
-  if (!end && !held_up(worker, process)) return;
+  if (!end && !held_up(worker, process)) {
+    /* Inside a pattern match: it yields at the next instruction after that. */
+    if (ar->event == HOOK_IN_C) rt__vm_interrupt(vm);
+    return;
+  }
   /* Whoever catches the error meets the hook at the next instruction. */
   rt__vm_interrupt(vm);
   luaL_error(L, "terminated");

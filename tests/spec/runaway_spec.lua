@@ -159,6 +159,28 @@ describe("a process that does not come back", function()
     end)
   end
 
+  it("even when its error does not come to words", function()
+    local pid = process.spawn_monitored(function()
+      error(setmetatable({}, { __tostring = function() while true do end end }))
+    end)
+    assert.matches("cannot be put into words", end_of(pid):message(), 1, true)
+    pid = process.spawn_monitored(function()
+      local function own() return "words of its own" end
+      error(setmetatable({}, { __tostring = own, __eq = function() while true do end end }))
+    end)
+    assert.equal("words of its own", end_of(pid):message())
+    pid = process.spawn_monitored(function()
+      local err = errors.new("x")
+      err._message = setmetatable({}, { __tostring = function() while true do end end })
+      coroutine.wrap(error)(err)
+    end)
+    assert.is_string(end_of(pid):message())
+    pid = process.spawn_monitored(function()
+      error(setmetatable({}, { __tostring = function() error("again") end }))
+    end)
+    assert.is_string(end_of(pid):message())
+  end)
+
   it("even where it cannot be preempted", function()
     local pid = process.spawn_monitored(function()
       while true do
