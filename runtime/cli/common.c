@@ -76,8 +76,11 @@ static void to_both(int fd, const char *text, size_t size, void *arg) {
   cli *c = arg;
   if (fd != 1) {
     console_err(&c->console, text, size);
-  } else if (!console_out(&c->console, text, size) && errno == EPIPE) {
-    cli_wake(c);
+  } else if (!console_out(&c->console, text, size)) {
+    if (errno == EPIPE)
+      cli_wake(c);
+    else
+      atomic_store(&c->console.out_error, errno);
   }
 }
 

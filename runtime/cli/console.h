@@ -8,6 +8,7 @@
 #define CLI_CONSOLE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "rt/runtime.h"
 
@@ -22,6 +23,8 @@ typedef struct console {
   char line[400]; /* the progress line, or empty */
   bool drawn;     /* it is on the screen */
   bool middle;    /* the screen's last line is not ended */
+  /* [any] why a script could not print (errno), or 0 */
+  _Atomic(int) out_error;
 } console;
 
 void console_init(console *con);

@@ -2,8 +2,9 @@
  *
  * SIGINT and SIGTERM are blocked in every thread and read by one thread of ours
  * from a signalfd, so that no code ever runs inside a signal handler. What a
- * command wants done about a signal it says with cli_on_signal(). SIGPIPE is
- * ignored here and nowhere else.
+ * command wants done about a signal it says with cli_on_signal(). SIGPIPE and
+ * SIGXFSZ (a file at its size limit: the write fails) are ignored here and
+ * nowhere else.
  *
  * SPDX-License-Identifier: MIT */
 #include <errno.h>
@@ -14,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -84,6 +86,7 @@ static void *watch_signals(void *arg) {
 static bool start_signals(struct cli_signals *s) {
   sigset_t set;
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN);
   sigemptyset(&set);
   sigaddset(&set, SIGINT);
   sigaddset(&set, SIGTERM);
@@ -94,6 +97,14 @@ static bool start_signals(struct cli_signals *s) {
   s->quit = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   return s->signals >= 0 && s->wake >= 0 && s->quit >= 0 &&
          pthread_create(&s->thread, NULL, watch_signals, s) == 0;
+}
+
+/* A thousand jobs that wait at once need more than the usual 1,024. */
+static void raise_descriptors(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 static void poke(int fd) {
@@ -193,12 +204,17 @@ static int run_command(cli *c, const cli_command *command, int argc,
   return command->run(c, argc, argv);
 }
 
-/* A word that is no file and looks like a command gone wrong? */
+/* A word that is no file and does not look like the name of one? */
+static bool is_bare_word(const char *word) {
+  struct stat st;
+  return strcmp(word, "-") && !strpbrk(word, "/.") && stat(word, &st) != 0;
+}
+
+/* The command it may be meant for, or NULL. */
 static const char *meant_command(const char *word) {
   const char *names[16];
   size_t count = 0;
-  struct stat st;
-  if (strpbrk(word, "/.") || stat(word, &st) == 0) return NULL;
+  if (!is_bare_word(word)) return NULL;
   for (const cli_command *const *at = commands; *at; at++) {
     names[count++] = (*at)->name;
   }
@@ -216,6 +232,10 @@ static int run_word(cli *c, int argc, char **argv) {
   if (meant) {
     return cli_usage(c, "unknown command '%s'; did you mean '%s'?", argv[0],
                      meant);
+  }
+  if (is_bare_word(argv[0])) {
+    return cli_usage(c, "'%s' is no command and no file (runtime --help)",
+                     argv[0]);
   }
   return cli_script(c, argc, argv);
 }
@@ -273,6 +293,7 @@ int main(int argc, char **argv) {
   struct cli_signals signals = {0};
   cli c = {{false, -1, NULL, NULL, NULL}, {0}, &signals};
   console_init(&c.console);
+  raise_descriptors();
   if (!start_signals(&signals)) {
     return cli_fail(&c, "cannot watch signals: %s", strerror(errno));
   }

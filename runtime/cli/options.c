@@ -59,7 +59,10 @@ static bool plain_number(const char **at, double *out) {
   return isfinite(*out);
 }
 
-bool cli_duration(const char *text, double *seconds) {
+/* Ten thousand days: more is a slip, and would overflow a clock. */
+#define LONGEST 864e6
+
+static bool parse_duration(const char *text, double *seconds) {
   double total = 0, number;
   if (!plain_number(&text, &number)) return false;
   if (!*text) {
@@ -76,7 +79,11 @@ bool cli_duration(const char *text, double *seconds) {
     if (!plain_number(&text, &number)) return false;
   }
   *seconds = total;
-  return isfinite(total);
+  return true;
+}
+
+bool cli_duration(const char *text, double *seconds) {
+  return parse_duration(text, seconds) && *seconds <= LONGEST;
 }
 
 static bool integer(const char *text, int64_t *out) {

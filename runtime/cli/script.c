@@ -34,6 +34,9 @@ static int run_script(cli *c, const rt_script *script, const char *dir) {
   cli_on_signal(c, NULL, NULL);
   rt_runtime_stop(rt, 0);
   rt_runtime_free(rt);
+  int lost = atomic_load(&c->console.out_error);
+  if (lost && code == EXIT_DONE)
+    code = cli_fail(c, "cannot write to standard output: %s", strerror(lost));
   return code;
 }
 

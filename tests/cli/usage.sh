@@ -24,9 +24,14 @@ expect "unknown option of the program" 2 "unknown option '--nope'" --nope
 expect "the nearest option is named" 2 "did you mean '--unsafe'" --unsaf
 expect "a misspelt command" 2 "did you mean 'resume'" resum
 expect "a script that is not there" 1 "nothere.lua" nothere.lua
+expect "a word that is neither command nor file" 2 "no command and no file" zzzzzz
 expect "-e without code" 2 "needs a value" -e
 expect "--log-level of the program with a bad value" 2 "none of" --log-level loud -e ""
 expect "--workers 0" 2 "whole number" --workers 0 -e ""
+
+rt -e 'print(1)' >/dev/full 2>err
+same "a full standard output: exit code" 1 $?
+check "a full standard output: message" grep -q "cannot write to standard output" err
 
 # --- options of run
 expect "run --help" 0 "" run --help
@@ -57,6 +62,7 @@ expect "resume of a bad name" 2 "'../x'" resume ../x
 expect "status of a bad name" 2 "'../x'" status ../x
 
 # --- seeds
+expect "--deadline beyond all clocks" 2 "not a duration" run -s a:b --deadline 99999999999999h
 expect "a seed without a colon" 2 "bad seed 'ipv4'" run -s ipv4
 expect "a seed without a class" 2 "bad seed ':x'" run -s :x
 expect "a seed without a value" 2 "bad seed 'a:'" run -s a:
