@@ -333,6 +333,7 @@ function M.globals()
 end
 
 rawset(string, "gsub", callbacks.gsub)
+math.randomseed(settings.seed) -- else every VM would begin alike
 if not settings.unsafe then getmetatable("").__metatable = false end
 
 return M

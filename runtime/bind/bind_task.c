@@ -196,7 +196,7 @@ static int l_modules(lua_State *L) {
   return 1;
 }
 
-/* settings() -> {unsafe=, script_dir=} */
+/* settings() -> {unsafe=, script_dir=, seed=} */
 static int l_settings(lua_State *L) {
   rt_runtime *rt = rt__runtime_of(L);
   lua_newtable(L);
@@ -204,6 +204,8 @@ static int l_settings(lua_State *L) {
   lua_setfield(L, -2, "unsafe");
   lua_pushstring(L, rt->script_dir);
   lua_setfield(L, -2, "script_dir");
+  lua_pushnumber(L, (lua_Number)(uv_hrtime() % 1000000007));
+  lua_setfield(L, -2, "seed");
   return 1;
 }
 

@@ -132,11 +132,15 @@ rt_err rt_runtime_new(rt_runtime **out, const rt_runtime_opts *opts,
 /* --- the main process --------------------------------------------------------
  */
 
-static void print_error(rt_runtime *rt, const rt_value *error) {
+static void print_error(rt_runtime *rt, rt_err how, const rt_value *error) {
   size_t size = 0, traced = 0;
   rt_view view = rt_value_view(error);
   const char *text = rt_view_string(rt_view_get(view, "message"), &size);
   const char *stack = rt_view_string(rt_view_get(view, "stack"), &traced);
+  if (size == 0 && how == RT_ENOMEM) { /* too little memory for words */
+    text = rt_status_text(how);
+    size = strlen(text);
+  }
   size_t room = size + traced + 32;
   char *line = malloc(room);
   if (!line) return;
@@ -161,7 +165,7 @@ void rt__runtime_main_ended(rt_runtime *rt, rt_err how, rt_value *error,
   rt->exit_code = asked ? process->exit_code : how == RT_OK ? 0 : 1;
   if (rt->interrupted) rt->exit_code = rt->interrupt_code;
   uv_mutex_unlock(&rt->lock);
-  if (!quiet) print_error(rt, error);
+  if (!quiet) print_error(rt, how, error);
   uv_mutex_lock(&rt->lock);
   rt->main_ended = true;
   uv_cond_broadcast(&rt->changed);
