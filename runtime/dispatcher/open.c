@@ -173,8 +173,32 @@ static rt_err take_back_running(rt_session *s, bool crashed, rt__running **list,
 /* --- load
  * ----------------------------------------------------------------------------
  */
+static size_t takers(rt_session *s, const char *class_name) {
+  size_t count = 0;
+  for (rt__cap *cap = s->engine->caps; cap; cap = cap->next) {
+    if (cap->gone || !rt__session_wants(s, cap->decl->name)) continue;
+    count += rt__capability_takes(cap->decl, class_name, strlen(class_name));
+  }
+  return count;
+}
+
+/* A class has room for so many: better told at once than later. */
+static rt_err check_room(rt_session *s, rt_error *err) {
+  for (rt__cap *cap = s->engine->caps; cap; cap = cap->next) {
+    for (size_t i = 0; !cap->gone && i < cap->decl->input_count; i++) {
+      const char *name = cap->decl->input[i];
+      size_t count = takers(s, name);
+      if (count <= RT__LANES_MAX) continue;
+      return rt_fail(err, RT_EINVAL,
+                     "%zu capabilities take %s, a session has room for %d",
+                     count, name, RT__LANES_MAX);
+    }
+  }
+  return RT_OK;
+}
+
 static rt_err attach_caps(rt_session *s, rt_error *err) {
-  rt_err rc = RT_OK;
+  rt_err rc = check_room(s, err);
   for (rt__cap *cap = s->engine->caps; rc == RT_OK && cap; cap = cap->next) {
     if (!cap->gone) rc = rt__session_add_cap(s, cap, true, err);
   }

@@ -282,6 +282,32 @@ static void a_full_disk_is_waited_for(void **state) {
   kit_stop(k);
 }
 
+static void too_many_for_a_class_are_told(void **state) {
+  kit *k = kit_start(state);
+  rt_session_opts o = RT_SESSION_OPTS_INIT;
+  rt_error why = RT_ERROR_INIT;
+  rt_session *s = NULL;
+  for (int i = 0; i < 63; i++) {
+    char name[32];
+    const char *input = "crowded";
+    rt_capability_opts cap = RT_CAPABILITY_OPTS_INIT;
+    snprintf(name, sizeof(name), "c%d", i);
+    cap.name = name;
+    cap.input = &input;
+    cap.input_count = 1;
+    cap.invoke = kit_never;
+    KIT_OK(rt_registry_add(k->registry, &cap, err));
+  }
+  o.name = "crowd";
+  o.dir = k->dir;
+  assert_int_equal(rt__session_open(&s, k->engine, &o, &why), RT_EINVAL);
+  assert_non_null(strstr(why.message, "crowded"));
+  KIT_OK(rt_registry_remove(k->registry, "c5", err));
+  s = kit_open(k, "crowd", NULL);
+  kit_close(s);
+  kit_stop(k);
+}
+
 /* Its file is taken away for good: the deadline is met all the same. */
 static void a_lost_file_ends_with_the_deadline(void **state) {
   kit *k = kit_start(state);
@@ -313,6 +339,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(hostile_names_are_refused),
       cmocka_unit_test(foreign_files_are_left_alone),
       cmocka_unit_test(a_full_disk_is_waited_for),
+      cmocka_unit_test(too_many_for_a_class_are_told),
       cmocka_unit_test(a_lost_file_ends_with_the_deadline),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -177,7 +177,7 @@ void kit_stop(kit *k) {
   remove_dir(dir);
 }
 
-static void never_invoked(rt_job *job, void *arg) {
+void kit_never(rt_job *job, void *arg) {
   (void)job, (void)arg;
 }
 
@@ -210,7 +210,7 @@ void kit_cap(kit *k, const char *name, kit_opts opts) {
   o.retries = opts.retries;
   o.rate = opts.rate;
   o.match = opts.match ? match_any : NULL;
-  o.invoke = never_invoked;
+  o.invoke = kit_never;
   KIT_OK(rt_registry_add(k->registry, &o, err));
 }
 

@@ -68,6 +68,7 @@ void kit_close(rt_session *s);
 const char *kit_send(kit_job *job, const char *class_, const char *value);
 void kit_expand(kit_job *job, rt__end *end);
 rt_value *kit_error(const char *message, const char *kind, bool retryable);
+void kit_never(rt_job *job, void *arg); /* an invoke that is not called */
 /* Hang guard, and options of the program. */
 void kit_main(int argc, char **argv);
 /* Repeat until true; fails the test after half a minute. */
