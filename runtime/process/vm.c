@@ -5,12 +5,12 @@
  * for; the process is then ended, whatever its code makes of the error.
  *
  * SPDX-License-Identifier: MIT */
+#include <luajit.h>
 #include <lualib.h>
 #include <stdlib.h>
 #include <string.h>
 
 #ifndef RT_LUAJIT_SYSTEM
-#include <luajit.h>
 #define HOOK_IN_C LUAJIT_HOOKC
 #else
 #define HOOK_IN_C (-1)
@@ -114,6 +114,10 @@ static int open_vm(lua_State *L) {
                                                    "trace"};
   rt__vm *vm = lua_touserdata(L, 1);
   luaL_openlibs(L);
+#ifdef RT_LUAJIT_SYSTEM
+  /* Its compiled code checks no hook: only the interpreter can be stopped. */
+  luaJIT_setmode(L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
+#endif
   lua_newtable(L);
   lua_pushboolean(L, 1);
   int first = luaL_ref(L, -2);
