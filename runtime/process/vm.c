@@ -114,10 +114,6 @@ static int open_vm(lua_State *L) {
                                                    "trace"};
   rt__vm *vm = lua_touserdata(L, 1);
   luaL_openlibs(L);
-#ifdef RT_LUAJIT_SYSTEM
-  /* Its compiled code checks no hook: only the interpreter can be stopped. */
-  luaJIT_setmode(L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
-#endif
   lua_newtable(L);
   lua_pushboolean(L, 1);
   int first = luaL_ref(L, -2);
@@ -136,6 +132,8 @@ static int open_vm(lua_State *L) {
   for (int i = 0; i < RT__REF_COUNT; i++) vm->refs[i] = ref_field(L, names[i]);
 #ifndef RT_LUAJIT_SYSTEM
   luaJIT_sethookfn(L, rt__vm_hook);
+#else /* its compiled code never looks at a hook */
+  luaJIT_setmode(L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
 #endif
   return 0;
 }
