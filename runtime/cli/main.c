@@ -1,10 +1,10 @@
 /* cli/main.c - the program: its command line, its signals, its exit codes.
  *
- * SIGINT and SIGTERM are blocked in every thread and read by one thread of ours
- * from a signalfd, so that no code ever runs inside a signal handler. What a
- * command wants done about a signal it says with cli_on_signal(). SIGPIPE and
- * SIGXFSZ (a file at its size limit: the write fails) are ignored here and
- * nowhere else.
+ * SIGINT, SIGTERM and SIGHUP (unless it is ignored, as under nohup) are blocked
+ * in every thread and read by one thread of ours from a signalfd, so that no
+ * code ever runs inside a signal handler. What a command wants done about a
+ * signal it says with cli_on_signal(). SIGPIPE and SIGXFSZ (a file at its size
+ * limit: the write fails) are ignored here and nowhere else.
  *
  * SPDX-License-Identifier: MIT */
 #include <errno.h>
@@ -83,6 +83,11 @@ static void *watch_signals(void *arg) {
   }
 }
 
+static bool is_ignored(int signo) {
+  struct sigaction now;
+  return sigaction(signo, NULL, &now) == 0 && now.sa_handler == SIG_IGN;
+}
+
 static bool start_signals(struct cli_signals *s) {
   sigset_t set;
   signal(SIGPIPE, SIG_IGN);
@@ -90,6 +95,7 @@ static bool start_signals(struct cli_signals *s) {
   sigemptyset(&set);
   sigaddset(&set, SIGINT);
   sigaddset(&set, SIGTERM);
+  if (!is_ignored(SIGHUP)) sigaddset(&set, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &set, NULL);
   pthread_mutex_init(&s->lock, NULL);
   s->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);

@@ -90,7 +90,9 @@ static void ask_stop(work *w, const char *reason) {
 static void on_signal(int signo, unsigned count, void *arg) {
   work *w = arg;
   if (count > 1) _exit(128 + signo);
-  if (signo) ask_stop(w, signo == SIGINT ? "SIGINT" : "SIGTERM");
+  if (signo == SIGINT) ask_stop(w, "SIGINT");
+  if (signo == SIGTERM) ask_stop(w, "SIGTERM");
+  if (signo == SIGHUP) ask_stop(w, "SIGHUP");
 }
 
 static void on_reply(rt_err code, const rt_error *err, rt_value *result,
@@ -273,13 +275,33 @@ static bool was_finished(const work *w) {
   return text && size == 8 && !memcmp(text, "finished", 8);
 }
 
+/* Seeds that scope or limits keep out are easily taken for a run that found
+ * nothing. */
+static void tell_refused(work *w) {
+  unsigned scope = 0, limit = 0;
+  rt_view outcome;
+  rt_iter at = rt_iter_of(rt_value_view(w->result));
+  while (rt_iter_next(&at, NULL, &outcome)) {
+    size_t size;
+    const char *text = rt_view_string(outcome, &size);
+    if (text && size == 12 && !memcmp(text, "out_of_scope", 12)) scope++;
+    if (text && size == 10 && !memcmp(text, "over_limit", 10)) limit++;
+  }
+  if (scope)
+    console_say(&w->c->console, "runtime: seeds out of scope: %u\n", scope);
+  if (limit)
+    console_say(&w->c->console, "runtime: seeds over a limit: %u\n", limit);
+}
+
 static step dispatch_seeds(work *w) {
   if (was_finished(w)) return STEP_ON;
   if (!rt_view_count(rt_value_view(w->seeds))) return STEP_ON;
   w->replied = false;
   rt_session_dispatch_async(w->session, w->seeds, NULL, on_reply, w);
   wait_for(w, &w->replied, false, -1);
-  return reply_step(w);
+  step next = reply_step(w);
+  if (next == STEP_ON) tell_refused(w);
+  return next;
 }
 
 /* Has anything ever been dispatched? */

@@ -10,7 +10,7 @@ same "is printed" 1 "$(wc -l <"$tmp/out")"
 expect "duplicates only" 0 "" run -c "$caps/tree.lua" -s node:1 -s node:1 --session b \
   --set left.limit=1 --set right.limit=1 --set both.limit=2 --set rough.limit=1
 same "one line" 1 "$(wc -l <"$tmp/out")"
-expect "all out of scope" 0 "" run -c "$caps/tree.lua" -s node:1 --scope nothing --session c
+expect "all out of scope" 0 "seeds out of scope: 1" run -c "$caps/tree.lua" -s node:1 --scope nothing --session c
 same "no line" 0 "$(wc -l <"$tmp/out")"
 expect "a capability that skips all" 0 "" run -c "$caps/wait.lua" -s node:1 --session d
 

@@ -9,7 +9,7 @@ caps=$repo/tests/e2e/caps
 begin() {
   session=$1
   shift
-  "$runtime" run -c "$caps/wait.lua" -s wait:1 --session "$session" --log-level warn "$@" \
+  env --default-signal=HUP "$runtime" run -c "$caps/wait.lua" -s wait:1 --session "$session" --log-level warn "$@" \
     >"$tmp/$session.out" 2>"$tmp/$session.err" </dev/null &
   pid=$!
   until_true 60 grep -qs wait:1 "$tmp/$session.out" || fail "$session: no seed" "$(cat "$tmp/$session.err")"
@@ -49,6 +49,11 @@ ended 3 "SIGTERM, and a job that does not listen"
 rt jobs term --json >"$tmp/jobs"
 check "the job is back in the queue, its attempt unchanged" grep -Eq '"state":"queued"' "$tmp/jobs"
 resumed term
+
+begin hangup
+kill -HUP $pid
+ended 3 "SIGHUP drains like SIGTERM"
+resumed hangup
 
 begin second --set wait.polite=false --grace 1h
 kill -INT $pid
