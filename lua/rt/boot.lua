@@ -16,7 +16,8 @@ end
 -- no fiber runs and nothing could end them: for an error that has some, the answer is nil and a
 -- function that makes the map, to be run in a fiber.
 local function trace(err, co)
-  local stack = coroutines.trace(err, co)
+  local stack
+  if not task.state().unloaded then stack = coroutines.trace(err, co) end
   if errors.is_plain(err) then return with_stack(err, stack) end
   return nil, function()
     return with_stack(err, stack)

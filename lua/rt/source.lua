@@ -250,7 +250,9 @@ function M.path()
   return package_state().path
 end
 
+-- There was nothing to run yet, so the traceback would only show this library.
 local function fail(message)
+  task.state().unloaded = true
   error(message, 0)
 end
 

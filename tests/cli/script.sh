@@ -25,6 +25,7 @@ printf 'local function inner() error("deep") end\nlocal function outer() inner()
 expect "an error in a file" 1 "e.lua:1: deep" e.lua
 check "names the lines on its way" grep -q "e.lua:3" err
 expect "a syntax error" 1 "syntax|expected|near" -e 'x ='
+check "is told in one line" test "$(wc -l <"$tmp/err")" = 1
 expect "an error object" 1 "no such thing" -e 'error(errors.new{message="no such thing", kind="NOT_FOUND"})'
 expect "os.exit(7)" 7 "" -e 'os.exit(7)'
 expect "os.exit(true)" 0 "" -e 'os.exit(true)'
