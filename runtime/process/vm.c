@@ -245,6 +245,9 @@ void rt__vm_hook(lua_State *L, lua_Debug *ar) {
   if (!process || !vm->fiber || vm->shielded) return;
   bool end = must_end(vm, process);
   if (ar->event != HOOK_IN_C && lua_isyieldable(L)) {
+    /* In a coroutine of a coroutine: who resumed it has to meet the hook, too,
+     * or could go on with another one for ever. */
+    if (end && L != vm->fiber->co) rt__vm_interrupt(vm);
     lua_yield(L, 0);
     return;
   }
