@@ -147,7 +147,8 @@ function M.send(system, kind, path, data)
   return sent, why
 end
 
---- Counters of the bus: subscribers, published, delivered, dropped, queued.
+--- Counters of the bus: subscribers, published, delivered, dropped, queued, and `rejected`, a table
+--- of refused calls by reason: cap, full, closed, invalid, memory.
 ---@return table
 function M.stats()
   return core.stats()
@@ -363,8 +364,23 @@ function awaiter:close()
   return true
 end
 
-local function timed_out(self)
-  return errors.make("timed out waiting for an event at " .. self.path, "TIMEOUT", true)
+-- Its awaiter need not look for it any more.
+local function delist(self)
+  local paths = self.awaiter.paths
+  local list = paths[self.path]
+  for i = list and #list or 0, 1, -1 do
+    if list[i] == self then table.remove(list, i) end
+  end
+  if list and #list == 0 then paths[self.path] = nil end
+end
+
+local function time_out(self)
+  delist(self)
+  settle(
+    self,
+    nil,
+    errors.make("timed out waiting for an event at " .. self.path, "TIMEOUT", true)
+  )
 end
 
 --- Wait for the event.
@@ -372,7 +388,10 @@ end
 function waiter:wait()
   while not self.result and not self.err do
     local left = self.due - monotonic()
-    if left <= 0 then return nil, timed_out(self) end
+    if left <= 0 then
+      time_out(self)
+      break
+    end
     self.fibers[#self.fibers + 1] = task.fiber()
     local _, err = task.park(left)
     if err and not errors.is(err, "TIMEOUT") then return nil, err end
@@ -383,12 +402,7 @@ end
 --- Wait no more. Idempotent.
 ---@return true
 function waiter:close()
-  local paths = self.awaiter.paths
-  local list = paths[self.path]
-  for i = list and #list or 0, 1, -1 do
-    if list[i] == self then table.remove(list, i) end
-  end
-  if list and #list == 0 then paths[self.path] = nil end
+  delist(self)
   settle(self, nil, errors.make("waiter: closed", "CANCELED"))
   return true
 end

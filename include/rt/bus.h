@@ -40,8 +40,15 @@ typedef struct rt_bus_opts {
 #define RT_BUS_OPTS_INIT                                                       \
   { sizeof(rt_bus_opts), 0, 0 }
 
+/* All of it is there, at zero, from the beginning. */
 typedef struct rt_bus_stats {
   uint64_t subscribers, published, delivered, dropped, queued;
+  /* Calls to send or subscribe that were refused, by reason. */
+  uint64_t rejected_cap;     /* the cap on subscribers was reached */
+  uint64_t rejected_full;    /* no room for the event at that moment */
+  uint64_t rejected_closed;  /* the bus was stopped */
+  uint64_t rejected_invalid; /* an empty, missing or impossible name */
+  uint64_t rejected_memory;
 } rt_bus_stats;
 
 /* Start a bus and its thread. `opts` and `err` may be NULL. */

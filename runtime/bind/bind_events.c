@@ -170,12 +170,17 @@ static void release_subscribe(rt__op *op) {
 static const rt__op_type subscribe_type = {
     "events.subscribe", NULL, push_subscription, release_subscribe};
 
+static rt_bus *bus_of(lua_State *L) {
+  return rt_runtime_bus(rt__runtime_of(L));
+}
+
 static rt_err refuse_zero(lua_State *L, int index, const char *what,
                           rt_error *err) {
   size_t size;
   const char *text = lua_tolstring(L, index, &size);
   if (!text || strlen(text) == size) return RT_OK;
-  return rt_fail(err, RT_EINVAL, "event: zero byte in the %s", what);
+  rt_fail(err, RT_EINVAL, "event: zero byte in the %s", what);
+  return rt__bus_refuse(bus_of(L), RT_EINVAL);
 }
 
 /* subscribe(system, kind?, limit, overflow) -> op: subscription, token;
@@ -234,8 +239,9 @@ static rt_err check_event(lua_State *L, rt_error *err) {
     rt_err rc = refuse_zero(L, i + 1, names[i], err);
     if (rc != RT_OK) return rc;
   }
-  return rt__bus_check_names(lua_tostring(L, 1), lua_tostring(L, 2),
-                             lua_tostring(L, 3), err);
+  rt_err rc = rt__bus_check_names(lua_tostring(L, 1), lua_tostring(L, 2),
+                                  lua_tostring(L, 3), err);
+  return rc == RT_OK ? rc : rt__bus_refuse(bus_of(L), rc);
 }
 
 typedef struct encoder {
@@ -305,7 +311,7 @@ static int send_failed(lua_State *L, rt_bus *bus, const event_args *a,
 /* send(system, kind, path, data?) -> true | nil, err | false, op. The three
  * are strings, which the caller has checked. */
 static int l_send(lua_State *L) {
-  rt_bus *bus = rt_runtime_bus(rt__runtime_of(L));
+  rt_bus *bus = bus_of(L);
   encoder *e = lua_touserdata(L, lua_upvalueindex(1));
   rt_error err = RT_ERROR_INIT;
   if (check_event(L, &err) != RT_OK) return rt__lua_fail(L, &err);
@@ -322,22 +328,27 @@ static int l_send(lua_State *L) {
   return 1;
 }
 
+static void set_count(lua_State *L, const char *name, uint64_t count) {
+  lua_pushnumber(L, (lua_Number)count);
+  lua_setfield(L, -2, name);
+}
+
 static int l_stats(lua_State *L) {
-  rt_bus_stats stats;
-  rt_bus_get_stats(rt_runtime_bus(rt__runtime_of(L)), &stats);
-  const struct {
-    const char *name;
-    uint64_t value;
-  } fields[] = {{"subscribers", stats.subscribers},
-                {"published", stats.published},
-                {"delivered", stats.delivered},
-                {"dropped", stats.dropped},
-                {"queued", stats.queued}};
+  rt_bus_stats s;
+  rt_bus_get_stats(bus_of(L), &s);
+  lua_createtable(L, 0, 6);
+  set_count(L, "subscribers", s.subscribers);
+  set_count(L, "published", s.published);
+  set_count(L, "delivered", s.delivered);
+  set_count(L, "dropped", s.dropped);
+  set_count(L, "queued", s.queued);
   lua_createtable(L, 0, 5);
-  for (size_t i = 0; i < sizeof(fields) / sizeof(*fields); i++) {
-    lua_pushnumber(L, (lua_Number)fields[i].value);
-    lua_setfield(L, -2, fields[i].name);
-  }
+  set_count(L, "cap", s.rejected_cap);
+  set_count(L, "full", s.rejected_full);
+  set_count(L, "closed", s.rejected_closed);
+  set_count(L, "invalid", s.rejected_invalid);
+  set_count(L, "memory", s.rejected_memory);
+  lua_setfield(L, -2, "rejected");
   return 1;
 }
 

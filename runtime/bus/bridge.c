@@ -158,10 +158,10 @@ static rt__feed *feed_new(rt__bridge *bridge, const rt__feed_opts *opts) {
   return NULL;
 }
 
-rt_err rt__feed_open(rt__feed **out, rt__bridge *bridge,
-                     const rt__feed_opts *opts,
-                     void (*ready)(rt__feed *feed, void *arg), void *arg,
-                     rt_error *err) {
+static rt_err open_feed(rt__feed **out, rt__bridge *bridge,
+                        const rt__feed_opts *opts,
+                        void (*ready)(rt__feed *feed, void *arg), void *arg,
+                        rt_error *err) {
   *out = NULL;
   if (!opts->system || !*opts->system)
     return rt_fail(err, RT_EINVAL, "bus: system pattern is required");
@@ -177,6 +177,14 @@ rt_err rt__feed_open(rt__feed **out, rt__bridge *bridge,
   rt__feed_unref(f);
   rt__feed_unref(f);
   return rt_fail(err, RT_ECLOSED, "bus: closed");
+}
+
+rt_err rt__feed_open(rt__feed **out, rt__bridge *bridge,
+                     const rt__feed_opts *opts,
+                     void (*ready)(rt__feed *feed, void *arg), void *arg,
+                     rt_error *err) {
+  rt_err rc = open_feed(out, bridge, opts, ready, arg, err);
+  return rc == RT_OK ? rc : rt__bus_refuse(bridge->bus, rc);
 }
 
 void rt__feed_close(rt__feed *f) {

@@ -169,13 +169,15 @@ static rt_err send_event(rt_bus *bus, const char *system, const char *kind,
 rt_err rt_bus_send(rt_bus *bus, const char *system, const char *kind,
                    const char *path, const rt_value *data) {
   const payload value = {data, NULL, 0};
-  return send_event(bus, system, kind, path, &value);
+  rt_err rc = send_event(bus, system, kind, path, &value);
+  return rc == RT_OK ? rc : rt__bus_refuse(bus, rc);
 }
 
 rt_err rt__bus_send_bytes(rt_bus *bus, const char *system, const char *kind,
                           const char *path, const void *bytes, size_t size) {
   const payload inlined = {NULL, bytes, size};
-  return send_event(bus, system, kind, path, &inlined);
+  rt_err rc = send_event(bus, system, kind, path, &inlined);
+  return rc == RT_OK ? rc : rt__bus_refuse(bus, rc);
 }
 
 bool rt__bus_skip(rt_bus *bus, const char *system, const char *kind) {
@@ -337,6 +339,18 @@ void rt_bus_free(rt_bus *bus) {
   free_parts(bus);
 }
 
+/* --- counters -------------------------------------------------------- */
+
+rt_err rt__bus_refuse(rt_bus *bus, rt_err rc) {
+  int why = rc == RT_EUNAVAIL  ? RT__AT_CAP
+            : rc == RT_EFULL   ? RT__FULL
+            : rc == RT_ECLOSED ? RT__CLOSED
+            : rc == RT_ENOMEM  ? RT__NO_MEMORY
+                               : RT__INVALID;
+  atomic_fetch_add_explicit(&bus->refused[why], 1, memory_order_relaxed);
+  return rc;
+}
+
 void rt_bus_get_stats(rt_bus *bus, rt_bus_stats *out) {
   uv_mutex_lock(&bus->lock);
   out->published = bus->published;
@@ -346,4 +360,9 @@ void rt_bus_get_stats(rt_bus *bus, rt_bus_stats *out) {
   out->subscribers = atomic_load(&bus->subscribers);
   out->delivered = atomic_load(&bus->delivered);
   out->dropped = atomic_load(&bus->dropped);
+  out->rejected_cap = atomic_load(&bus->refused[RT__AT_CAP]);
+  out->rejected_full = atomic_load(&bus->refused[RT__FULL]);
+  out->rejected_closed = atomic_load(&bus->refused[RT__CLOSED]);
+  out->rejected_invalid = atomic_load(&bus->refused[RT__INVALID]);
+  out->rejected_memory = atomic_load(&bus->refused[RT__NO_MEMORY]);
 }

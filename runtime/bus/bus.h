@@ -70,6 +70,8 @@ rt_err rt__bus_join(rt_bus *bus, uint64_t *id, const char *system,
                     const char *kind, void *arg, rt_error *err);
 void rt__bus_leave(rt_bus *bus, uint64_t id);
 void rt__bus_discount(rt_bus *bus);
+/* [any] Count a call that was refused; returns its code. */
+rt_err rt__bus_refuse(rt_bus *bus, rt_err rc);
 /* [bus thread] Events that a subscription of the group lost. */
 void rt__bus_count_dropped(rt_bus *bus, uint64_t count);
 /* [any] True when nobody listens, so that there is nothing to send: the event
@@ -102,6 +104,9 @@ typedef struct rt__place {
 
 enum { RT__FINGERPRINTS = 4096 };
 
+/* Why calls are refused, in the order of rt_bus_stats. */
+enum { RT__AT_CAP, RT__FULL, RT__CLOSED, RT__INVALID, RT__NO_MEMORY, RT__WHYS };
+
 struct rt_bus {
   /* constant */
   uint64_t seed, intake_bytes;
@@ -129,7 +134,7 @@ struct rt_bus {
   atomic_bool closing;       /* written under lock */
   atomic_bool pending;       /* something is queued; written under lock */
   atomic_uint_fast64_t turn; /* grows when the index changes */
-  atomic_uint_fast64_t subscribers, unheard, dropped;
+  atomic_uint_fast64_t subscribers, unheard, dropped, refused[RT__WHYS];
   atomic_uint_fast64_t delivered, dispatched; /* written by the bus thread */
   atomic_uint_fast64_t fingerprints[RT__FINGERPRINTS];
 };

@@ -114,7 +114,8 @@ void rt__bus_discount(rt_bus *bus) {
 
 rt_err rt__bus_join(rt_bus *bus, uint64_t *id, const char *system,
                     const char *kind, void *arg, rt_error *err) {
-  return add(bus, system, kind, NULL, arg, id, err);
+  rt_err rc = add(bus, system, kind, NULL, arg, id, err);
+  return rc == RT_OK ? rc : rt__bus_refuse(bus, rc);
 }
 
 void rt__bus_leave(rt_bus *bus, uint64_t id) {
@@ -167,7 +168,7 @@ static bool call_and_wait(rt_bus *bus, void (*fn)(rt_bus *, void *),
   return true;
 }
 
-rt_err rt_bus_subscribe(rt_bus *bus, uint64_t *id, const char *system,
+static rt_err subscribe(rt_bus *bus, uint64_t *id, const char *system,
                         const char *kind, rt_event_fn fn, void *arg,
                         rt_error *err) {
   request r = {system, kind, fn, arg, 0, RT_ECLOSED, err, false};
@@ -180,6 +181,13 @@ rt_err rt_bus_subscribe(rt_bus *bus, uint64_t *id, const char *system,
     return rt_fail(err, RT_ECLOSED, "bus: closed");
   *id = r.id;
   return r.rc;
+}
+
+rt_err rt_bus_subscribe(rt_bus *bus, uint64_t *id, const char *system,
+                        const char *kind, rt_event_fn fn, void *arg,
+                        rt_error *err) {
+  rt_err rc = subscribe(bus, id, system, kind, fn, arg, err);
+  return rc == RT_OK ? rc : rt__bus_refuse(bus, rc);
 }
 
 void rt_bus_unsubscribe(rt_bus *bus, uint64_t id) {
