@@ -7,12 +7,11 @@ local channel = require("rt.channel").internal
 local check = require("rt.check")
 local core = require("rt.core.process")
 local errors = require("rt.errors")
-local source = require("rt.source")
+local recipe = require("rt.recipe")
 local task = require("rt.task")
 
 local drain = task.drain
 local select, type, setmetatable, unpack = select, type, setmetatable, unpack
-local getinfo, getupvalue, dump = debug.getinfo, debug.getupvalue, string.dump
 
 local M = {}
 
@@ -229,45 +228,11 @@ M.pid = core.pid
 
 -- --- spawning ------------------------------------------------------------------------------------
 
--- function -> its bytecode
-local dumped = setmetatable({}, { __mode = "k" })
-
-local function code_of(fn)
-  local code = dumped[fn]
-  if code then return code end
-  if getinfo(fn, "S").what == "C" then
-    return fail("INVALID", "a C function cannot be a process")
-  end
-  local name = getupvalue(fn, 1)
-  if name then
-    return fail("INVALID", "the function has the upvalue '" .. name .. "': pass it as an argument")
-  end
-  code = dump(fn)
-  dumped[fn] = code
-  return code
-end
-
--- text, chunk name and kind of what is to run, or nil, err
-local function recipe(what, fname)
-  if type(what) == "function" then
-    local code, err = code_of(what)
-    if not code then return nil, err end
-    local info = getinfo(what, "S")
-    return code, ("@%s:%d"):format(info.short_src, info.linedefined), "function"
-  end
-  if type(what) ~= "string" then
+local function spawn(fname, monitored, linked, what, ...)
+  if type(what) ~= "function" and type(what) ~= "string" then
     check.fail(1, fname, "string or function expected, got " .. type(what))
   end
-  if what == "" then return fail("INVALID", "the source is empty") end
-  local text, name = source.find(what, source.path())
-  if not text then return fail("NOT_FOUND", name) end
-  local ok, err = source.compile(text, name)
-  if not ok then return fail("INVALID", err) end
-  return text, name, "source"
-end
-
-local function spawn(fname, monitored, linked, what, ...)
-  local text, name, kind = recipe(what, fname)
+  local text, name, kind = recipe.of(what)
   if not text then return nil, name end
   if monitored or linked then core.listen() end
   return core.spawn(text, name, kind, monitored, linked, ...)

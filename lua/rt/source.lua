@@ -256,12 +256,30 @@ local function fail(message)
   error(message, 0)
 end
 
+local start
+
+-- A process that a supervisor started knows it.
+local function run_child(parent, fn, ...)
+  task.state().supervisor = parent
+  return fn(...)
+end
+
+local function child(kind, text, name, parent, ...)
+  local function with_parent(globals, fn, ...)
+    return globals, run_child, parent, fn, ...
+  end
+  return with_parent(start(text, name, kind, ...))
+end
+
 --- What the scheduler runs in a new process: a function and its arguments. A main script's own
--- chunk is its function.
----@param kind "main"|"source"|"function"|"find"
-function M.start(text, name, kind, ...)
+-- chunk is its function; "library": the function `run` of one of our modules.
+---@param kind "main"|"source"|"function"|"find"|"child-source"|"child-function"|"library"
+function start(text, name, kind, ...)
+  if kind == "child-function" then return child("function", text, name, ...) end
+  if kind == "child-source" then return child("source", text, name, ...) end
   local globals = sandbox.globals()
   local fn, err
+  if kind == "library" then return globals, require(text).run, ... end
   if kind == "function" then
     fn, err = M.load_function(text, globals)
     if not fn then return globals, fail, err end
@@ -279,6 +297,7 @@ function M.start(text, name, kind, ...)
   end
   return globals, run_source, fn, ...
 end
+M.start = start
 
 function M.unsafe_require(name)
   return require(name)

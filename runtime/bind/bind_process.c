@@ -131,8 +131,38 @@ static int l_send(lua_State *L) {
               rc == RT_EFULL ? "its mailbox is full" : "no such process");
 }
 
+/* note(pid, topic, ...) -> true | nil, err: mail between halves of the library,
+ * to the inlet "@..." of that process */
+static int l_note(lua_State *L) {
+  const char *topic = luaL_checkstring(L, 2);
+  rt_pid to = dest_at(L, 1);
+  rt_error err = RT_ERROR_INIT;
+  rt_value *payloads;
+  luaL_argcheck(L, *topic == '@', 2, "topic of the library expected");
+  if (!to) return fail(L, RT_ENOTFOUND, "no such process");
+  if (encode_from(L, 3, "argument", &payloads, &err) != RT_OK)
+    return rt__lua_fail(L, &err);
+  rt__package *package =
+      rt__package_new(RT__MESSAGE, process_of(L)->pid, to, topic, payloads);
+  rt_value_unref(payloads);
+  if (!package) return fail(L, RT_ENOMEM, "no memory for a message");
+  return done(L, rt__route(rt__runtime_of(L), rt__worker_of(L), package),
+              "no such process");
+}
+
+/* alive(pid) -> is there such a process? */
+static int l_alive(lua_State *L) {
+  rt_pid pid = dest_at(L, 1);
+  lua_pushboolean(L, pid && rt__pid_alive(rt__runtime_of(L), pid));
+  return 1;
+}
+
 /* --- spawn
  * -------------------------------------------------------------------- */
+
+/* What source.start makes of the text; "child-..." has a supervisor. */
+static const char *const kinds[] = {"function",     "source",  "child-function",
+                                    "child-source", "library", NULL};
 
 /* spawn(text, name, kind, monitored, linked, ...) -> PID | nil, err */
 static int l_spawn(lua_State *L) {
@@ -140,7 +170,7 @@ static int l_spawn(lua_State *L) {
   size_t size;
   const char *text = luaL_checklstring(L, 1, &size);
   const char *name = luaL_checkstring(L, 2);
-  const char *kind = luaL_checkstring(L, 3);
+  const char *kind = kinds[luaL_checkoption(L, 3, NULL, kinds)];
   rt_error err = RT_ERROR_INIT;
   rt_value *args;
   rt_pid pid;
@@ -149,7 +179,7 @@ static int l_spawn(lua_State *L) {
   rt__recipe *recipe = rt__recipe_new(name, text, size, args);
   rt_value_unref(args);
   if (!recipe) return fail(L, RT_ENOMEM, "no memory for a process");
-  recipe->bytecode = strcmp(kind, "function") == 0;
+  recipe->kind = kind;
   recipe->monitored = lua_toboolean(L, 4);
   recipe->linked = lua_toboolean(L, 5);
   if (rt__spawn(rt__runtime_of(L), NULL, rt__worker_of(L), process->pid, recipe,
@@ -194,14 +224,15 @@ static int l_unlink(lua_State *L) {
   return relate(L, RT__UNLINK);
 }
 
-/* cancel(dest, reason) -> true | nil, err */
+/* cancel(dest, reason, or_end) -> true | nil, err */
 static int l_cancel(lua_State *L) {
   const char *reason = luaL_optstring(L, 2, NULL);
   rt_pid to = dest_at(L, 1);
   if (!to) return fail(L, RT_ENOTFOUND, "no such process");
   return done(L,
               rt__process_cancel_from(rt__runtime_of(L), rt__worker_of(L),
-                                      process_of(L)->pid, to, reason),
+                                      process_of(L)->pid, to, reason,
+                                      lua_toboolean(L, 3)),
               "no such process");
 }
 
@@ -277,6 +308,7 @@ static const luaL_Reg functions[] = {
     {"pid", l_pid},         {"listen", l_listen},
     {"pause", l_pause},     {"next", l_next},
     {"send", l_send},       {"spawn", l_spawn},
+    {"note", l_note},       {"alive", l_alive},
     {"monitor", l_monitor}, {"unmonitor", l_unmonitor},
     {"link", l_link},       {"unlink", l_unlink},
     {"cancel", l_cancel},   {"terminate", l_terminate},

@@ -172,6 +172,16 @@ static void link_down(rt__process *process, rt__package *package) {
   rt__package_free(package);
 }
 
+/* Asked to end; one that cannot hear it is ended, when the asker wants that. */
+static void cancel(rt__process *process, rt__package *package) {
+  if (!package->abnormal || process->reads_events) {
+    put(process, package);
+    return;
+  }
+  rt__package_free(package);
+  rt__process_kill(process, RT_ECANCELED, NULL);
+}
+
 static void undeliverable(rt__worker *worker, rt__package *package) {
   if (package->kind == RT__MONITOR || package->kind == RT__LINK)
     rt__announce_dead(worker, package->kind, package->to, package->from);
@@ -203,6 +213,9 @@ void rt__deliver(rt__worker *worker, rt__package *package) {
     break;
   case RT__LINK_DOWN:
     link_down(process, package);
+    return;
+  case RT__CANCEL:
+    cancel(process, package);
     return;
   default:
     put(process, package);
@@ -245,7 +258,7 @@ rt_pid rt_process_lookup(rt_runtime *rt, const char *name) {
 }
 
 rt_err rt__process_cancel_from(rt_runtime *rt, rt__worker *from, rt_pid sender,
-                               rt_pid pid, const char *reason) {
+                               rt_pid pid, const char *reason, bool or_end) {
   rt_value *words = reason ? rt_value_string(reason, strlen(reason)) : NULL;
   rt_value *event = rt__exit_event("CANCEL", sender, words, NULL);
   rt_value_unref(words);
@@ -253,11 +266,12 @@ rt_err rt__process_cancel_from(rt_runtime *rt, rt__worker *from, rt_pid sender,
       rt__package_new(RT__CANCEL, sender, pid, "@event", event);
   rt_value_unref(event);
   if (!package) return RT_ENOMEM;
+  package->abnormal = or_end;
   return rt__route(rt, from, package);
 }
 
 rt_err rt_process_cancel(rt_runtime *rt, rt_pid pid, const char *reason) {
-  return rt__process_cancel_from(rt, NULL, 0, pid, reason);
+  return rt__process_cancel_from(rt, NULL, 0, pid, reason, false);
 }
 
 rt_err rt_process_terminate(rt_runtime *rt, rt_pid pid) {

@@ -298,7 +298,10 @@ done:
   free(text);
   free(name);
   rt_value_unref(args);
-  if (recipe) recipe->is_main = true;
+  if (recipe) {
+    recipe->is_main = true;
+    recipe->kind = "main";
+  }
   return recipe;
 }
 
@@ -348,7 +351,8 @@ static void run_interrupt(rt__worker *worker, rt__task *task) {
   main_task *ask = (main_task *)task;
   rt__process *process = rt__process_find(worker, ask->pid);
   if (process && process->reads_events)
-    rt__process_cancel_from(worker->rt, worker, 0, ask->pid, "interrupted");
+    rt__process_cancel_from(worker->rt, worker, 0, ask->pid, "interrupted",
+                            false);
   else if (process)
     rt__process_kill(process, RT_ECANCELED, NULL);
   free(task);

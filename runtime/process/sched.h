@@ -209,8 +209,9 @@ void rt__process_unlink(rt__process *process, rt_pid other);
 /* Answer a monitor or link (kind) of a process that is no more. */
 void rt__announce_dead(rt__worker *worker, rt__package_kind kind, rt_pid dead,
                        rt_pid to);
+/* [any] Deliver CANCEL; `or_end`: a process that reads no events is ended. */
 rt_err rt__process_cancel_from(rt_runtime *rt, rt__worker *from, rt_pid sender,
-                               rt_pid pid, const char *reason);
+                               rt_pid pid, const char *reason, bool or_end);
 /* [any] */
 bool rt__pid_alive(rt_runtime *rt, rt_pid pid);
 

@@ -16,7 +16,7 @@ static void ask(rt__worker *worker, rt__process *process) {
   if (process->asked) return;
   process->asked = true;
   rt__process_cancel_from(worker->rt, worker, 0, process->pid,
-                          "the runtime is stopping");
+                          "the runtime is stopping", false);
 }
 
 /* Ask those who can hear it, end the others. Ending one may end those linked

@@ -53,10 +53,7 @@ int rt__spawn_push_code(lua_State *L) {
   lua_rawgeti(L, LUA_REGISTRYINDEX, vm->refs[RT__REF_START]);
   lua_pushlstring(L, recipe->text, recipe->size);
   lua_pushstring(L, recipe->name);
-  lua_pushstring(L, recipe->bytecode  ? "function"
-                    : recipe->find    ? "find"
-                    : recipe->is_main ? "main"
-                                      : "source");
+  lua_pushstring(L, recipe->kind);
   rt_view args = rt_value_view(recipe->args), item;
   rt_iter iter = rt_iter_of(args);
   luaL_checkstack(L, (int)rt_view_count(args) + 4, "too many arguments");
@@ -144,6 +141,7 @@ rt__recipe *rt__recipe_new(const char *name, const char *text, size_t size,
   recipe->name = copy(name, strlen(name));
   recipe->text = copy(text, size);
   recipe->size = size;
+  recipe->kind = "source";
   recipe->args = args ? rt_value_ref(args) : NULL;
   if (recipe->name && recipe->text) return recipe;
   rt__recipe_free(recipe);
@@ -159,7 +157,7 @@ rt_err rt_process_spawn(rt_runtime *rt, rt_pid *out, const char *source,
     return rt_fail(err, RT_EINVAL, "source: a path or a module name expected");
   rt__recipe *recipe = rt__recipe_new(source, source, strlen(source), args);
   if (!recipe) return rt_fail(err, RT_ENOMEM, "no memory for a process");
-  recipe->find = true;
+  recipe->kind = "find";
   recipe->on_exit = on_exit;
   recipe->on_exit_arg = arg;
   return rt__spawn(rt, NULL, NULL, 0, recipe, out, err);

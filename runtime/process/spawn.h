@@ -11,8 +11,7 @@
 #include "process/sched.h"
 
 typedef struct rt__recipe {
-  bool bytecode; /* `text` is string.dump() of a function */
-  bool find;     /* `text` is a path or module name, found when it starts */
+  const char *kind; /* [borrowed, static] what source.start takes `text` for */
   bool monitored, linked;
   bool is_main;
   char *name; /* chunk name; [own] */
