@@ -21,6 +21,7 @@
 #include <stdatomic.h>
 #include <uv.h>
 
+#include "process/blocks.h"
 #include "process/op.h"
 #include "process/worker.h"
 #include "relay/mailbox.h"
@@ -229,6 +230,7 @@ struct rt__vm {
   unsigned index;
   lua_State *L;
   size_t used, limit;
+  rt__blocks blocks; /* where its memory is */
   rt__process *running;
   rt__fiber *fiber;
   rt_builder *builder; /* for what is encoded here */

@@ -62,16 +62,19 @@ static void *allocate(void *ud, void *block, size_t old, size_t size) {
   rt__vm *vm = ud;
   if (size == 0) {
     vm->used -= old;
-    free(block);
+    rt__blocks_give(&vm->blocks, block, old);
     return NULL;
   }
   if (size > old && !may_grow(vm, size - old)) {
     vm->refused = true;
     return NULL;
   }
-  void *grown = realloc(block, size);
+  void *grown = block ? rt__blocks_resize(&vm->blocks, block, old, size)
+                      : rt__blocks_take(&vm->blocks, size);
   if (!grown) {
-    if (size <= old) return block; /* shrinking may not fail */
+    /* shrinking may not fail, as far as we can help it */
+    if (size <= old && (old <= RT__BLOCK_MAX || size > RT__BLOCK_MAX))
+      return block;
     vm->refused = true;
     return NULL;
   }
@@ -167,6 +170,7 @@ rt_err rt__vm_new(rt__vm **out, rt__worker *worker, unsigned index,
 
 close_state:
   lua_close(vm->L);
+  rt__blocks_deinit(&vm->blocks);
 free_builder:
   rt_builder_free(vm->builder);
 free_pids:
@@ -184,6 +188,7 @@ void rt__vm_free(rt__vm *vm) {
   luaJIT_setcstack(vm->L, NULL); /* another thread than the worker's */
 #endif
   lua_close(vm->L);
+  rt__blocks_deinit(&vm->blocks);
   rt_builder_free(vm->builder);
   rt__pids_deinit(&vm->pids);
   free(vm);
