@@ -27,6 +27,10 @@
 -- They may be called whichever process runs, for a channel of any process of the VM; the receiver
 -- they serve is woken with task.wake(). Scripts' own calls are checked to come from one process.
 -- task.park() must come back (with nil, err) rather than raise, so that lists stay true.
+--
+-- A channel is an array (and bind_mail.c, which puts messages in, knows its slots): small, for
+-- there may be a million. The first receiver to wait stands in the slot PARKED; only those behind
+-- it, and waits of select, take a place in the list.
 -- SPDX-License-Identifier: MIT
 local bit = require("bit")
 local check = require("rt.check")
@@ -35,7 +39,9 @@ local errors = require("rt.errors")
 local task = require("rt.task")
 
 local band, bxor, lshift, rshift = bit.band, bit.bxor, bit.lshift, bit.rshift
-local setmetatable, error, type = setmetatable, error, type
+local setmetatable, error, type, select = setmetatable, error, type, select
+local yield, WAIT = coroutine.yield, task.WAIT
+local stand, hand, serial = task.stand, task.hand, task.serial
 local getmetatable = debug.getmetatable
 local huge = math.huge
 
@@ -47,16 +53,23 @@ local methods = {}
 local meta = { __index = methods, __metatable = false, __name = "channel" }
 local case_meta = { __metatable = false, __name = "channel case" }
 
+-- The slots; false where there is nothing.
+local RING, FIRST, COUNT, MASK, CAPACITY, CLOSED = 1, 2, 3, 4, 5, 6
+local PARKED = 7 -- the fiber that waits first
+local RECEIVERS, SENDERS = 8, 9 -- lists of who waits
+local OWNER = 10 -- the process it serves
+local SOURCE, LIBRARY = 11, 12
+
 -- A ring larger than this is given back when it runs empty.
 local KEEP = 4096
 
-local CLOSED = "send on a closed channel"
+local SEND_CLOSED = "send on a closed channel"
 
 -- ring ------------------------------------------------------------------------------------------
 
 -- Slots hold false when empty, so that the table stays an array.
 local function grow(ch)
-  local old, first, mask = ch.ring, ch.first, ch.mask
+  local old, first, mask = ch[RING], ch[FIRST], ch[MASK]
   local size = mask < 0 and 4 or (mask + 1) * 2
   local ring = {}
   for i = 1, size do
@@ -65,31 +78,31 @@ local function grow(ch)
   for i = 0, mask do
     ring[i + 1] = old[band(first + i, mask) + 1]
   end
-  ch.ring, ch.first, ch.mask = ring, 0, size - 1
+  ch[RING], ch[FIRST], ch[MASK] = ring, 0, size - 1
   return size - 1
 end
 
 local function append(ch, value)
-  local count, mask = ch.count, ch.mask
+  local count, mask = ch[COUNT], ch[MASK]
   if count > mask then mask = grow(ch) end
-  ch.ring[band(ch.first + count, mask) + 1] = value
-  ch.count = count + 1
+  ch[RING][band(ch[FIRST] + count, mask) + 1] = value
+  ch[COUNT] = count + 1
 end
 
 local function shift(ch)
-  local ring, at, count = ch.ring, ch.first + 1, ch.count - 1
+  local ring, at, count = ch[RING], ch[FIRST] + 1, ch[COUNT] - 1
   local value = ring[at]
   ring[at] = false
-  ch.first, ch.count = band(at, ch.mask), count
-  if count == 0 and ch.mask >= KEEP then
-    ch.ring, ch.first, ch.mask = {}, 0, -1
+  ch[FIRST], ch[COUNT] = band(at, ch[MASK]), count
+  if count == 0 and ch[MASK] >= KEEP then
+    ch[RING], ch[FIRST], ch[MASK] = false, 0, -1
   end
   return value
 end
 
 -- who waits -------------------------------------------------------------------------------------
 
--- A node stands in a channel's list `side` ("receivers" or "senders", nil when empty) for a
+-- A node stands in a channel's list `side` (RECEIVERS or SENDERS, false when empty) for a
 -- waiter; a select's waiter has several nodes. The first hand-over takes them all out.
 
 local function enroll(ch, side, waiter, value)
@@ -109,7 +122,7 @@ end
 local function unlink(node)
   local before, after = node.prev, node.next
   before.next, after.prev = after, before
-  if before == after then node.channel[node.side] = nil end
+  if before == after then node.channel[node.side] = false end
 end
 
 local function leave(waiter)
@@ -128,18 +141,18 @@ end
 
 -- A channel serves the process that first waited on it.
 local function own(ch, level)
-  local state = task.state()
-  if ch.owner == nil then
-    ch.owner = state
-  elseif ch.owner ~= state then
+  local me, owner = serial(), ch[OWNER]
+  if not owner then
+    ch[OWNER] = me
+  elseif owner ~= me then
     error("channel belongs to another process", level + 1)
   end
 end
 
 -- Takes out a value; the caller knows that there is one or that a sender waits.
 local function take(ch)
-  local senders = ch.senders
-  if ch.count > 0 then
+  local senders = ch[SENDERS]
+  if ch[COUNT] > 0 then
     local value = shift(ch)
     if senders then
       local node = senders.next
@@ -154,38 +167,67 @@ local function take(ch)
 end
 
 local function can_receive(ch)
-  if ch.count > 0 or ch.senders then return true end
-  if ch.source and not ch.closed then
-    ch.source(ch)
-    if ch.count > 0 then return true end
+  if ch[COUNT] > 0 or ch[SENDERS] then return true end
+  if ch[SOURCE] and not ch[CLOSED] then
+    ch[SOURCE](ch)
+    if ch[COUNT] > 0 then return true end
   end
   return false
 end
 
+local function waited(ch)
+  return (ch[PARKED] or ch[RECEIVERS]) ~= false
+end
+
 -- Hands `value` to a receiver or the ring, whose bound the caller has seen to.
 local function put(ch, value)
-  local receivers = ch.receivers
+  local parked = ch[PARKED]
+  if parked then
+    ch[PARKED] = false
+    if hand(parked, value, true) then return end -- else its time is up
+  end
+  local receivers = ch[RECEIVERS]
   if receivers then return settle(receivers.next, value, true) end
   append(ch, value)
 end
 
 -- methods ---------------------------------------------------------------------------------------
 
--- Tail-called by receive(), so that one level up is receive's caller.
-local function receive_or_wait(ch, timeout)
-  if can_receive(ch) then
-    if ch.senders then own(ch, 2) end
-    return take(ch), true
-  end
-  if ch.closed then return nil, false end
-  if timeout == 0 then return nil, nil, errors.make("channel: nothing to receive", "TIMEOUT") end
-  own(ch, 2)
+local function receive_in_line(ch, timeout)
   local waiter = { fiber = task.fiber() }
-  waiter.node = enroll(ch, "receivers", waiter)
+  waiter.node = enroll(ch, RECEIVERS, waiter)
   local _, err = task.park(timeout)
   if waiter.done then return waiter.value, waiter.ok end
   leave(waiter)
   return nil, nil, err
+end
+
+-- Nothing was handed over: the time is up, unless a value came meanwhile.
+local function in_time(ch, fiber, ...)
+  if select("#", ...) > 0 then return ... end
+  if ch[PARKED] == fiber then ch[PARKED] = false end
+  if ch[COUNT] > 0 then return take(ch), true end
+  local _, err = task.expired()
+  return nil, nil, err
+end
+
+-- Tail-called by receive(), so that one level up is receive's caller.
+local function receive_or_wait(ch, timeout)
+  if can_receive(ch) then
+    if ch[SENDERS] then own(ch, 2) end
+    return take(ch), true
+  end
+  if ch[CLOSED] then return nil, false end
+  if timeout == 0 then return nil, nil, errors.make("channel: nothing to receive", "TIMEOUT") end
+  if ch[PARKED] or ch[RECEIVERS] then
+    own(ch, 2)
+    return receive_in_line(ch, timeout)
+  end
+  local fiber, owner = stand(ch[OWNER], timeout)
+  if not fiber then error("channel belongs to another process", 2) end
+  ch[PARKED], ch[OWNER] = fiber, owner
+  if not timeout then return yield(WAIT) end
+  return in_time(ch, fiber, yield(WAIT))
 end
 
 --- The next value and true; nil, false when the channel is closed and empty; nil, nil and an error
@@ -193,13 +235,13 @@ end
 ---@param timeout number|string|nil
 function methods:receive(timeout)
   if timeout ~= nil then timeout = duration.seconds(timeout, 1, "receive") end
-  local count = self.count
-  if count > 0 and not self.senders and self.mask < KEEP then
+  local count = self[COUNT]
+  if count > 0 and not self[SENDERS] and self[MASK] < KEEP then
     -- shift(), spelled out: this is the path of every message and event
-    local ring, at = self.ring, self.first + 1
+    local ring, at = self[RING], self[FIRST] + 1
     local value = ring[at]
     ring[at] = false
-    self.first, self.count = band(at, self.mask), count - 1
+    self[FIRST], self[COUNT] = band(at, self[MASK]), count - 1
     return value, true
   end
   return receive_or_wait(self, timeout)
@@ -209,38 +251,43 @@ end
 --- Raises when the channel is closed, also while waiting.
 ---@return true
 function methods:send(value)
-  if self.closed then error(CLOSED, 2) end
-  if self.library then error("channel is for receiving only", 2) end
-  if self.receivers then
+  if self[CLOSED] then error(SEND_CLOSED, 2) end
+  if self[LIBRARY] then error("channel is for receiving only", 2) end
+  if self[PARKED] or self[RECEIVERS] then
     own(self, 2)
     put(self, value)
     return true
   end
-  if self.count < self.capacity then
+  if self[COUNT] < self[CAPACITY] then
     append(self, value)
     return true
   end
   own(self, 2)
   local waiter = { fiber = task.fiber() }
-  waiter.node = enroll(self, "senders", waiter, value)
+  waiter.node = enroll(self, SENDERS, waiter, value)
   local _, err = task.park()
   if not waiter.done then
     leave(waiter)
     return nil, err
   end
-  if not waiter.ok then error(CLOSED, 2) end
+  if not waiter.ok then error(SEND_CLOSED, 2) end
   return true
 end
 
 --- Nothing can be sent any more; what is buffered stays readable. Idempotent.
 function methods:close()
-  if self.closed then return end
-  self.closed = true
-  while self.receivers do
-    settle(self.receivers.next, nil, false)
+  if self[CLOSED] then return end
+  self[CLOSED] = true
+  local parked = self[PARKED]
+  if parked then
+    self[PARKED] = false
+    hand(parked, nil, false)
   end
-  while self.senders do
-    settle(self.senders.next, nil, false)
+  while self[RECEIVERS] do
+    settle(self[RECEIVERS].next, nil, false)
+  end
+  while self[SENDERS] do
+    settle(self[SENDERS].next, nil, false)
   end
 end
 
@@ -285,9 +332,9 @@ end
 
 local function case_ready(case)
   local ch = case.channel
-  if ch.closed then return true end
-  if case.send then return ch.receivers ~= nil or ch.count < ch.capacity end
-  return can_receive(ch) or ch.closed
+  if ch[CLOSED] then return true end
+  if case.send then return waited(ch) or ch[COUNT] < ch[CAPACITY] end
+  return can_receive(ch) or ch[CLOSED]
 end
 
 local function pick_ready(cases, count)
@@ -306,13 +353,13 @@ end
 local function run_ready(case)
   local ch = case.channel
   if case.send then
-    if ch.closed then error(CLOSED, 3) end
-    if ch.receivers then own(ch, 3) end
+    if ch[CLOSED] then error(SEND_CLOSED, 3) end
+    if waited(ch) then own(ch, 3) end
     put(ch, case.value)
     return { channel = ch, ok = true }
   end
-  if ch.count > 0 or ch.senders then
-    if ch.senders then own(ch, 3) end
+  if ch[COUNT] > 0 or ch[SENDERS] then
+    if ch[SENDERS] then own(ch, 3) end
     return { channel = ch, value = take(ch), ok = true }
   end
   return { channel = ch, ok = false }
@@ -324,7 +371,7 @@ local function check_cases(cases)
     if type(case) ~= "table" or getmetatable(case) ~= case_meta then
       check.fail(1, "select", "case expected at [" .. i .. "], got " .. type(case), 2)
     end
-    if case.send and case.channel.library then
+    if case.send and case.channel[LIBRARY] then
       error("channel is for receiving only", 3)
     end
   end
@@ -338,13 +385,13 @@ local function select_wait(cases, count, timeout)
   local waiter = { fiber = task.fiber() }
   for i = 1, count do
     local case = cases[i]
-    waiter[i] = enroll(case.channel, case.send and "senders" or "receivers", waiter, case.value)
+    waiter[i] = enroll(case.channel, case.send and SENDERS or RECEIVERS, waiter, case.value)
   end
   local _, err = task.park(timeout)
   local node = waiter.done
   if node then
-    local sent = node.side == "senders"
-    if sent and not waiter.ok then error(CLOSED, 3) end
+    local sent = node.side == SENDERS
+    if sent and not waiter.ok then error(SEND_CLOSED, 3) end
     return { channel = node.channel, value = waiter.value, ok = waiter.ok }
   end
   leave(waiter)
@@ -376,14 +423,9 @@ end
 
 local function make(capacity, library, source)
   return setmetatable({
-    ring = {},
-    first = 0,
-    count = 0,
-    mask = -1,
-    capacity = capacity,
-    closed = false,
-    library = library,
-    source = source,
+    false, 0, 0, -1, capacity, false, -- RING to CLOSED
+    false, false, false, false, -- PARKED to OWNER
+    source or false, library or false,
   }, meta)
 end
 
@@ -402,24 +444,24 @@ end
 
 function internal.new(opts)
   opts = opts or {}
-  return make(opts.capacity or huge, opts.library or nil, opts.source)
+  return make(opts.capacity or huge, opts.library, opts.source)
 end
 
 function internal.push(ch, value)
-  if ch.closed then return false end
+  if ch[CLOSED] then return false end
   put(ch, value)
   return true
 end
 
 function internal.offer(ch, value)
-  if ch.closed or (not ch.receivers and ch.count >= ch.capacity) then return false end
+  if ch[CLOSED] or (not waited(ch) and ch[COUNT] >= ch[CAPACITY]) then return false end
   put(ch, value)
   return true
 end
 
 function internal.displace(ch, value)
-  if ch.closed then return false end
-  local full = not ch.receivers and ch.count >= ch.capacity
+  if ch[CLOSED] then return false end
+  local full = not waited(ch) and ch[COUNT] >= ch[CAPACITY]
   if full then shift(ch) end
   put(ch, value)
   return true, full
@@ -428,19 +470,19 @@ end
 internal.close = methods.close
 
 function internal.count(ch)
-  return ch.count
+  return ch[COUNT]
 end
 
 function internal.waiting(ch)
-  return ch.receivers ~= nil
+  return waited(ch)
 end
 
 function internal.closed(ch)
-  return ch.closed
+  return ch[CLOSED]
 end
 
 function internal.poke(ch)
-  if ch.receivers and ch.source and not ch.closed then ch.source(ch) end
+  if waited(ch) and ch[SOURCE] and not ch[CLOSED] then ch[SOURCE](ch) end
 end
 
 return M

@@ -11,11 +11,20 @@ local WAIT, EXIT = core.WAIT, core.EXIT
 
 local M = {}
 
---- The running fiber, an opaque handle; nil outside of fibers (in an inlet).
+--- The running fiber, a number; nil outside of fibers (in an inlet).
 M.fiber = core.fiber
 
 --- wake(fiber, ...): its park returns true, ...; false when it was not parked.
 M.wake = core.wake
+
+--- hand(fiber, ...): likewise for one that yielded WAIT itself; its yield returns ...
+M.hand = core.hand
+--- stand(owner or false, timeout) -> handle, owner: the running fiber is going to yield WAIT until
+--- hand(); nothing when it is another process's. serial(): what `owner` would be.
+M.stand, M.serial, M.WAIT = core.stand, core.serial, WAIT
+
+--- expired() -> nil, the error of a wait that timed out.
+M.expired = core.expired
 
 --- spawn(fn, ...): another fiber of this process. An uncaught error in it ends the process.
 M.spawn = core.spawn

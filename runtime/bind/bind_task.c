@@ -47,10 +47,7 @@ static int l_take(lua_State *L) {
   return rt__op_take(L, lua_touserdata(L, 1));
 }
 
-/* park(timeout): then yield the wait tag */
-static int l_park(lua_State *L) {
-  rt__fiber *fiber = waiter(L);
-  double timeout = luaL_optnumber(L, 1, -1);
+static void park(lua_State *L, rt__fiber *fiber, double timeout) {
   fiber->timed_out = fiber->woken = false;
   fiber->parking = true;
   if (timeout >= 0 && rt__timer_start(fiber->process->vm->worker, &fiber->timer,
@@ -58,7 +55,32 @@ static int l_park(lua_State *L) {
     fiber->parking = false;
     luaL_error(L, "out of memory");
   }
+}
+
+/* park(timeout): then yield the wait tag */
+static int l_park(lua_State *L) {
+  rt__fiber *fiber = waiter(L);
+  park(L, fiber, luaL_optnumber(L, 1, -1));
   return 0;
+}
+
+/* stand(owner or false, timeout) -> the running fiber's handle, its owner: it
+ * parks for a channel; then yield the wait tag. Nothing when the channel is
+ * another process's. */
+static int l_stand(lua_State *L) {
+  rt__fiber *fiber = waiter(L);
+  lua_Number serial = (lua_Number)fiber->process->serial;
+  if (lua_toboolean(L, 1) && lua_tonumber(L, 1) != serial) return 0;
+  park(L, fiber, luaL_optnumber(L, 2, -1));
+  lua_pushnumber(L, rt__fiber_handle(fiber));
+  lua_pushnumber(L, serial);
+  return 2;
+}
+
+/* serial() -> number of the running process, as `owner` above */
+static int l_serial(lua_State *L) {
+  lua_pushnumber(L, (lua_Number)process_of(L)->serial);
+  return 1;
 }
 
 /* unpark(): the yield cannot be done after all */
@@ -76,20 +98,34 @@ static int l_expired(lua_State *L) {
   return rt__lua_fail(L, &err);
 }
 
+/* Resume a parked fiber with the `args` values on top of L, which are popped
+ * when it answers true. */
+static bool wake(lua_State *L, rt__fiber *fiber, int args) {
+  if (!fiber || fiber->state != RT__FIBER_PARKED || fiber->op) return false;
+  luaL_checkstack(fiber->co, args + 4, "too many values");
+  lua_xmove(L, fiber->co, args);
+  fiber->args = args;
+  rt__fiber_wake(fiber);
+  return true;
+}
+
+static rt__fiber *fiber_at(lua_State *L, int index) {
+  return rt__fiber_find(rt__vm_of(L), luaL_checknumber(L, index));
+}
+
 /* wake(fiber, ...) -> true when it was parked. Its park returns true, ... */
 static int l_wake(lua_State *L) {
-  rt__fiber *fiber = rt__fiber_get(L, 1);
-  bool ok = fiber && fiber->state == RT__FIBER_PARKED && !fiber->op;
-  if (ok) {
-    int args = lua_gettop(L);
-    luaL_checkstack(fiber->co, args + 4, "too many values");
-    lua_pushboolean(L, 1);
-    lua_replace(L, 1);
-    lua_xmove(L, fiber->co, args);
-    fiber->args = args;
-    rt__fiber_wake(fiber);
-  }
-  lua_pushboolean(L, ok);
+  rt__fiber *fiber = fiber_at(L, 1);
+  lua_pushboolean(L, 1);
+  lua_replace(L, 1);
+  lua_pushboolean(L, wake(L, fiber, lua_gettop(L)));
+  return 1;
+}
+
+/* hand(fiber, ...) -> true when it was parked. Its yield returns ... */
+static int l_hand(lua_State *L) {
+  rt__fiber *fiber = fiber_at(L, 1);
+  lua_pushboolean(L, wake(L, fiber, lua_gettop(L) - 1));
   return 1;
 }
 
@@ -97,15 +133,15 @@ static int l_wake(lua_State *L) {
 static int l_fiber(lua_State *L) {
   rt__fiber *fiber = rt__fiber_of(L);
   if (!fiber) return 0;
-  lua_rawgeti(L, LUA_REGISTRYINDEX, rt__vm_of(L)->fibers);
-  lua_rawgeti(L, -1, fiber->ref);
+  lua_pushnumber(L, rt__fiber_handle(fiber));
   return 1;
 }
 
 /* spawn(function, ...) -> fiber */
 static int l_spawn(lua_State *L) {
   luaL_checktype(L, 1, LUA_TFUNCTION);
-  rt__fiber_new(L, process_of(L), lua_gettop(L) - 1);
+  rt__fiber *fiber = rt__fiber_new(L, process_of(L), lua_gettop(L) - 1);
+  lua_pushnumber(L, rt__fiber_handle(fiber));
   return 1;
 }
 
@@ -209,25 +245,18 @@ static int l_settings(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg functions[] = {{"await", l_await},
-                                     {"take", l_take},
-                                     {"park", l_park},
-                                     {"unpark", l_unpark},
-                                     {"expired", l_expired},
-                                     {"wake", l_wake},
-                                     {"fiber", l_fiber},
-                                     {"spawn", l_spawn},
-                                     {"state", l_state},
-                                     {"globals", l_globals},
-                                     {"yieldable", l_yieldable},
-                                     {"keep_on", l_keep_on},
-                                     {"output", l_output},
-                                     {"exit", l_exit},
-                                     {"clone", l_clone},
-                                     {"embedded", l_embedded},
-                                     {"modules", l_modules},
-                                     {"settings", l_settings},
-                                     {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"await", l_await},       {"take", l_take},
+    {"park", l_park},         {"stand", l_stand},
+    {"serial", l_serial},     {"unpark", l_unpark},
+    {"expired", l_expired},   {"wake", l_wake},
+    {"hand", l_hand},         {"fiber", l_fiber},
+    {"spawn", l_spawn},       {"state", l_state},
+    {"globals", l_globals},   {"yieldable", l_yieldable},
+    {"keep_on", l_keep_on},   {"output", l_output},
+    {"exit", l_exit},         {"clone", l_clone},
+    {"embedded", l_embedded}, {"modules", l_modules},
+    {"settings", l_settings}, {NULL, NULL}};
 
 static void set_tag(lua_State *L, const char *name, const char *tag) {
   lua_pushlightuserdata(L, (void *)tag);

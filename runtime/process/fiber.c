@@ -23,9 +23,71 @@ static void on_timer(rt__worker *worker, rt__timer *timer) {
   rt__fiber_wake(fiber);
 }
 
+/* --- handles --------------------------------------------------------------
+ */
+
+#define SLOT_BITS 21 /* with a generation of 32 bits a double holds both */
+
+static bool grow_slots(rt__fiber_slots *slots) {
+  uint32_t room = slots->room ? slots->room * 2 : 64;
+  if (room > 1u << SLOT_BITS) return false;
+  rt__fiber_slot *at = realloc(slots->at, room * sizeof(*at));
+  if (!at) return false;
+  slots->at = at;
+  slots->room = room;
+  return true;
+}
+
+static bool take_slot(rt__fiber_slots *slots, rt__fiber *fiber) {
+  uint32_t i;
+  if (slots->free) {
+    i = slots->free - 1;
+    slots->free = slots->at[i].next_free;
+  } else {
+    if (slots->used == slots->room && !grow_slots(slots)) return false;
+    i = slots->used++;
+    slots->at[i].generation = 0;
+  }
+  slots->at[i].fiber = fiber;
+  fiber->slot = i;
+  return true;
+}
+
+static void give_slot(rt__fiber_slots *slots, const rt__fiber *fiber) {
+  rt__fiber_slot *slot = &slots->at[fiber->slot];
+  slot->fiber = NULL;
+  slot->generation++;
+  slot->next_free = slots->free;
+  slots->free = fiber->slot + 1;
+}
+
+double rt__fiber_handle(const rt__fiber *fiber) {
+  const rt__fiber_slot *slot = &fiber->process->vm->slots.at[fiber->slot];
+  return (double)((uint64_t)slot->generation << SLOT_BITS | fiber->slot);
+}
+
+rt__fiber *rt__fiber_find(rt__vm *vm, double handle) {
+  uint64_t id = handle >= 0 && handle < 9e15 ? (uint64_t)handle : 0;
+  uint32_t i = (uint32_t)id & ((1u << SLOT_BITS) - 1);
+  if (i >= vm->slots.used) return NULL;
+  const rt__fiber_slot *slot = &vm->slots.at[i];
+  return slot->generation == id >> SLOT_BITS ? slot->fiber : NULL;
+}
+
+/* --- making
+ * ------------------------------------------------------------------ */
+
+static rt__fiber *make(rt__vm *vm) {
+  if (!rt__vm_charge(vm, sizeof(rt__fiber))) return NULL;
+  rt__fiber *fiber = calloc(1, sizeof(*fiber));
+  if (fiber && take_slot(&vm->slots, fiber)) return fiber;
+  free(fiber);
+  rt__vm_discharge(vm, sizeof(*fiber));
+  return NULL;
+}
+
 /* Whatever may raise comes before the struct is made. */
 rt__fiber *rt__fiber_new(lua_State *L, rt__process *process, int args) {
-  int base = lua_gettop(L) - args; /* the function */
   luaL_checkstack(L, 8, "too many arguments");
   lua_rawgeti(L, LUA_REGISTRYINDEX, process->vm->fibers);
   lua_State *co = lua_newthread(L);
@@ -36,21 +98,12 @@ rt__fiber *rt__fiber_new(lua_State *L, rt__process *process, int args) {
   luaL_checkstack(co, args + 8, "too many arguments");
   lua_pushvalue(L, -1);
   int ref = luaL_ref(L, -3); /* fibers[ref] = co */
-  lua_pushvalue(L, -1);
-  lua_pushboolean(L, 1);
-  lua_rawset(L, -4); /* fibers[co] = true: the room is there now */
-  if (!rt__vm_charge(process->vm, sizeof(rt__fiber)))
-    luaL_error(L, "not enough memory");
-  rt__fiber *fiber = calloc(1, sizeof(*fiber));
+  rt__fiber *fiber = make(process->vm);
   if (!fiber) {
-    rt__vm_discharge(process->vm, sizeof(*fiber));
+    luaL_unref(L, -2, ref);
     luaL_error(L, "not enough memory");
   }
-  lua_pushvalue(L, -1);
-  lua_pushlightuserdata(L, fiber);
-  lua_rawset(L, -4);   /* fibers[co] = fiber */
-  lua_remove(L, -2);   /* function, args..., co */
-  lua_insert(L, base); /* co, function, args... */
+  lua_pop(L, 2); /* function, args... */
   lua_xmove(L, co, args + 1);
   fiber->timer.fire = on_timer;
   fiber->co = co;
@@ -61,17 +114,6 @@ rt__fiber *rt__fiber_new(lua_State *L, rt__process *process, int args) {
   if (fiber->next) fiber->next->prev = fiber;
   process->fibers = fiber;
   rt__fiber_ready(fiber);
-  return fiber;
-}
-
-rt__fiber *rt__fiber_get(lua_State *L, int index) {
-  rt__vm *vm = rt__vm_of(L);
-  luaL_checktype(L, index, LUA_TTHREAD);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, vm->fibers);
-  lua_pushvalue(L, index);
-  lua_rawget(L, -2);
-  rt__fiber *fiber = lua_touserdata(L, -1);
-  lua_pop(L, 2);
   return fiber;
 }
 
@@ -114,13 +156,11 @@ static void unready(rt__process *process, rt__fiber *fiber) {
   if (process->ready_last == fiber) process->ready_last = last;
 }
 
-/* Both keys are there, so that nothing is allocated and nothing raises. */
+/* The key is there, so that nothing is allocated and nothing raises. */
 static void forget(rt__vm *vm, rt__fiber *fiber) {
   lua_State *L = vm->L;
+  give_slot(&vm->slots, fiber);
   lua_rawgeti(L, LUA_REGISTRYINDEX, vm->fibers);
-  lua_rawgeti(L, -1, fiber->ref);
-  lua_pushnil(L);
-  lua_rawset(L, -3);
   luaL_unref(L, -1, fiber->ref);
   lua_pop(L, 1);
 }

@@ -153,6 +153,7 @@ static void adopt(rt__process *process, const rt__start *start) {
   process->is_main = start->is_main;
   process->internal = start->internal;
   process->state = LUA_NOREF;
+  process->serial = ++process->vm->serials;
   process->born = uv_hrtime();
   process->deadline_timer.fire = on_deadline;
 }

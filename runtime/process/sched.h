@@ -60,8 +60,8 @@ typedef enum rt__fiber_state {
   RT__FIBER_PARKED
 } rt__fiber_state;
 
-/* The library's handle of it is its coroutine, which leads back here through
- * the VM's table `fibers`. Freed as soon as it has ended. */
+/* The library's handle of it is a number: a slot of the VM and its generation,
+ * so that a handle outlives its fiber. Freed as soon as it has ended. */
 struct rt__fiber {
   rt__process *process;
   lua_State *co;
@@ -70,13 +70,23 @@ struct rt__fiber {
   rt__timer timer;
   rt__op *op; /* what it awaits */
   int ref;    /* of `co` in the VM's table `fibers` */
-  int args;   /* values on `co` to resume with */
+  uint32_t slot;
+  int args; /* values on `co` to resume with */
   rt__fiber_state state;
   bool parking; /* said it will wait; its yield is still to come */
   bool woken;   /* was woken before that yield came */
   bool timed_out;
   bool preempted;
 };
+
+typedef struct rt__fiber_slot {
+  rt__fiber *fiber; /* NULL: free */
+  uint32_t generation, next_free;
+} rt__fiber_slot;
+typedef struct rt__fiber_slots {
+  rt__fiber_slot *at;
+  uint32_t used, room, free; /* `free`: the first free one + 1; 0: none */
+} rt__fiber_slots;
 
 /* --- processes ---------------------------------------------------------- */
 /* How a process ended: RT_OK returned (`result`, first value, may be NULL),
@@ -105,6 +115,7 @@ struct rt__process {
   rt__mailbox notes; /* for the library's inlets: topics with "@" */
   rt__peer *watchers, *links;
   int globals, state;      /* registry refs, or LUA_NOREF */
+  uint64_t serial;         /* who it is, within its VM */
   uint64_t born, deadline; /* uv_hrtime(); deadline 0: none */
   rt__timer deadline_timer;
   uint64_t charged; /* bytes it allocated, net, while running */
@@ -172,11 +183,12 @@ rt_value *rt__error_map(rt_err code, const char *message, const char *stack);
 
 /* The running fiber, or NULL. */
 rt__fiber *rt__fiber_of(lua_State *L);
-/* A fiber for the function and `args` arguments on top of L, which are popped;
- * pushes its handle. May raise. */
+/* A fiber for the function and `args` arguments on top of L, which are popped.
+ * May raise. */
 rt__fiber *rt__fiber_new(lua_State *L, rt__process *process, int args);
-/* The fiber whose handle is at `index`, or NULL when it has ended. */
-rt__fiber *rt__fiber_get(lua_State *L, int index);
+/* Its handle, and the fiber of a handle, or NULL when it has ended. */
+double rt__fiber_handle(const rt__fiber *fiber);
+rt__fiber *rt__fiber_find(rt__vm *vm, double handle);
 void rt__fiber_ready(rt__fiber *fiber);
 void rt__fiber_drop(rt__fiber *fiber);
 /* Worker thread: the op it awaits has ended, or its time is up. */
@@ -240,7 +252,9 @@ struct rt__vm {
   rt__pids pids;
   rt__process *oldest, *newest;
   _Atomic(uint32_t) population;
-  int fibers; /* ref: table coroutine -> its fiber, and ref -> coroutine */
+  uint64_t serials; /* processes ever started */
+  rt__fiber_slots slots;
+  int fibers; /* ref: table ref -> coroutine of a fiber, which keeps it */
   int traceback, build, push_code; /* refs: C functions, made once */
   int refs[RT__REF_COUNT];
 };

@@ -170,6 +170,7 @@ rt_err rt__vm_new(rt__vm **out, rt__worker *worker, unsigned index,
 
 close_state:
   lua_close(vm->L);
+  free(vm->slots.at);
   rt__blocks_deinit(&vm->blocks);
 free_builder:
   rt_builder_free(vm->builder);
