@@ -52,11 +52,18 @@ static bool add_row(listing *list, const rt__process *process) {
   return true;
 }
 
+static bool add_rows(listing *list, const rt__vm *vm) {
+  for (rt__process *p = vm->oldest; p; p = p->next)
+    if (!p->internal && !add_row(list, p)) return false;
+  return true;
+}
+
 static void visit(rt__worker *worker, rt__task *task) {
   listing *list = (listing *)((char *)task - offsetof(listing, task));
   rt_error err = RT_ERROR_INIT;
-  for (rt__process *p = worker->vm->oldest; p; p = p->next)
-    if (!p->internal && !add_row(list, p)) {
+  rt__vm *vm;
+  for (unsigned i = 0; (vm = rt__worker_vm(worker, i)) != NULL; i++)
+    if (!add_rows(list, vm)) {
       rt_fail(&err, RT_ENOMEM, "no memory for the list of processes");
       rt__op_fail(&list->op, &err);
       break;

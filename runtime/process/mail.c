@@ -1,7 +1,7 @@
 /* mail.c - the relay: packages to processes, monitors, links.
  *
- * A package for a process of the same VM is delivered at once, any other goes
- * through the inbox of its worker; as each pair always takes the same way,
+ * A package for a process of the same worker is delivered at once, any other
+ * goes through the inbox of its worker; as each pair always takes the same way,
  * messages of one sender stay in order.
  *
  * SPDX-License-Identifier: MIT */
@@ -11,15 +11,8 @@
 #include "process/sched.h"
 #include "process/spawn.h"
 
-static rt__vm *vm_of(rt_runtime *rt, rt_pid pid) {
-  unsigned worker = rt__pid_worker(pid);
-  if (worker >= rt->worker_count) return NULL;
-  rt__vm *vm = rt->workers[worker].vm;
-  return vm && vm->index == rt__pid_vm(pid) ? vm : NULL;
-}
-
 bool rt__pid_alive(rt_runtime *rt, rt_pid pid) {
-  rt__vm *vm = vm_of(rt, pid);
+  rt__vm *vm = rt__vm_of_pid(rt, pid);
   return vm && rt__pids_alive(&vm->pids, pid);
 }
 
@@ -28,7 +21,7 @@ static void run_package(rt__worker *worker, rt__task *task) {
 }
 
 rt_err rt__route(rt_runtime *rt, rt__worker *from, rt__package *package) {
-  rt__vm *vm = vm_of(rt, package->to);
+  rt__vm *vm = rt__vm_of_pid(rt, package->to);
   if (!vm || !rt__pids_alive(&vm->pids, package->to)) {
     rt__package_free(package);
     return RT_ENOTFOUND;
@@ -276,6 +269,6 @@ rt_err rt_process_cancel(rt_runtime *rt, rt_pid pid, const char *reason) {
 
 rt_err rt_process_terminate(rt_runtime *rt, rt_pid pid) {
   if (!rt__pid_alive(rt, pid)) return RT_ENOTFOUND;
-  rt__worker_kill(vm_of(rt, pid)->worker, pid);
+  rt__worker_kill(rt__vm_of_pid(rt, pid)->worker, pid);
   return RT_OK;
 }

@@ -22,10 +22,9 @@ void *rt__process_user(rt__process *process) {
 }
 
 rt__process *rt__process_find(rt__worker *worker, rt_pid pid) {
-  rt__vm *vm = worker->vm;
-  if (rt__pid_worker(pid) != worker->index || rt__pid_vm(pid) != vm->index)
-    return NULL;
-  return rt__pids_get(&vm->pids, pid);
+  if (rt__pid_worker(pid) != worker->index) return NULL;
+  rt__vm *vm = rt__worker_vm(worker, rt__pid_vm(pid));
+  return vm ? rt__pids_get(&vm->pids, pid) : NULL;
 }
 
 void rt__process_ready(rt__process *process) {
@@ -430,7 +429,7 @@ static bool resume(rt__process *process, rt__fiber *fiber) {
   fiber->args = 0;
   fiber->state = RT__FIBER_RUNNING;
   vm->fiber = fiber;
-  rt__worker_enter(vm->worker);
+  rt__worker_enter(vm->worker, vm);
   int rc = lua_resume(co, args);
   rt__worker_leave(vm->worker);
   vm->fiber = NULL;

@@ -90,6 +90,7 @@ static rt_err init(rt_runtime *rt, const rt_runtime_opts *opts) {
   rt->opts.script_dir = rt->script_dir;
   rt->worker_count = rt->opts.workers ? rt->opts.workers : cores();
   if (rt->worker_count > MAX_WORKERS) rt->worker_count = MAX_WORKERS;
+  rt->vm_processes = RT__VM_PROCESSES;
   rt->workers = calloc(rt->worker_count, sizeof(*rt->workers));
   return rt->workers ? RT_OK : RT_ENOMEM;
 }

@@ -1,6 +1,6 @@
 /* process/sched.h - how a worker runs processes; for this folder and bind/.
  *
- *   runtime --has--> workers --each has--> VM --has--> processes --> fibers
+ *   runtime --has--> workers --each has--> VMs --have--> processes --> fibers
  *
  * A fiber is a coroutine the scheduler resumes; a process is a group of them
  * with one mailbox, one set of globals, and one fate. The worker keeps a queue
@@ -36,6 +36,9 @@ typedef struct rt__timer rt__timer;
 #define RT__SLICE_NS   2000000u    /* a process with many ready fibers */
 #define RT__PREEMPT_NS 10000000u   /* one fiber, then the watchdog interrupts */
 #define RT__HOLD_UP_NS 3000000000u /* where it cannot be preempted */
+
+#define RT__VMS          16     /* of a worker, at most: four bits of a PID */
+#define RT__VM_PROCESSES 100000 /* then another VM is made */
 
 /* --- timers: a heap per worker ----------------------------------------- */
 struct rt__timer {
@@ -240,7 +243,7 @@ enum {
 struct rt__vm {
   rt__worker *worker;
   unsigned index;
-  lua_State *L;
+  lua_State *L; /* NULL until it is opened */
   size_t used, limit;
   rt__blocks blocks; /* where its memory is */
   rt__process *running;
@@ -258,8 +261,12 @@ struct rt__vm {
   int traceback, build, push_code; /* refs: C functions, made once */
   int refs[RT__REF_COUNT];
 };
-rt_err rt__vm_new(rt__vm **out, rt__worker *worker, unsigned index,
-                  size_t limit, rt_error *err);
+/* [any] A VM without a Lua state: processes can be placed in it. NULL when
+ * memory is short. */
+rt__vm *rt__vm_new(rt__worker *worker, unsigned index);
+/* Its Lua state, when it has none yet: the worker's thread, or before that
+ * runs. */
+rt_err rt__vm_open(rt__vm *vm, rt_error *err);
 void rt__vm_free(rt__vm *vm);
 rt__vm *rt__vm_of(lua_State *L);
 /* Call the function under `args` arguments on vm->L outside of any fiber,
@@ -286,11 +293,15 @@ struct rt__worker {
   uv_loop_t loop;
   uv_timer_t alarm;
   uv_prepare_t prepare;
-  rt__vm *vm;
+  rt__vm *vm; /* the first one; the main process and jobs run in it */
   rt__timers timers;
   rt__process *run, *run_last;
   size_t ops; /* operations that have not ended */
   bool stop, draining;
+  size_t vm_memory;      /* limit of each VM; constant */
+  const void *stack_end; /* how deep calls may go on its C stack */
+  /* [atomic] only ever added, under lock; see place.c */
+  _Atomic(rt__vm *) vms[RT__VMS];
   /* guarded by lock, a leaf */
   uv_mutex_t lock;
   uv_async_t wake;
@@ -301,9 +312,10 @@ struct rt__worker {
   rt_pid *kills; /* to be terminated, also in the middle of a loop */
   size_t kill_count, kill_room;
   /* [atomic] what the watchdog looks at */
-  _Atomic(uint64_t) epoch; /* a new one for each time a fiber is entered */
-  _Atomic(uint64_t) since; /* uv_hrtime(), 0: not running Lua */
-  _Atomic(uint64_t) armed; /* the epoch the watchdog meant */
+  _Atomic(uint64_t) epoch;  /* a new one for each time a fiber is entered */
+  _Atomic(uint64_t) since;  /* uv_hrtime(), 0: not running Lua */
+  _Atomic(uint64_t) armed;  /* the epoch the watchdog meant */
+  _Atomic(rt__vm *) inside; /* the VM that was entered */
   _Atomic(size_t) kills_waiting;
   _Atomic(bool) halting; /* all processes are to end */
   _Atomic(bool) ended;   /* its thread touches nothing any more */
@@ -312,6 +324,8 @@ struct rt__worker {
 rt_err rt__worker_init(rt__worker *worker, rt_runtime *rt, unsigned index,
                        rt_error *err);
 rt_err rt__worker_start(rt__worker *worker, rt_error *err);
+/* Keep calls of this Lua state within the worker's C stack. */
+void rt__worker_bound_stack(const rt__worker *worker, lua_State *L);
 /* Ask its thread to end; then rt__worker_join(). */
 void rt__worker_halt(rt__worker *worker);
 void rt__worker_join(rt__worker *worker);
@@ -322,7 +336,7 @@ void rt__worker_kill(rt__worker *worker, rt_pid pid);
 /* Owner: is it among those to be killed? */
 bool rt__worker_wants_killed(rt__worker *worker, rt_pid pid);
 /* Around each entry into a fiber. */
-void rt__worker_enter(rt__worker *worker);
+void rt__worker_enter(rt__worker *worker, rt__vm *vm);
 void rt__worker_leave(rt__worker *worker);
 
 /* --- watchdog ---------------------------------------------------------------
@@ -340,6 +354,7 @@ struct rt_runtime {
   rt_runtime_opts opts;
   char *resolver, *script_dir;
   unsigned worker_count;
+  uint32_t vm_processes; /* how many make a VM full */
   rt__worker *workers;
   rt__watchdog *watchdog;
   rt_bus *bus;
@@ -362,8 +377,11 @@ struct rt_runtime {
   _Atomic(bool) watched; /* somebody waits for processes to end */
   int exit_code, interrupt_code;
 };
-/* A VM to start the next process in. */
+/* [any] A VM to start the next process in; NULL: none has room. */
 rt__vm *rt__runtime_place(rt_runtime *rt);
+/* [any] The VM of this number, of this PID, or NULL. */
+rt__vm *rt__worker_vm(rt__worker *worker, unsigned index);
+rt__vm *rt__vm_of_pid(rt_runtime *rt, rt_pid pid);
 /* Worker thread: the main process ended / its function returned. */
 void rt__runtime_main_returned(rt_runtime *rt);
 void rt__runtime_main_ended(rt_runtime *rt, rt_err how, rt_value *error,

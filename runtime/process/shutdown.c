@@ -21,9 +21,8 @@ static void ask(rt__worker *worker, rt__process *process) {
 
 /* Ask those who can hear it, end the others. Ending one may end those linked
  * to it, so the walk goes on by PID. */
-static void ask_all(rt__worker *worker, rt__task *task) {
-  rt__process *process = worker->vm->oldest;
-  free(task);
+static void ask_vm(rt__worker *worker, rt__vm *vm) {
+  rt__process *process = vm->oldest;
   while (process) {
     rt_pid next = process->next ? process->next->pid : 0;
     if (process->reads_events)
@@ -32,14 +31,23 @@ static void ask_all(rt__worker *worker, rt__task *task) {
       rt__process_kill(process, RT_ECLOSED, NULL);
     if (!next) break;
     process = rt__process_find(worker, next);
-    if (!process) process = worker->vm->oldest;
+    if (!process) process = vm->oldest;
   }
+}
+
+static void ask_all(rt__worker *worker, rt__task *task) {
+  rt__vm *vm;
+  free(task);
+  for (unsigned i = 0; (vm = rt__worker_vm(worker, i)) != NULL; i++)
+    ask_vm(worker, vm);
 }
 
 static unsigned population(rt_runtime *rt) {
   unsigned count = 0;
+  rt__vm *vm;
   for (unsigned i = 0; i < rt->worker_count; i++)
-    if (rt->workers[i].vm) count += atomic_load(&rt->workers[i].vm->population);
+    for (unsigned k = 0; (vm = rt__worker_vm(&rt->workers[i], k)) != NULL; k++)
+      count += atomic_load(&vm->population);
   return count;
 }
 

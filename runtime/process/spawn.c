@@ -14,24 +14,10 @@ void rt__recipe_free(rt__recipe *recipe) {
   free(recipe);
 }
 
-/* The least busy VM, from a different one each time. */
-rt__vm *rt__runtime_place(rt_runtime *rt) {
-  unsigned count = rt->worker_count;
-  unsigned first = atomic_fetch_add(&rt->next_worker, 1) % count;
-  rt__vm *best = rt->workers[first].vm;
-  for (unsigned i = 1; i < count; i++) {
-    rt__vm *vm = rt->workers[(first + i) % count].vm;
-    if (atomic_load_explicit(&vm->population, memory_order_relaxed) + 8 <
-        atomic_load_explicit(&best->population, memory_order_relaxed))
-      best = vm;
-  }
-  return best;
-}
-
 rt_err rt__spawn(rt_runtime *rt, rt__vm *vm, rt__worker *from, rt_pid parent,
                  rt__recipe *recipe, rt_pid *out, rt_error *err) {
   if (!vm) vm = rt__runtime_place(rt);
-  rt_pid pid = rt__pids_take(&vm->pids);
+  rt_pid pid = vm ? rt__pids_take(&vm->pids) : 0;
   rt__package *package =
       pid ? rt__package_new(RT__SPAWN, parent, pid, NULL, NULL) : NULL;
   *out = 0;
@@ -66,7 +52,7 @@ int rt__spawn_push_code(lua_State *L) {
 
 static void unstarted(rt__worker *worker, rt__package *package,
                       const rt__recipe *recipe, const char *why) {
-  rt__vm *vm = worker->vm;
+  rt__vm *vm = rt__vm_of_pid(worker->rt, package->to);
   rt_value *error = rt__error_map(RT_EINTERNAL, why, NULL);
   rt__pids_drop(&vm->pids, package->to);
   if (recipe->monitored || recipe->linked)
@@ -84,10 +70,11 @@ static void unstarted(rt__worker *worker, rt__package *package,
 
 static rt__process *start(rt__worker *worker, rt__package *package,
                           rt__recipe *recipe, rt_error *err) {
-  rt__vm *vm = worker->vm;
-  lua_State *L = vm->L;
+  rt__vm *vm = rt__vm_of_pid(worker->rt, package->to);
   rt__start spec = RT__START_INIT;
   rt__process *process = NULL;
+  if (rt__vm_open(vm, err) != RT_OK) return NULL;
+  lua_State *L = vm->L;
   spec.pid = package->to;
   spec.keep_pid = true;
   spec.is_main = recipe->is_main;

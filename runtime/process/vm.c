@@ -141,55 +141,59 @@ static int open_vm(lua_State *L) {
   return 0;
 }
 
-rt_err rt__vm_new(rt__vm **out, rt__worker *worker, unsigned index,
-                  size_t limit, rt_error *err) {
-  rt_err rc = RT_ENOMEM;
-  *out = NULL;
+rt__vm *rt__vm_new(rt__worker *worker, unsigned index) {
   rt__vm *vm = calloc(1, sizeof(*vm));
-  if (!vm) return rt_fail(err, RT_ENOMEM, "no memory for a VM");
+  if (!vm) return NULL;
   vm->worker = worker;
   vm->index = index;
-  vm->limit = limit;
+  vm->limit = worker->vm_memory;
   if (rt__pids_init(&vm->pids, worker->index, index) != RT_OK) goto free_vm;
   vm->builder = rt_builder_new();
-  if (!vm->builder) goto free_pids;
-  vm->L = lua_newstate(allocate, vm);
-  if (!vm->L) goto free_builder;
-  lua_atpanic(vm->L, on_panic);
-  vm->shielded = true;
-  int status = lua_cpcall(vm->L, open_vm, vm);
-  vm->shielded = false;
-  if (status != 0) {
-    const char *text = lua_tostring(vm->L, -1);
-    rc = rt_fail(err, RT_EINTERNAL, "cannot load the library: %s",
-                 text ? text : "unknown error");
-    goto close_state;
-  }
-  *out = vm;
-  return RT_OK;
-
-close_state:
-  lua_close(vm->L);
-  free(vm->slots.at);
-  rt__blocks_deinit(&vm->blocks);
-free_builder:
-  rt_builder_free(vm->builder);
-free_pids:
+  if (vm->builder) return vm;
   rt__pids_deinit(&vm->pids);
 free_vm:
   free(vm);
-  return rc == RT_ENOMEM ? rt_fail(err, rc, "no memory for a VM") : rc;
+  return NULL;
+}
+
+static void close_state(rt__vm *vm) {
+  if (!vm->L) return;
+  lua_close(vm->L);
+  vm->L = NULL;
+  free(vm->slots.at);
+  memset(&vm->slots, 0, sizeof(vm->slots));
+  rt__blocks_deinit(&vm->blocks);
+  memset(&vm->blocks, 0, sizeof(vm->blocks));
+}
+
+rt_err rt__vm_open(rt__vm *vm, rt_error *err) {
+  if (vm->L) return RT_OK;
+  lua_State *L = lua_newstate(allocate, vm);
+  if (!L) return rt_fail(err, RT_ENOMEM, "no memory for a VM");
+  lua_atpanic(L, on_panic);
+  vm->L = L;
+  vm->shielded = true;
+  int status = lua_cpcall(L, open_vm, vm);
+  vm->shielded = false;
+  if (status == 0) {
+    rt__worker_bound_stack(vm->worker, L);
+    return RT_OK;
+  }
+  const char *text = lua_tostring(L, -1);
+  rt_err rc = rt_fail(err, RT_EINTERNAL, "cannot load the library: %s",
+                      text ? text : "unknown error");
+  close_state(vm);
+  return rc;
 }
 
 void rt__vm_free(rt__vm *vm) {
   if (!vm) return;
   vm->running = NULL;
   vm->shielded = true;
-#ifndef RT_LUAJIT_SYSTEM
-  luaJIT_setcstack(vm->L, NULL); /* another thread than the worker's */
+#ifndef RT_LUAJIT_SYSTEM /* another thread than the worker's */
+  if (vm->L) luaJIT_setcstack(vm->L, NULL);
 #endif
-  lua_close(vm->L);
-  rt__blocks_deinit(&vm->blocks);
+  close_state(vm);
   rt_builder_free(vm->builder);
   rt__pids_deinit(&vm->pids);
   free(vm);

@@ -46,8 +46,10 @@ static bool look(rt__worker *worker) {
   bool urgent =
       atomic_load(&worker->halting) || atomic_load(&worker->kills_waiting) > 0;
   if (!urgent && (now < since || now - since < RT__PREEMPT_NS)) return true;
+  rt__vm *vm = atomic_load(&worker->inside);
+  if (!vm || atomic_load(&worker->epoch) != epoch) return true;
   atomic_store(&worker->armed, epoch);
-  arm(worker->vm->L);
+  arm(vm->L);
   return true;
 }
 

@@ -1,4 +1,4 @@
-/* worker.c - a thread with a libuv loop that runs the processes of its VM.
+/* worker.c - a thread with a libuv loop that runs the processes of its VMs.
  *
  *   any thread --post--> inbox --drain--> tasks: packages, ended operations
  *                                          |
@@ -146,7 +146,8 @@ bool rt__worker_wants_killed(rt__worker *worker, rt_pid pid) {
 /* --- running ----------------------------------------------------------------
  */
 
-void rt__worker_enter(rt__worker *worker) {
+void rt__worker_enter(rt__worker *worker, rt__vm *vm) {
+  atomic_store_explicit(&worker->inside, vm, memory_order_relaxed);
   atomic_store_explicit(
       &worker->epoch,
       atomic_load_explicit(&worker->epoch, memory_order_relaxed) + 1,
@@ -227,11 +228,17 @@ static void hold_again(rt__worker *worker) {
   uv_mutex_unlock(&worker->lock);
 }
 
+static void check_memory(rt__worker *worker) {
+  rt__vm *vm;
+  for (unsigned i = 0; (vm = rt__worker_vm(worker, i)) != NULL; i++)
+    if (vm->L) rt__vm_check_memory(vm);
+}
+
 static void turn(rt__worker *worker) {
   drain(worker);
   uint64_t due = rt__timers_run(worker);
   run_ready(worker);
-  rt__vm_check_memory(worker->vm);
+  check_memory(worker);
   if (!worker->run) {
     if (worker->timers.count > 0) due = worker->timers.heap[0]->due;
     set_alarm(worker, worker->timers.count > 0 ? due : UINT64_MAX);
@@ -241,8 +248,9 @@ static void turn(rt__worker *worker) {
 }
 
 static void end_all(rt__worker *worker) {
-  rt__vm *vm = worker->vm;
-  while (vm->newest) rt__process_end(vm->newest, RT_ECLOSED, NULL, NULL);
+  rt__vm *vm;
+  for (unsigned i = 0; (vm = rt__worker_vm(worker, i)) != NULL; i++)
+    while (vm->newest) rt__process_end(vm->newest, RT_ECLOSED, NULL, NULL);
 }
 
 static void block_signals(void) {
@@ -252,18 +260,24 @@ static void block_signals(void) {
   pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
-static void bound_stack(rt__worker *worker) {
+void rt__worker_bound_stack(const rt__worker *worker, lua_State *L) {
 #ifndef RT_LUAJIT_SYSTEM
+  luaJIT_setcstack(L, worker->stack_end);
+#else
+  (void)worker;
+  (void)L;
+#endif
+}
+
+static void measure_stack(rt__worker *worker) {
   pthread_attr_t attr;
   void *bottom = NULL;
   size_t size = 0;
   if (pthread_getattr_np(pthread_self(), &attr) != 0) return;
   if (pthread_attr_getstack(&attr, &bottom, &size) == 0)
-    luaJIT_setcstack(worker->vm->L, (char *)bottom + STACK_RESERVE);
+    worker->stack_end = (char *)bottom + STACK_RESERVE;
   pthread_attr_destroy(&attr);
-#else
-  (void)worker;
-#endif
+  rt__worker_bound_stack(worker, worker->vm->L);
 }
 
 static void close_loop(rt__worker *worker) {
@@ -281,7 +295,7 @@ static void close_loop(rt__worker *worker) {
 static void run_worker(void *arg) {
   rt__worker *worker = arg;
   block_signals();
-  bound_stack(worker);
+  measure_stack(worker);
   while (!worker->stop) turn(worker);
   end_all(worker);
   drain(worker);
@@ -313,7 +327,7 @@ void rt__worker_join(rt__worker *worker) {
 /* After every worker's thread has ended, so that none posts any more. */
 void rt__worker_close(rt__worker *worker) {
   drain(worker);
-  rt__vm_free(worker->vm);
+  for (unsigned i = 0; i < RT__VMS; i++) rt__vm_free(rt__worker_vm(worker, i));
   drain(worker);
   close_loop(worker);
   drain(worker);
@@ -347,9 +361,16 @@ rt_err rt__worker_init(rt__worker *worker, rt_runtime *rt, unsigned index,
     rc = rt_fail(err, RT_EINTERNAL, "cannot create a worker's loop");
     goto destroy_lock;
   }
-  size_t limit = rt->opts.vm_memory ? rt->opts.vm_memory : 1u << 30;
-  rc = rt__vm_new(&worker->vm, worker, 0, limit, err);
-  if (rc == RT_OK) return RT_OK;
+  worker->vm_memory = rt->opts.vm_memory ? rt->opts.vm_memory : 1u << 30;
+  worker->vm = rt__vm_new(worker, 0);
+  rc = worker->vm ? rt__vm_open(worker->vm, err)
+                  : rt_fail(err, RT_ENOMEM, "no memory for a VM");
+  if (rc == RT_OK) {
+    atomic_store(&worker->vms[0], worker->vm);
+    return RT_OK;
+  }
+  rt__vm_free(worker->vm);
+  worker->vm = NULL;
   close_loop(worker);
 destroy_lock:
   uv_mutex_destroy(&worker->lock);

@@ -120,6 +120,7 @@ rt_pid rt__pids_take(rt__pids *pids) {
   bool ok = take_slot_locked(pids, &slot);
   uv_mutex_unlock(&pids->lock);
   if (!ok) return 0;
+  atomic_fetch_add_explicit(&pids->live, 1, memory_order_relaxed);
   rt__pids_chunk *chunk = chunk_of(pids, slot);
   atomic_store(&chunk->backlog[slot % RT__PIDS_CHUNK], 0);
   uint32_t generation = atomic_load(&chunk->generation[slot % RT__PIDS_CHUNK]);
@@ -134,6 +135,7 @@ void rt__pids_drop(rt__pids *pids, rt_pid pid) {
   chunk->object[slot % RT__PIDS_CHUNK] = NULL;
   atomic_store(&chunk->backlog[slot % RT__PIDS_CHUNK], 0);
   atomic_store(&chunk->generation[slot % RT__PIDS_CHUNK], next ? next : 1);
+  atomic_fetch_sub_explicit(&pids->live, 1, memory_order_relaxed);
   uv_mutex_lock(&pids->lock);
   pids->free[(pids->free_at + pids->free_count) % pids->free_room] = slot;
   pids->free_count++;

@@ -31,6 +31,7 @@ typedef struct rt__pids {
   uint32_t used;  /* slots ever taken [lock] */
   uint32_t *free; /* slots to take again, a ring [lock] */
   uint32_t free_at, free_count, free_room;
+  _Atomic(uint32_t) live; /* taken and not dropped */
 } rt__pids;
 
 static inline unsigned rt__pid_worker(rt_pid pid) {
