@@ -75,6 +75,7 @@ rt__literal *rt__literals_ref(rt__literals *set, const char *text, size_t size,
   l->refs = 1;
   l->size = (uint32_t)size;
   l->group = group;
+  l->number = 0;
   l->hash = literal_hash(set, text, size, group);
   if (size) memcpy(l->text, text, size);
   literal_put(set->slots, set->room, l);
@@ -115,17 +116,20 @@ static size_t edge_home(const void *from, const rt__literal *by) {
   return (size_t)(h ^ h >> 29);
 }
 
-void *rt__edges_next(const rt__edges *edges, const void *from,
-                     const rt__literal *by, size_t *at) {
-  if (edges->count == 0) return NULL;
-  size_t mask = edges->room - 1;
-  size_t i = *at == SIZE_MAX ? edge_home(from, by) & mask : (*at + 1) & mask;
+/* Its place, or SIZE_MAX. */
+static size_t edge_place(const rt__edges *edges, const void *from,
+                         const rt__literal *by) {
+  if (edges->count == 0) return SIZE_MAX;
+  size_t mask = edges->room - 1, i = edge_home(from, by) & mask;
   for (; edges->slots[i].from; i = (i + 1) & mask)
-    if (edges->slots[i].from == from && edges->slots[i].by == by) {
-      *at = i;
-      return edges->slots[i].to;
-    }
-  return NULL;
+    if (edges->slots[i].from == from && edges->slots[i].by == by) return i;
+  return SIZE_MAX;
+}
+
+rt__link *rt__edges_find(const rt__edges *edges, const void *from,
+                         const rt__literal *by) {
+  size_t at = edge_place(edges, from, by);
+  return at == SIZE_MAX ? NULL : edges->slots[at].first;
 }
 
 static void edge_put(rt__edge *slots, size_t room, const rt__edge *edge) {
@@ -153,19 +157,32 @@ rt_err rt__edges_reserve(rt__edges *edges, size_t more) {
   return edges_fit(edges, edges->count + more) ? RT_OK : RT_ENOMEM;
 }
 
-void rt__edges_add(rt__edges *edges, void *from, const rt__literal *by,
-                   void *to) {
-  const rt__edge edge = {from, to, by};
-  edge_put(edges->slots, edges->room, &edge);
-  edges->count++;
+static void link_behind(rt__link *link, rt__link *prev) {
+  link->prev = prev;
+  link->next = prev->next;
+  if (link->next) link->next->prev = link;
+  prev->next = link;
 }
 
-void rt__edges_remove(rt__edges *edges, void *from, const rt__literal *by,
-                      void *to) {
-  size_t mask = edges->room - 1, hole = edge_home(from, by) & mask;
+void rt__edges_add(rt__edges *edges, void *from, const rt__literal *by,
+                   rt__link *link, void *to, bool front) {
+  size_t at = edge_place(edges, from, by);
+  *link = (rt__link){NULL, NULL, to};
+  if (at == SIZE_MAX) {
+    const rt__edge edge = {from, by, link};
+    edge_put(edges->slots, edges->room, &edge);
+    edges->count++;
+  } else if (front) {
+    link->next = edges->slots[at].first;
+    link->next->prev = link;
+    edges->slots[at].first = link;
+  } else
+    link_behind(link, edges->slots[at].first);
+}
+
+static void edge_drop(rt__edges *edges, size_t hole) {
+  size_t mask = edges->room - 1;
   rt__edge *s = edges->slots;
-  while (s[hole].from != from || s[hole].by != by || s[hole].to != to)
-    hole = (hole + 1) & mask;
   for (size_t i = (hole + 1) & mask; s[i].from; i = (i + 1) & mask)
     if (!may_stay(hole, i, edge_home(s[i].from, s[i].by) & mask, mask)) {
       s[hole] = s[i];
@@ -174,6 +191,18 @@ void rt__edges_remove(rt__edges *edges, void *from, const rt__literal *by,
   s[hole].from = NULL;
   edges->count--;
   edges_fit(edges, edges->count);
+}
+
+void rt__edges_remove(rt__edges *edges, void *from, const rt__literal *by,
+                      rt__link *link) {
+  if (link->next) link->next->prev = link->prev;
+  if (link->prev) {
+    link->prev->next = link->next;
+    return;
+  }
+  size_t at = edge_place(edges, from, by);
+  edges->slots[at].first = link->next;
+  if (!link->next) edge_drop(edges, at);
 }
 
 void rt__edges_deinit(rt__edges *edges) {

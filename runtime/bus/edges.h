@@ -1,8 +1,9 @@
 /* bus/edges.h - the two hash tables of the index: literals and edges.
  *
  * A literal is an interned segment, so that edges compare pointers. An edge
- * leads from a node by a literal to a node; there may be several with the same
- * start. One thread at a time. SPDX-License-Identifier: MIT */
+ * leads from a node by a literal; where several nodes are reached by it they
+ * are a list, so that adding and removing one costs the same however many
+ * there are. One thread at a time. SPDX-License-Identifier: MIT */
 #ifndef RT__BUS_EDGES_H
 #define RT__BUS_EDGES_H
 
@@ -11,7 +12,8 @@
 typedef struct rt__literal {
   uint32_t refs, size;
   uint64_t hash;
-  bool group; /* the text of an alternation: never a segment of a name */
+  bool group;      /* the text of an alternation: never a segment of a name */
+  uint32_t number; /* of whoever matches right now, 0 otherwise (scan.h) */
   char text[];
 } rt__literal;
 
@@ -30,9 +32,17 @@ rt__literal *rt__literals_ref(rt__literals *set, const char *text, size_t size,
 void rt__literals_unref(rt__literals *set, rt__literal *literal);
 void rt__literals_deinit(rt__literals *set);
 
+/* One node that an edge leads to; memory of that node. */
+typedef struct rt__link rt__link;
+struct rt__link {
+  rt__link *prev, *next;
+  void *to;
+};
+
 typedef struct rt__edge {
-  void *from, *to; /* from NULL: free */
+  void *from; /* NULL: free */
   const rt__literal *by;
+  rt__link *first;
 } rt__edge;
 
 typedef struct rt__edges {
@@ -40,16 +50,16 @@ typedef struct rt__edges {
   size_t count, room;
 } rt__edges;
 
-/* Walk the edges from a node by a literal: start with *at = SIZE_MAX; NULL at
- * the end. */
-void *rt__edges_next(const rt__edges *edges, const void *from,
-                     const rt__literal *by, size_t *at);
+/* The nodes reached from one by a literal; NULL: none. */
+rt__link *rt__edges_find(const rt__edges *edges, const void *from,
+                         const rt__literal *by);
 /* Make sure that `more` can be added without memory. */
 rt_err rt__edges_reserve(rt__edges *edges, size_t more);
+/* Put in front of what is reached so, or somewhere behind its first. */
 void rt__edges_add(rt__edges *edges, void *from, const rt__literal *by,
-                   void *to);
+                   rt__link *link, void *to, bool front);
 void rt__edges_remove(rt__edges *edges, void *from, const rt__literal *by,
-                      void *to);
+                      rt__link *link);
 void rt__edges_deinit(rt__edges *edges);
 
 #endif

@@ -8,7 +8,9 @@
  *         \--*--> o --SEP--> o --(a|b)--> o            "*", "a" or "b"
  *
  * Edges of all nodes live in one hash table under (node, literal); an
- * alternation is reached through each of its options. No recursion. One thread
+ * alternation is reached through each of its options. No recursion. A name and
+ * patterns that would make the walk expensive (long, with several `**`) are
+ * matched another way, at a bounded cost for each pattern (match.c). One thread
  * at a time: matching uses scratch memory of the index.
  * SPDX-License-Identifier: MIT */
 #ifndef RT__BUS_INDEX_H
@@ -30,13 +32,15 @@ rt_err rt__index_add(rt__index *index, const char *system, const char *kind,
 void rt__index_remove(rt__index *index, rt__entry *entry);
 void *rt__entry_arg(const rt__entry *entry);
 
-/* The matching entries, in the order in which they were added, until the next
- * call; returns their number. */
+/* The matching entries, in the order in which they were added; returns their
+ * number. Good until the next call but for rt__index_has(). */
 size_t rt__index_match(rt__index *index, const char *system, size_t system_size,
                        const char *kind, size_t kind_size, rt__entry ***found);
 bool rt__index_has(rt__index *index, const char *system, size_t system_size,
                    const char *kind, size_t kind_size);
-/* Nodes of the tree, the root among them (for tests). */
+/* For tests: nodes of the tree, the root among them; steps of the last match.
+ */
 size_t rt__index_nodes(const rt__index *index);
+uint64_t rt__index_cost(const rt__index *index);
 
 #endif

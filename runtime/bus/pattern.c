@@ -2,13 +2,19 @@
  *
  * Matching needs no memory and no recursion: since `**` is the only part that
  * takes a varying number of segments, it is enough to go back to the last one
- * (each later start of what follows it is tried once), which bounds the cost
- * by segments times segments whatever the pattern.
+ * and try what follows it a segment later. What repeats itself (`**.a.a.a.b` on
+ * a.a.a...) makes that quadratic; so steps are counted, and past a limit the
+ * other way is taken, which needs memory and is never slow (scan.h).
  * SPDX-License-Identifier: MIT */
 #include "bus/pattern.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+#include "bus/scan.h"
+
+/* Bytes looked at before a match counts as hostile. */
+enum { LIMIT_BASE = 1024, LIMIT_FACTOR = 4 };
 
 static int compare(rt__text a, rt__text b) {
   if (a.size != b.size) return a.size < b.size ? -1 : 1;
@@ -119,22 +125,88 @@ static bool takes(const rt__segment *s, rt__text subject) {
   }
 }
 
-bool rt__pattern_matches(const rt__pattern *p, const char *subject,
-                         size_t size) {
-  const char *at = subject, *end = subject + size, *next;
+/* --- hostile ones: numbered segments, see scan.h --------------------- */
+
+typedef struct hard {
+  rt__literals literals;
+  rt__token *tokens;
+  rt__literal **options;
+  size_t used; /* of options */
+} hard;
+
+static rt__literal *intern(hard *h, rt__text text) {
+  return rt__literals_ref(&h->literals, text.at, text.size, false);
+}
+
+static bool make_token(hard *h, const rt__segment *s, rt__token *t) {
+  *t = (rt__token){s->kind, (uint32_t)s->option_count, NULL, NULL};
+  if (s->kind == RT__SEGMENT_PLAIN) return (t->plain = intern(h, s->text));
+  if (s->kind != RT__SEGMENT_ONE_OF) return true;
+  rt__literal **options = h->options + h->used;
+  for (size_t i = 0; i < s->option_count; i++)
+    if (!(options[i] = intern(h, s->options[i]))) return false;
+  qsort(options, s->option_count, sizeof(*options), rt__literal_order);
+  t->options = options;
+  h->used += s->option_count;
+  return true;
+}
+
+static bool hard_init(hard *h, const rt__pattern *p) {
+  size_t options = 0;
+  memset(h, 0, sizeof(*h));
+  for (size_t i = 0; i < p->count; i++) options += p->segments[i].option_count;
+  h->tokens = malloc(p->count * sizeof(*h->tokens));
+  h->options = malloc((options + 1) * sizeof(rt__literal *));
+  bool ok = h->tokens && h->options;
+  for (size_t i = 0; ok && i < p->count; i++)
+    ok = make_token(h, &p->segments[i], &h->tokens[i]);
+  return ok;
+}
+
+static void hard_deinit(hard *h) {
+  rt__literals_deinit(&h->literals);
+  free(h->tokens);
+  free(h->options);
+}
+
+/* False when memory is short. */
+static bool match_hard(const rt__pattern *p, rt__text subject, bool *yes,
+                       uint64_t *cost) {
+  hard h;
+  rt__subject s;
+  bool ok = hard_init(&h, p);
+  if (ok && rt__subject_init(&s, count_of(subject.at, subject.size, '.') + 1) !=
+                RT_OK)
+    ok = false;
+  if (ok) {
+    size_t end = rt__subject_add(&s, &h.literals, subject.at, subject.size);
+    *yes = rt__subject_matches(&s, 0, end, h.tokens, p->count);
+    *cost += s.cost + subject.size + p->size;
+    rt__subject_deinit(&s);
+  }
+  hard_deinit(&h);
+  return ok;
+}
+
+/* --- matching -------------------------------------------------------- */
+
+typedef enum verdict { NO, YES, COSTLY } verdict;
+
+static verdict match(const rt__pattern *p, rt__text subject, uint64_t limit,
+                     uint64_t *cost) {
+  const char *at = subject.at, *end = at + subject.size, *next;
   const char *retry_at = NULL; /* where what follows the last `**` starts */
   size_t i = 0, retry = 0;
-  if (p->size == 0) return false;
-  if (p->size == 1 && *p->segments[0].text.at == '*')
-    return size > 0 && !memchr(subject, '.', size);
   while (at) {
     if (i < p->count && p->segments[i].kind == RT__SEGMENT_REST) {
-      if (++i == p->count) return true;
+      if (++i == p->count) return YES;
       retry = i;
       retry_at = at;
       continue;
     }
     rt__text segment = rt__segment_at(at, end, &next);
+    *cost += 1 + segment.size;
+    if (*cost > limit) return COSTLY;
     if (i < p->count && takes(&p->segments[i], segment)) {
       i++;
       at = next;
@@ -143,10 +215,31 @@ bool rt__pattern_matches(const rt__pattern *p, const char *subject,
       at = retry_at;
       i = retry;
     } else
-      return false;
+      return NO;
   }
-  return i == p->count ||
-         (i + 1 == p->count && p->segments[i].kind == RT__SEGMENT_REST);
+  bool all = i == p->count ||
+             (i + 1 == p->count && p->segments[i].kind == RT__SEGMENT_REST);
+  return all ? YES : NO;
+}
+
+bool rt__pattern_matches_counted(const rt__pattern *p, const char *subject,
+                                 size_t size, uint64_t *cost) {
+  const rt__text text = {subject, size};
+  bool yes;
+  *cost = 0;
+  if (p->size == 0) return false;
+  if (p->size == 1 && *p->segments[0].text.at == '*')
+    return size > 0 && !memchr(subject, '.', size);
+  verdict v = match(p, text, LIMIT_BASE + LIMIT_FACTOR * (uint64_t)size, cost);
+  if (v == COSTLY && match_hard(p, text, &yes, cost)) return yes;
+  if (v == COSTLY) v = match(p, text, UINT64_MAX, cost);
+  return v == YES;
+}
+
+bool rt__pattern_matches(const rt__pattern *p, const char *subject,
+                         size_t size) {
+  uint64_t cost;
+  return rt__pattern_matches_counted(p, subject, size, &cost);
 }
 
 bool rt_pattern_match(const char *pattern, size_t pattern_size,

@@ -40,6 +40,10 @@ rt__pattern *rt__pattern_new(const char *text, size_t size);
 void rt__pattern_free(rt__pattern *pattern);
 bool rt__pattern_matches(const rt__pattern *pattern, const char *subject,
                          size_t size);
+/* Likewise; `*cost` becomes the number of steps it took (for tests). */
+bool rt__pattern_matches_counted(const rt__pattern *pattern,
+                                 const char *subject, size_t size,
+                                 uint64_t *cost);
 
 /* The segment that starts at `at`; `*next` is where the one after it starts, or
  * NULL behind the last. */
