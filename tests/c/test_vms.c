@@ -70,8 +70,10 @@ static void room_is_used_again(void **state) {
   check(r,
         "local events = process.events()\n"
         "for round = 1, 10 do\n"
-        "  for i = 1, 70 do\n"
-        "    process.spawn_monitored(function() return 1 end) end\n"
+        "  local pids = {}\n"
+        "  for i = 1, 70 do pids[i] = process.spawn_monitored(function()\n"
+        "    return (process.inbox():receive()) end) end\n"
+        "  for i = 1, 70 do process.send(pids[i], 'end') end\n"
         "  for i = 1, 70 do events:receive() end\n"
         "end\n"
         "print('done')",
