@@ -23,50 +23,52 @@ end
 
 -- --- messages ------------------------------------------------------------------------------------
 
+-- A message is an array, which bind/mail.c makes as well.
+local TOPIC, FROM, COUNT, FIRST = 1, 2, 3, 4
+
 ---@class rt.Message
 local message_methods = {}
 local message_meta = { __index = message_methods, __metatable = false, __name = "message" }
+core.message_meta(message_meta)
 
 ---@return string?  PID of the sender; nil when it came from the host program
 function message_methods:from()
-  return self._from
+  return self[FROM] or nil
 end
 
 ---@return string
 function message_methods:topic()
-  return self._topic
+  return self[TOPIC]
 end
 
 ---@return any ...  all payloads
 function message_methods:payload()
-  local count = self._count
-  if count == 0 then return end
-  if count == 1 then return self._first end
-  return unpack(self._all, 1, count)
+  local count = self[COUNT]
+  if count == 1 then return self[FIRST] end
+  return unpack(self, FIRST, FIRST + count - 1)
 end
 
 local function new_message(topic, from, ...)
-  local count, all = select("#", ...), nil
-  if count > 1 then all = { ... } end
-  return setmetatable({
-    _topic = topic,
-    _from = from,
-    _count = count,
-    _first = (...),
-    _all = all,
-  }, message_meta)
+  return setmetatable({ topic, from or false, select("#", ...), ... }, message_meta)
 end
 
 -- --- mail ----------------------------------------------------------------------------------------
 
-local function box()
-  local state = task.state()
-  local mine = state.process
-  if not mine then
-    mine = { listeners = {}, execs = {} }
-    state.process = mine
+-- What a process keeps here, in slots of its state (bind/mail.c knows the first two).
+local INBOX = 1 -- channel
+local LISTENERS = 2 -- topic -> channel
+local EVENTS = 3 -- channel
+local EXECS = 4 -- PID -> who waits for its result
+
+local state = task.state
+
+local function table_in(mine, slot)
+  local t = mine[slot]
+  if not t then
+    t = {}
+    mine[slot] = t
   end
-  return mine
+  return t
 end
 
 -- A receiver that finds its channel empty looks for mail first.
@@ -81,28 +83,26 @@ local function drain_all()
   end
 end
 
-local function new_channel()
-  return channel.new({ library = true, source = pull })
+local function new_channel(messages)
+  return channel.new({ library = true, messages = messages, source = pull })
 end
 
 local function inbox_of(mine)
-  local ch = mine.inbox
+  local ch = mine[INBOX]
   if not ch then
-    ch = new_channel()
-    mine.inbox = ch
+    ch = new_channel(true)
+    mine[INBOX] = ch
   end
   return ch
 end
 
 local function on_message(topic, from, ...)
-  local mine = box()
-  local listener = mine.listeners[topic]
-  if not listener then
-    channel.push(inbox_of(mine), new_message(topic, from, ...))
-  elseif listener.message then
-    channel.push(listener.channel, new_message(topic, from, ...))
+  local mine = state()
+  local ch = mine[LISTENERS] and mine[LISTENERS][topic] or inbox_of(mine)
+  if channel.messages(ch) then
+    channel.push(ch, new_message(topic, from, ...))
   else
-    channel.push(listener.channel, (...))
+    channel.push(ch, (...))
   end
 end
 
@@ -112,16 +112,18 @@ local function error_of(map)
 end
 
 local function finish_exec(mine, pid, value, err)
-  local wait = mine.execs[pid]
-  mine.execs[pid] = nil
+  local wait = mine[EXECS][pid]
+  mine[EXECS][pid] = nil
   wait.done, wait.value, wait.err = true, value, err
   task.wake(wait.fiber)
 end
 
 local function on_event(kind, from, value, err)
-  local mine = box()
+  local mine = state()
   err = error_of(err)
-  if kind == "EXIT" and mine.execs[from] then return finish_exec(mine, from, value, err) end
+  if kind == "EXIT" and mine[EXECS] and mine[EXECS][from] then
+    return finish_exec(mine, from, value, err)
+  end
   local event = { kind = kind, from = from }
   if kind == "EXIT" then
     event.result = { value = value, error = err }
@@ -130,27 +132,27 @@ local function on_event(kind, from, value, err)
   else
     event.reason = value
   end
-  if not mine.events then mine.events = new_channel() end
-  channel.push(mine.events, event)
+  if not mine[EVENTS] then mine[EVENTS] = new_channel() end
+  channel.push(mine[EVENTS], event)
 end
 
 -- Messages that nobody reads stay in C: they are counted there, their senders refused in the end.
 local UNREAD_MAX = 1000
 
 local function hold_back()
-  local mine = task.state().process
-  if not mine then return end
-  local count = 0
-  for _, listener in pairs(mine.listeners) do
-    if channel.waiting(listener.channel) then return end
-    count = count + channel.count(listener.channel)
+  local mine, count = state(), 0
+  if mine[LISTENERS] then
+    for _, ch in pairs(mine[LISTENERS]) do
+      if channel.waiting(ch) then return end
+      count = count + channel.count(ch)
+    end
   end
-  local inbox = mine.inbox
+  local inbox = mine[INBOX]
   if inbox then
     if channel.waiting(inbox) then return end
     count = count + channel.count(inbox)
   end
-  if count > UNREAD_MAX then core.pause() end
+  if count >= UNREAD_MAX then core.pause() end
 end
 
 task.before_mail(hold_back)
@@ -163,7 +165,7 @@ task.inlet("@event", on_event)
 ---@return rt.Channel
 function M.inbox()
   core.listen()
-  local ch = inbox_of(box())
+  local ch = inbox_of(state())
   drain_all()
   return ch
 end
@@ -172,10 +174,10 @@ end
 ---@return rt.Channel
 function M.events()
   core.listen(true)
-  local mine = box()
-  if not mine.events then mine.events = new_channel() end
+  local mine = state()
+  if not mine[EVENTS] then mine[EVENTS] = new_channel() end
   drain_all()
-  return mine.events
+  return mine[EVENTS]
 end
 
 --- The channel of one topic: first payloads, or message objects.
@@ -187,23 +189,23 @@ function M.listen(topic, options)
   check.optional_table(options, 2, "listen")
   if topic == "" then return fail("INVALID", "the topic is empty") end
   if topic:byte(1) == 64 then return fail("INVALID", "topics that begin with '@' are reserved") end
-  local mine = box()
-  if mine.listeners[topic] then
+  local listeners = table_in(state(), LISTENERS)
+  if listeners[topic] then
     return fail("ALREADY_EXISTS", "the topic '" .. topic .. "' has a listener")
   end
   core.listen()
   drain_all() -- what has arrived before belongs to the inbox
-  local ch = new_channel()
-  mine.listeners[topic] = { channel = ch, message = options ~= nil and options.message == true }
+  local ch = new_channel(options ~= nil and options.message == true)
+  listeners[topic] = ch
   return ch
 end
 
 --- Stop listening; the channel is closed, what it holds stays readable.
 ---@param ch rt.Channel
 function M.unlisten(ch)
-  local listeners = box().listeners
+  local listeners = table_in(state(), LISTENERS)
   for topic, listener in pairs(listeners) do
-    if listener.channel == ch then
+    if listener == ch then
       drain_all()
       listeners[topic] = nil
       channel.close(ch)
@@ -216,12 +218,8 @@ end
 -- --- sending -------------------------------------------------------------------------------------
 
 --- Send a message to a PID or a registered name.
----@return true?, rt.Error?
-function M.send(dest, topic, ...)
-  check.string(dest, 1, "send")
-  check.string(topic, 2, "send")
-  return core.send(dest, topic, ...)
-end
+---@type fun(dest: string, topic: string, ...: any): true?, rt.Error?
+M.send = core.send
 
 ---@return string
 M.pid = core.pid
@@ -263,7 +261,7 @@ function M.exec(what, ...)
   local pid, err = spawn("exec", true, false, what, ...)
   if not pid then return nil, err end
   local wait = { fiber = task.fiber() }
-  box().execs[pid] = wait
+  table_in(state(), EXECS)[pid] = wait
   while not wait.done do
     task.park()
   end

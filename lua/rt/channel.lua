@@ -11,8 +11,9 @@
 -- The module `channel` is the public face. The library feeds channels of its own (inboxes,
 -- subscriptions, timers) through M.internal, none of which waits or raises:
 --
---   new{capacity=, library=true, source=}  a channel. No capacity: unbounded. `library`: scripts
---                      may not send into it. `source(ch)` is asked to push more when a
+--   new{capacity=, library=true, source=, messages=true}  a channel. No capacity: unbounded.
+--                      `library`: scripts may not send into it. `messages`: it is for message
+--                      objects. `source(ch)` is asked to push more when a
 --                      receiver finds the ring empty (pull what C still holds for it); it may
 --                      also close the channel
 --   push(ch, v)        append whatever the capacity says; false when closed
@@ -21,7 +22,7 @@
 --   close(ch)          what is buffered stays readable
 --   count(ch)          values in the ring
 --   waiting(ch)        does a receiver wait?
---   closed(ch)
+--   closed(ch), messages(ch)
 --   poke(ch)           its source has something: serve the receivers that wait
 --
 -- They may be called whichever process runs, for a channel of any process of the VM; the receiver
@@ -59,6 +60,7 @@ local PARKED = 7 -- the fiber that waits first
 local RECEIVERS, SENDERS = 8, 9 -- lists of who waits
 local OWNER = 10 -- the process it serves
 local SOURCE, LIBRARY = 11, 12
+local MESSAGES = 2 -- in LIBRARY: it takes message objects
 
 -- A ring larger than this is given back when it runs empty.
 local KEEP = 4096
@@ -444,7 +446,7 @@ end
 
 function internal.new(opts)
   opts = opts or {}
-  return make(opts.capacity or huge, opts.library, opts.source)
+  return make(opts.capacity or huge, opts.messages and MESSAGES or opts.library, opts.source)
 end
 
 function internal.push(ch, value)
@@ -471,6 +473,10 @@ internal.close = methods.close
 
 function internal.count(ch)
   return ch[COUNT]
+end
+
+function internal.messages(ch)
+  return ch[LIBRARY] == MESSAGES
 end
 
 function internal.waiting(ch)

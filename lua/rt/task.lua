@@ -3,7 +3,8 @@
 -- ended, also from coroutines inside coroutines (see rt.coroutines).
 -- SPDX-License-Identifier: MIT
 local core = require("rt.core.task")
-local next_mail = require("rt.core.process").next
+local mail = require("rt.core.process")
+local next_mail, pump = mail.next, mail.pump
 
 local yield = coroutine.yield
 local select = select
@@ -84,6 +85,7 @@ local BATCH = 256
 
 --- Hand mail of the running process to its inlets; true when there may be more.
 function M.drain()
+  if pump() then return true end
   return handle(BATCH, next_mail())
 end
 

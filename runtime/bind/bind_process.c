@@ -1,13 +1,14 @@
 /* bind_process.c - rt.core.process: processes, messages, names.
  *
- * A destination is the text of a PID or a registered name. Payloads are
- * encoded here, once, into a builder that belongs to the VM.
+ * A destination is the text of a PID or a registered name. Messages are in
+ * bind/mail.c.
  *
  * SPDX-License-Identifier: MIT */
 #include <stdlib.h>
 #include <string.h>
 
 #include "bind/bind.h"
+#include "bind/mail.h"
 #include "process/listing.h"
 #include "process/spawn.h"
 
@@ -15,12 +16,6 @@ static rt__process *process_of(lua_State *L) {
   rt__process *process = rt__process_of(L);
   if (!process) luaL_error(L, "no process is running");
   return process;
-}
-
-static void push_pid(lua_State *L, rt_pid pid) {
-  char text[RT_PID_TEXT];
-  rt_pid_text(pid, text);
-  lua_pushstring(L, text);
 }
 
 static int fail(lua_State *L, rt_err code, const char *text) {
@@ -35,112 +30,22 @@ static int done(lua_State *L, rt_err code, const char *what) {
   return 1;
 }
 
-/* The PID of a destination, dead or alive; 0: no such name. */
-static rt_pid dest_at(lua_State *L, int index) {
-  size_t size;
-  const char *text = luaL_checklstring(L, index, &size);
-  rt_pid pid = rt_pid_parse(text);
-  if (pid) return pid;
-  return rt__names_find(&rt__runtime_of(L)->names, text, size);
-}
-
 /* pid() -> own PID */
 static int l_pid(lua_State *L) {
-  push_pid(L, process_of(L)->pid);
+  rt__mail_push_pid(L, process_of(L)->pid);
   return 1;
-}
-
-/* --- mail -------------------------------------------------------------------
- */
-
-/* listen(events): the library takes messages from now on */
-static int l_listen(lua_State *L) {
-  rt__process *process = process_of(L);
-  process->reads_mail = true;
-  if (lua_toboolean(L, 1)) process->reads_events = true;
-  return 0;
-}
-
-/* pause(): leave messages where they are until listen() */
-static int l_pause(lua_State *L) {
-  process_of(L)->reads_mail = false;
-  return 0;
-}
-
-/* next() -> topic, sender or nil, payloads...; nothing when there is no mail */
-static int l_next(lua_State *L) {
-  rt__package *package = rt__process_next_mail(process_of(L));
-  if (!package) return 0;
-  rt_value *payloads = package->payloads;
-  package->payloads = NULL;
-  lua_pushstring(L, package->topic);
-  if (package->from)
-    push_pid(L, package->from);
-  else
-    lua_pushnil(L);
-  rt__package_free(package);
-  rt_view item;
-  rt_iter iter = rt_iter_of(rt_value_view(payloads));
-  luaL_checkstack(L, (int)iter.left + 4, "too many payloads");
-  while (rt_iter_next(&iter, NULL, &item)) rt__lua_decode(L, item);
-  rt_value_unref(payloads);
-  return lua_gettop(L);
-}
-
-/* The arguments from `first` on as an array [own]; *out stays NULL when there
- * are none. */
-static rt_err encode_from(lua_State *L, int first, const char *what,
-                          rt_value **out, rt_error *err) {
-  int top = lua_gettop(L);
-  *out = NULL;
-  if (top < first) return RT_OK;
-  rt_builder *builder = rt__vm_of(L)->builder;
-  rt_builder_begin_array(builder);
-  for (int i = first; i <= top; i++) {
-    rt_err rc = rt__lua_encode_into(L, i, what, builder, err);
-    if (rc != RT_OK) {
-      rt_builder_reset(builder);
-      return rc;
-    }
-  }
-  rt_builder_end(builder);
-  return rt_builder_finish(builder, out, err);
-}
-
-/* send(dest, topic, ...) -> true | nil, err */
-static int l_send(lua_State *L) {
-  rt__process *process = process_of(L);
-  rt_runtime *rt = rt__runtime_of(L);
-  const char *topic = luaL_checkstring(L, 2);
-  rt_pid to = dest_at(L, 1);
-  rt_error err = RT_ERROR_INIT;
-  rt_value *payloads;
-  if (*topic == 0) return fail(L, RT_EINVAL, "the topic is empty");
-  if (*topic == '@')
-    return fail(L, RT_EINVAL, "topics that begin with '@' are reserved");
-  if (!to || !rt__pid_alive(rt, to))
-    return fail(L, RT_ENOTFOUND, "no such process");
-  if (encode_from(L, 3, "payload", &payloads, &err) != RT_OK)
-    return rt__lua_fail(L, &err);
-  rt__package *package =
-      rt__package_new(RT__MESSAGE, process->pid, to, topic, payloads);
-  rt_value_unref(payloads);
-  if (!package) return fail(L, RT_ENOMEM, "no memory for a message");
-  rt_err rc = rt__route(rt, rt__worker_of(L), package);
-  return done(L, rc,
-              rc == RT_EFULL ? "its mailbox is full" : "no such process");
 }
 
 /* note(pid, topic, ...) -> true | nil, err: mail between halves of the library,
  * to the inlet "@..." of that process */
 static int l_note(lua_State *L) {
   const char *topic = luaL_checkstring(L, 2);
-  rt_pid to = dest_at(L, 1);
+  rt_pid to = rt__mail_dest(L, 1);
   rt_error err = RT_ERROR_INIT;
   rt_value *payloads;
   luaL_argcheck(L, *topic == '@', 2, "topic of the library expected");
   if (!to) return fail(L, RT_ENOTFOUND, "no such process");
-  if (encode_from(L, 3, "argument", &payloads, &err) != RT_OK)
+  if (rt__mail_encode(L, 3, "argument", &payloads, &err) != RT_OK)
     return rt__lua_fail(L, &err);
   rt__package *package =
       rt__package_new(RT__MESSAGE, process_of(L)->pid, to, topic, payloads);
@@ -152,7 +57,7 @@ static int l_note(lua_State *L) {
 
 /* alive(pid) -> is there such a process? */
 static int l_alive(lua_State *L) {
-  rt_pid pid = dest_at(L, 1);
+  rt_pid pid = rt__mail_dest(L, 1);
   lua_pushboolean(L, pid && rt__pid_alive(rt__runtime_of(L), pid));
   return 1;
 }
@@ -174,7 +79,7 @@ static int l_spawn(lua_State *L) {
   rt_error err = RT_ERROR_INIT;
   rt_value *args;
   rt_pid pid;
-  if (encode_from(L, 6, "argument", &args, &err) != RT_OK)
+  if (rt__mail_encode(L, 6, "argument", &args, &err) != RT_OK)
     return rt__lua_fail(L, &err);
   rt__recipe *recipe = rt__recipe_new(name, text, size, args);
   rt_value_unref(args);
@@ -186,7 +91,7 @@ static int l_spawn(lua_State *L) {
                 &pid, &err) != RT_OK)
     return rt__lua_fail(L, &err);
   if (lua_toboolean(L, 5)) rt__process_link(process, pid);
-  push_pid(L, pid);
+  rt__mail_push_pid(L, pid);
   return 1;
 }
 
@@ -196,7 +101,7 @@ static int l_spawn(lua_State *L) {
 static int relate(lua_State *L, rt__package_kind kind) {
   rt__process *process = process_of(L);
   rt__worker *worker = rt__worker_of(L);
-  rt_pid to = dest_at(L, 1);
+  rt_pid to = rt__mail_dest(L, 1);
   if (!to) return fail(L, RT_ENOTFOUND, "no such process");
   if (to == process->pid)
     return fail(L, RT_EINVAL, "a process cannot watch itself");
@@ -227,7 +132,7 @@ static int l_unlink(lua_State *L) {
 /* cancel(dest, reason, or_end) -> true | nil, err */
 static int l_cancel(lua_State *L) {
   const char *reason = luaL_optstring(L, 2, NULL);
-  rt_pid to = dest_at(L, 1);
+  rt_pid to = rt__mail_dest(L, 1);
   if (!to) return fail(L, RT_ENOTFOUND, "no such process");
   return done(L,
               rt__process_cancel_from(rt__runtime_of(L), rt__worker_of(L),
@@ -238,7 +143,7 @@ static int l_cancel(lua_State *L) {
 
 /* terminate(dest) -> true | nil, err */
 static int l_terminate(lua_State *L) {
-  rt_pid to = dest_at(L, 1);
+  rt_pid to = rt__mail_dest(L, 1);
   rt__process *here = to ? rt__process_find(rt__worker_of(L), to) : NULL;
   if (!to) return fail(L, RT_ENOTFOUND, "no such process");
   if (here) {
@@ -287,7 +192,7 @@ static int l_lookup(lua_State *L) {
   rt_pid pid = rt__names_find(&rt->names, name, size);
   if (!pid || !rt__pid_alive(rt, pid))
     return fail(L, RT_ENOTFOUND, "no process has this name");
-  push_pid(L, pid);
+  rt__mail_push_pid(L, pid);
   return 1;
 }
 
@@ -304,17 +209,28 @@ static int l_list(lua_State *L) {
   return rt__listing(L);
 }
 
-static const luaL_Reg functions[] = {
-    {"pid", l_pid},         {"listen", l_listen},
-    {"pause", l_pause},     {"next", l_next},
-    {"send", l_send},       {"spawn", l_spawn},
-    {"note", l_note},       {"alive", l_alive},
-    {"monitor", l_monitor}, {"unmonitor", l_unmonitor},
-    {"link", l_link},       {"unlink", l_unlink},
-    {"cancel", l_cancel},   {"terminate", l_terminate},
-    {"trap", l_trap},       {"register", l_register},
-    {"lookup", l_lookup},   {"unregister", l_unregister},
-    {"list", l_list},       {NULL, NULL}};
+static const luaL_Reg functions[] = {{"pid", l_pid},
+                                     {"listen", rt__mail_listen},
+                                     {"pause", rt__mail_pause},
+                                     {"next", rt__mail_next},
+                                     {"send", rt__mail_send},
+                                     {"pump", rt__mail_pump},
+                                     {"message_meta", rt__mail_meta},
+                                     {"spawn", l_spawn},
+                                     {"note", l_note},
+                                     {"alive", l_alive},
+                                     {"monitor", l_monitor},
+                                     {"unmonitor", l_unmonitor},
+                                     {"link", l_link},
+                                     {"unlink", l_unlink},
+                                     {"cancel", l_cancel},
+                                     {"terminate", l_terminate},
+                                     {"trap", l_trap},
+                                     {"register", l_register},
+                                     {"lookup", l_lookup},
+                                     {"unregister", l_unregister},
+                                     {"list", l_list},
+                                     {NULL, NULL}};
 
 int rt__open_process(lua_State *L) {
   lua_newtable(L);

@@ -149,7 +149,7 @@ static int l_spawn(lua_State *L) {
 static int l_state(lua_State *L) {
   rt__process *process = process_of(L);
   if (process->state == LUA_NOREF) {
-    lua_newtable(L);
+    lua_createtable(L, 4, 0); /* see lua/process.lua */
     process->state = luaL_ref(L, LUA_REGISTRYINDEX);
   }
   lua_rawgeti(L, LUA_REGISTRYINDEX, process->state);

@@ -240,6 +240,14 @@ enum {
   RT__REF_COUNT
 };
 
+/* PIDs by their text, so that a message to the same process again is not
+ * parsed: a direct-mapped cache. */
+#define RT__PID_TEXTS 512
+typedef struct rt__pid_text {
+  const char *text; /* of a Lua string that `pid_texts` keeps; NULL: unused */
+  rt_pid pid;
+} rt__pid_text;
+
 struct rt__vm {
   rt__worker *worker;
   unsigned index;
@@ -259,6 +267,9 @@ struct rt__vm {
   rt__fiber_slots slots;
   int fibers; /* ref: table ref -> coroutine of a fiber, which keeps it */
   int traceback, build, push_code; /* refs: C functions, made once */
+  int message_meta, pid_texts;     /* refs: bind/mail.c */
+  rt__pid_text pid_by_text[RT__PID_TEXTS];
+  rt_pid pid_of_text[RT__PID_TEXTS]; /* 0: unused */
   int refs[RT__REF_COUNT];
 };
 /* [any] A VM without a Lua state: processes can be placed in it. NULL when

@@ -1,0 +1,476 @@
+/* mail.c - messages between processes.
+ *
+ *   same VM:     send --copy--> [its channel: who waits, or the ring]
+ *   else:        send --encode--> package --> mailbox --pump--> [its channel]
+ *
+ * Where nothing is in the way - its mail is empty, it reads it, none of its
+ * fibers was stopped half-way - a message goes from the sender's stack straight
+ * into the channel it belongs to, copied once. Whatever is not plain is left to
+ * the library's inlet, which does the same in Lua. The slots of a channel and
+ * of a process's state are those of lua/rt/channel.lua and lua/process.lua.
+ *
+ * SPDX-License-Identifier: MIT */
+#include "bind/mail.h"
+
+#include <math.h>
+#include <string.h>
+
+/* slots of a channel */
+enum {
+  RING = 1,
+  FIRST,
+  COUNT,
+  MASK,
+  CAPACITY,
+  CLOSED,
+  PARKED,
+  RECEIVERS,
+  SENDERS,
+  OWNER,
+  SOURCE,
+  LIBRARY /* a number: it takes message objects */
+};
+/* slots of a process's state */
+enum { STATE_INBOX = 1, STATE_LISTENERS };
+
+#define UNREAD_MAX 1000  /* messages in a ring; more wait in C, counted */
+#define DIRECT_MAX 65536 /* bytes of a message that may wait in a ring */
+#define DEPTH_MAX  16    /* of a table that is copied straight */
+#define EXACT      9007199254740992.0
+
+static rt__process *process_of(lua_State *L) {
+  rt__process *process = rt__process_of(L);
+  if (!process) luaL_error(L, "no process is running");
+  return process;
+}
+
+static int fail(lua_State *L, rt_err code, const char *text) {
+  rt_error err = RT_ERROR_INIT;
+  rt_fail(&err, code, "%s", text);
+  return rt__lua_fail(L, &err);
+}
+
+/* --- PIDs
+ * ---------------------------------------------------------------------- */
+
+static unsigned slot_of_text(const char *text) {
+  uintptr_t at = (uintptr_t)text;
+  return (unsigned)(at >> 4 ^ at >> 14) & (RT__PID_TEXTS - 1);
+}
+
+/* Strings are unique, so that the address is enough while the text is kept:
+ * the VM's table `pid_texts` holds those of both arrays. */
+static rt__pid_text *text_slot(rt__vm *vm, const char *text) {
+  return &vm->pid_by_text[slot_of_text(text)];
+}
+
+static void keep(lua_State *L, rt__vm *vm, int index, unsigned slot) {
+  lua_rawgeti(L, LUA_REGISTRYINDEX, vm->pid_texts);
+  lua_pushvalue(L, index);
+  lua_rawseti(L, -2, (int)slot + 1);
+  lua_pop(L, 1);
+}
+
+void rt__mail_push_pid(lua_State *L, rt_pid pid) {
+  rt__vm *vm = rt__vm_of(L);
+  unsigned slot = rt__pid_slot(pid) & (RT__PID_TEXTS - 1);
+  if (vm->pid_of_text[slot] == pid) {
+    lua_rawgeti(L, LUA_REGISTRYINDEX, vm->pid_texts);
+    lua_rawgeti(L, -1, (int)(RT__PID_TEXTS + slot) + 1);
+    lua_remove(L, -2);
+    return;
+  }
+  char text[RT_PID_TEXT];
+  rt_pid_text(pid, text);
+  lua_pushstring(L, text);
+  vm->pid_of_text[slot] = 0;
+  keep(L, vm, lua_gettop(L), RT__PID_TEXTS + slot);
+  vm->pid_of_text[slot] = pid;
+}
+
+rt_pid rt__mail_dest(lua_State *L, int index) {
+  rt__vm *vm = rt__vm_of(L);
+  size_t size;
+  const char *text = luaL_checklstring(L, index, &size);
+  rt__pid_text *known = text_slot(vm, text);
+  if (known->text == text) return known->pid;
+  rt_pid pid = rt_pid_parse(text);
+  if (!pid) return rt__names_find(&vm->worker->rt->names, text, size);
+  known->text = NULL;
+  keep(L, vm, index, slot_of_text(text));
+  known->text = text;
+  known->pid = pid;
+  return pid;
+}
+
+/* --- copying a value within its VM
+ * --------------------------------------------------- */
+
+static bool copy(lua_State *L, int index, int depth, size_t *room);
+
+static bool spend(size_t *room, size_t bytes) {
+  if (bytes > *room) return false;
+  *room -= bytes;
+  return true;
+}
+
+static bool plain_key(lua_State *L, int index) {
+  if (lua_type(L, index) == LUA_TSTRING) return true;
+  if (lua_type(L, index) != LUA_TNUMBER) return false;
+  lua_Number n = lua_tonumber(L, index);
+  return n == floor(n) && fabs(n) <= EXACT;
+}
+
+static bool copy_table(lua_State *L, int index, int depth, size_t *room) {
+  size_t n = lua_objlen(L, index);
+  if (depth == DEPTH_MAX || !lua_checkstack(L, 8)) return false;
+  if (lua_getmetatable(L, index)) return false;
+  if (!spend(room, 40 + n * 8)) return false;
+  lua_createtable(L, (int)n, 0);
+  int made = lua_gettop(L);
+  lua_pushnil(L);
+  while (lua_next(L, index)) {
+    int key = lua_gettop(L) - 1;
+    if (!plain_key(L, key) || !spend(room, 24)) return false;
+    lua_pushvalue(L, key);
+    if (!copy(L, key + 1, depth + 1, room)) return false;
+    lua_rawset(L, made);
+    lua_settop(L, key);
+  }
+  return true;
+}
+
+/* Pushes a copy; false, with more or less on the stack, when it is nothing
+ * plain, or too much. Strings are shared, they do not change. */
+static bool copy(lua_State *L, int index, int depth, size_t *room) {
+  switch (lua_type(L, index)) {
+  case LUA_TNIL:
+  case LUA_TBOOLEAN:
+  case LUA_TNUMBER:
+    lua_pushvalue(L, index);
+    return spend(room, 16);
+  case LUA_TSTRING:
+    lua_pushvalue(L, index);
+    return spend(room, 16 + lua_objlen(L, index));
+  case LUA_TTABLE:
+    return copy_table(L, index, depth, room);
+  default:
+    return false;
+  }
+}
+
+/* --- into a channel
+ * ---------------------------------------------------------------- */
+
+static lua_Number number_in(lua_State *L, int table, int slot) {
+  lua_rawgeti(L, table, slot);
+  lua_Number n = lua_tonumber(L, -1);
+  lua_pop(L, 1);
+  return n;
+}
+
+static bool truth_in(lua_State *L, int table, int slot) {
+  lua_rawgeti(L, table, slot);
+  bool yes = lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  return yes;
+}
+
+/* Pushes the channel for the topic at `topic`. */
+static bool find_channel(lua_State *L, const rt__process *to, int topic) {
+  if (to->state == LUA_NOREF) return false;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, to->state);
+  lua_rawgeti(L, -1, STATE_LISTENERS);
+  if (lua_istable(L, -1)) {
+    lua_pushvalue(L, topic);
+    lua_rawget(L, -2);
+    if (lua_istable(L, -1)) return true;
+    lua_pop(L, 1);
+  }
+  lua_rawgeti(L, -2, STATE_INBOX);
+  return lua_istable(L, -1);
+}
+
+/* {topic, from, count, payloads...}, from the stack. */
+static void push_message(lua_State *L, rt__vm *vm, int topic, rt_pid from,
+                         int first, int count) {
+  lua_createtable(L, 3 + count, 0);
+  lua_pushvalue(L, topic);
+  lua_rawseti(L, -2, 1);
+  if (from)
+    rt__mail_push_pid(L, from);
+  else
+    lua_pushboolean(L, 0);
+  lua_rawseti(L, -2, 2);
+  lua_pushinteger(L, count);
+  lua_rawseti(L, -2, 3);
+  for (int i = 0; i < count; i++) {
+    lua_pushvalue(L, first + i);
+    lua_rawseti(L, -2, 4 + i);
+  }
+  lua_rawgeti(L, LUA_REGISTRYINDEX, vm->message_meta);
+  lua_setmetatable(L, -2);
+}
+
+/* A ring of twice the size, its slots false when empty as channel.lua has
+ * them. */
+static void grow_ring(lua_State *L, int ch, int mask) {
+  int size = mask < 0 ? 4 : (mask + 1) * 2;
+  int first = (int)number_in(L, ch, FIRST);
+  lua_rawgeti(L, ch, RING);
+  int old = lua_gettop(L);
+  lua_createtable(L, size + 1, 0);
+  for (int i = 0; i < size; i++) {
+    if (i <= mask)
+      lua_rawgeti(L, old, ((first + i) & mask) + 1);
+    else
+      lua_pushboolean(L, 0);
+    lua_rawseti(L, old + 1, i + 1);
+  }
+  lua_rawseti(L, ch, RING);
+  lua_pushinteger(L, 0);
+  lua_rawseti(L, ch, FIRST);
+  lua_pushinteger(L, size - 1);
+  lua_rawseti(L, ch, MASK);
+  lua_settop(L, old - 1);
+}
+
+/* Appends the value on top, which is popped. */
+static void append(lua_State *L, int ch, int count) {
+  int mask = (int)number_in(L, ch, MASK);
+  if (count > mask) {
+    grow_ring(L, ch, mask);
+    mask = (int)number_in(L, ch, MASK);
+  }
+  int at = ((int)number_in(L, ch, FIRST) + count) & mask;
+  lua_rawgeti(L, ch, RING);
+  lua_insert(L, -2);
+  lua_rawseti(L, -2, at + 1);
+  lua_pop(L, 1);
+  lua_pushinteger(L, count + 1);
+  lua_rawseti(L, ch, COUNT);
+}
+
+/* Resume who waits with the value on top, which is popped. */
+static void hand_over(lua_State *L, int ch, rt__fiber *fiber) {
+  lua_pushboolean(L, 0);
+  lua_rawseti(L, ch, PARKED);
+  lua_pushboolean(L, 1);
+  lua_xmove(L, fiber->co, 2);
+  fiber->args = 2;
+  rt__fiber_wake(fiber);
+}
+
+/* The fiber that waits in PARKED, ready to be handed a value. */
+static bool receiver(lua_State *L, int ch, rt__fiber **out) {
+  lua_Number handle;
+  *out = NULL;
+  lua_rawgeti(L, ch, PARKED);
+  bool any = lua_isnumber(L, -1);
+  handle = lua_tonumber(L, -1);
+  lua_pop(L, 1);
+  if (!any) return true;
+  rt__fiber *fiber = rt__fiber_find(rt__vm_of(L), handle);
+  if (!fiber || fiber->state != RT__FIBER_PARKED || fiber->op) return false;
+  if (!lua_checkstack(fiber->co, 4)) return false;
+  *out = fiber;
+  return true;
+}
+
+/* Put the message whose topic is at `topic` and whose `count` payloads begin
+ * at `first` where it belongs. `share`: they need not be copied. Answers false,
+ * nothing done, when the library has to look at it. */
+static bool deliver(lua_State *L, rt__process *to, int topic, rt_pid from,
+                    int first, int count, bool share) {
+  rt__vm *vm = to->vm;
+  rt__fiber *fiber;
+  size_t room = DIRECT_MAX;
+  int top = lua_gettop(L);
+  if (!find_channel(L, to, topic)) goto leave;
+  int ch = lua_gettop(L);
+  if (truth_in(L, ch, CLOSED) || truth_in(L, ch, RECEIVERS)) goto leave;
+  int waiting = (int)number_in(L, ch, COUNT);
+  if (waiting >= UNREAD_MAX || !receiver(L, ch, &fiber)) goto leave;
+  lua_rawgeti(L, ch, LIBRARY);
+  bool object = lua_isnumber(L, -1);
+  int made = lua_gettop(L) + 1;
+  if (!object && count > 1) count = 1;
+  if (!share) {
+    luaL_checkstack(L, count + 10, "too many payloads");
+    for (int i = 0; i < count; i++) {
+      if (!copy(L, first + i, 0, &room)) goto leave;
+      lua_settop(L, made + i); /* as copies go, nothing is left above */
+    }
+    first = made;
+  }
+  if (object)
+    push_message(L, vm, topic, from, first, count);
+  else if (count > 0)
+    lua_pushvalue(L, first);
+  else
+    lua_pushnil(L);
+  if (fiber)
+    hand_over(L, ch, fiber);
+  else
+    append(L, ch, waiting);
+  /* The sender makes room for who is to read it. */
+  if (waiting + 1 == UNREAD_MAX && vm->fiber && vm->running != to)
+    rt__vm_interrupt(vm);
+  lua_settop(L, top);
+  return true;
+
+leave:
+  lua_settop(L, top);
+  return false;
+}
+
+/* --- sending
+ * ----------------------------------------------------------------------- */
+
+rt_err rt__mail_encode(lua_State *L, int first, const char *what,
+                       rt_value **out, rt_error *err) {
+  int top = lua_gettop(L);
+  *out = NULL;
+  if (top < first) return RT_OK;
+  rt_builder *builder = rt__vm_of(L)->builder;
+  rt_builder_begin_array(builder);
+  for (int i = first; i <= top; i++) {
+    rt_err rc = rt__lua_encode_into(L, i, what, builder, err);
+    if (rc != RT_OK) {
+      rt_builder_reset(builder);
+      return rc;
+    }
+  }
+  rt_builder_end(builder);
+  return rt_builder_finish(builder, out, err);
+}
+
+static bool plain_sailing(const rt__process *to) {
+  return to && to->reads_mail && !to->mail.first && !to->preempted &&
+         to->ending == RT_OK && !to->dying;
+}
+
+static int send_package(lua_State *L, const rt__process *process, rt_pid to) {
+  rt__worker *worker = process->vm->worker;
+  rt_error err = RT_ERROR_INIT;
+  rt_value *payloads;
+  if (!rt__pid_alive(worker->rt, to))
+    return fail(L, RT_ENOTFOUND, "no such process");
+  if (rt__mail_encode(L, 3, "payload", &payloads, &err) != RT_OK)
+    return rt__lua_fail(L, &err);
+  rt__package *package = rt__package_new(RT__MESSAGE, process->pid, to,
+                                         lua_tostring(L, 2), payloads);
+  rt_value_unref(payloads);
+  if (!package) return fail(L, RT_ENOMEM, "no memory for a message");
+  rt_err rc = rt__route(worker->rt, worker, package);
+  if (rc == RT_EFULL) return fail(L, rc, "its mailbox is full");
+  if (rc != RT_OK) return fail(L, rc, "no such process");
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+static void check_string(lua_State *L, int index) {
+  if (lua_type(L, index) == LUA_TSTRING) return;
+  luaL_error(L, "bad argument #%d to 'send' (string expected, got %s)", index,
+             lua_isnone(L, index) ? "nil" : luaL_typename(L, index));
+}
+
+/* send(dest, topic, ...) -> true | nil, err */
+int rt__mail_send(lua_State *L) {
+  rt__process *process = process_of(L);
+  rt__vm *vm = process->vm;
+  check_string(L, 1);
+  check_string(L, 2);
+  const char *topic = lua_tostring(L, 2);
+  rt_pid to = rt__mail_dest(L, 1);
+  if (*topic == 0) return fail(L, RT_EINVAL, "the topic is empty");
+  if (*topic == '@')
+    return fail(L, RT_EINVAL, "topics that begin with '@' are reserved");
+  if (!to) return fail(L, RT_ENOTFOUND, "no such process");
+  if (to >> 52 == process->pid >> 52) {
+    rt__process *here = rt__pids_get(&vm->pids, to);
+    if (plain_sailing(here) &&
+        deliver(L, here, 2, process->pid, 3, lua_gettop(L) - 2, false)) {
+      lua_pushboolean(L, 1);
+      return 1;
+    }
+  }
+  return send_package(L, process, to);
+}
+
+/* --- receiving
+ * --------------------------------------------------------------------- */
+
+/* listen(events): the library takes messages from now on */
+int rt__mail_listen(lua_State *L) {
+  rt__process *process = process_of(L);
+  process->reads_mail = true;
+  if (lua_toboolean(L, 1)) process->reads_events = true;
+  return 0;
+}
+
+/* pause(): leave messages where they are until listen() */
+int rt__mail_pause(lua_State *L) {
+  process_of(L)->reads_mail = false;
+  return 0;
+}
+
+/* Pushes the items of a package. */
+static int push_payloads(lua_State *L, const rt_value *payloads) {
+  int before = lua_gettop(L);
+  rt_view item;
+  rt_iter iter = rt_iter_of(rt_value_view(payloads));
+  luaL_checkstack(L, (int)iter.left + 20, "too many payloads");
+  while (rt_iter_next(&iter, NULL, &item)) rt__lua_decode(L, item);
+  return lua_gettop(L) - before;
+}
+
+/* next() -> topic, sender or nil, payloads...; nothing when there is no mail */
+int rt__mail_next(lua_State *L) {
+  rt__package *package = rt__process_next_mail(process_of(L));
+  if (!package) return 0;
+  rt_value *payloads = package->payloads;
+  package->payloads = NULL;
+  lua_pushstring(L, package->topic);
+  if (package->from)
+    rt__mail_push_pid(L, package->from);
+  else
+    lua_pushnil(L);
+  rt__package_free(package);
+  int count = push_payloads(L, payloads);
+  rt_value_unref(payloads);
+  return count + 2;
+}
+
+/* pump() -> true: puts waiting messages where they belong, as long as they are
+ * plain; the rest, and what is for the library, is left to next() */
+int rt__mail_pump(lua_State *L) {
+  rt__process *process = process_of(L);
+  bool any = false;
+  while (!process->notes.first && process->reads_mail && process->mail.first) {
+    const rt__package *package = process->mail.first;
+    lua_settop(L, 0);
+    lua_pushstring(L, package->topic);
+    int count = push_payloads(L, package->payloads);
+    if (!deliver(L, process, 1, package->from, 2, count, true)) break;
+    rt__package_free(rt__process_next_mail(process));
+    any = true;
+  }
+  lua_pushboolean(L, any);
+  return 1;
+}
+
+/* meta(table): the metatable of messages */
+int rt__mail_meta(lua_State *L) {
+  rt__vm *vm = rt__vm_of(L);
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  vm->message_meta = luaL_ref(L, LUA_REGISTRYINDEX);
+  lua_createtable(L, RT__PID_TEXTS * 2 + 1, 0);
+  for (int i = 1; i <= RT__PID_TEXTS * 2; i++) {
+    lua_pushboolean(L, 0);
+    lua_rawseti(L, -2, i);
+  }
+  vm->pid_texts = luaL_ref(L, LUA_REGISTRYINDEX);
+  return 0;
+}
