@@ -5,6 +5,7 @@
 -- With --unsafe scripts get the real tables and everything else Lua has.
 -- SPDX-License-Identifier: MIT
 local core = require("rt.core.task")
+local core_process = require("rt.core.process")
 local callbacks = require("rt.callbacks")
 local coroutines = require("rt.coroutines")
 local task = require("rt.task")
@@ -246,6 +247,8 @@ local function safe_os()
   function made.exit(code)
     if code == nil or code == true then code = 0 end
     if code == false then code = 1 end
+    local parent = task.state().supervisor
+    if parent then core_process.note(parent, "@supervisor", core_process.pid(), 0, "exit", code) end
     task.exit(code)
   end
   return made

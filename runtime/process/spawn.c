@@ -55,9 +55,10 @@ static void unstarted(rt__worker *worker, rt__package *package,
   rt__vm *vm = rt__vm_of_pid(worker->rt, package->to);
   rt_value *error = rt__error_map(RT_EINTERNAL, why, NULL);
   rt__pids_drop(&vm->pids, package->to);
-  if (recipe->monitored || recipe->linked)
-    rt__announce_dead(worker, recipe->linked ? RT__LINK : RT__MONITOR,
-                      package->to, package->from);
+  if (recipe->monitored)
+    rt__announce_dead(worker, RT__MONITOR, package->to, package->from);
+  if (recipe->linked)
+    rt__announce_dead(worker, RT__LINK, package->to, package->from);
   rt_runtime_log(worker->rt, RT_LOG_ERROR, NULL, "cannot start %s: %s",
                  recipe->name, why);
   if (recipe->on_exit)

@@ -13,6 +13,8 @@ local expected = {
     .. "payment accepted: true\nevents counted: 4\n$",
   ["processes.lua"] = "^11 squared is 121\n12 squared is 144\nthe worker ended: I do not like 13\n"
     .. "14 squared is 196\n15 squared is 225\n4! is 24\nrestarts: 1\n$",
+  ["supervisor.lua"] = "^sums: 1 3\napp/counter failed: 3 is too much\ncounter is up again\n"
+    .. "counter\tworker\trunning\t1\npool\tsupervisor\trunning\t0\nended in reverse: w2 w1\n$",
   ["server.lua"] = "^1000 requests answered\n$",
 }
 
