@@ -159,7 +159,7 @@ static void link_down(rt__process *process, rt__package *package) {
     rt_value *error = NULL;
     rt_view view = rt_view_at(rt_value_view(package->payloads), 3);
     if (view.at && rt_view_copy(&error, view, NULL) != RT_OK) error = NULL;
-    rt__process_kill(process, RT_ECANCELED, error);
+    rt__process_doom(process, RT_ECANCELED, error);
     rt_value_unref(error);
   }
   rt__package_free(package);

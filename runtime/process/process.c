@@ -300,11 +300,22 @@ void rt__process_end(rt__process *process, rt_err how, rt_value *result,
   release(process);
 }
 
+static void mark(rt__process *process, rt_err how, rt_value *error) {
+  if (process->ending != RT_OK) return;
+  process->ending = how;
+  if (error && !process->dying) process->end_error = rt_value_ref(error);
+}
+
+void rt__process_doom(rt__process *process, rt_err how, rt_value *error) {
+  mark(process, how, error);
+  if (process->vm->running == process)
+    rt__vm_interrupt(process->vm);
+  else
+    rt__process_ready(process);
+}
+
 void rt__process_kill(rt__process *process, rt_err how, rt_value *error) {
-  if (process->ending == RT_OK) {
-    process->ending = how;
-    if (error && !process->dying) process->end_error = rt_value_ref(error);
-  }
+  mark(process, how, error);
   if (process->vm->running == process) {
     rt__vm_interrupt(process->vm);
     return;

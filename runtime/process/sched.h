@@ -167,6 +167,9 @@ rt_err rt__process_start(rt__process **out, rt__vm *vm, const rt__start *start,
 /* End it. `error` (map, borrowed, may be NULL) is why. When it is running now
  * it ends at its next return to the scheduler. */
 void rt__process_kill(rt__process *process, rt_err how, rt_value *error);
+/* The same, but it ends in a turn of its own: for those whose end is brought
+ * about by the end of another, in chains of any length. */
+void rt__process_doom(rt__process *process, rt_err how, rt_value *error);
 /* End it now. Not from inside its own fibers. */
 void rt__process_end(rt__process *process, rt_err how, rt_value *result,
                      rt_value *error);
