@@ -234,13 +234,14 @@ endif
 
 DEST = $(DESTDIR)$(PREFIX)
 install: all $(BUILD)/install/libruntime.a ## install below DESTDIR/PREFIX (/usr/local)
-	install -d $(DEST)/bin $(DEST)/lib/pkgconfig $(DEST)/include/rt
+	install -d $(DEST)/bin $(DEST)/lib/pkgconfig $(DEST)/include/rt $(DEST)/share/runtime/meta
 	$(if $(ALL_BIN),install -m 755 $(BUILD)/runtime $(DEST)/bin/runtime)
 	install -m 644 $(BUILD)/install/libruntime.a $(DEST)/lib/libruntime.a
 	install -m 755 $(BUILD)/libruntime.so $(DEST)/lib/libruntime.so.$(VERSION)
 	ln -sf libruntime.so.$(VERSION) $(DEST)/lib/libruntime.so.$(ABI)
 	ln -sf libruntime.so.$(ABI) $(DEST)/lib/libruntime.so
 	install -m 644 include/rt/*.h $(DEST)/include/rt/
+	install -m 644 lua/meta/*.lua $(DEST)/share/runtime/meta/
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' \
 	  -e 's|@PRIVATE@|$(strip $(PKG_LIBS) $(if $(filter system,$(LUAJIT)),$(LJ_LIBS)))|' tools/runtime.pc.in \
 	  >$(DEST)/lib/pkgconfig/runtime.pc

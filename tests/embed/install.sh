@@ -27,7 +27,8 @@ check "make install" "${MAKE:-make}" --no-print-directory install BUILD="$build"
 check "make install below DESTDIR" "${MAKE:-make}" --no-print-directory install BUILD="$build" DEPS="$deps" \
   PREFIX=/opt/rt DESTDIR="$TMP/stage"
 check "everything is in place" ls "$prefix/bin/runtime" "$prefix/lib/libruntime.so" "$prefix/lib/libruntime.a" \
-  "$prefix/include/rt/rt.h" "$prefix/lib/pkgconfig/runtime.pc" "$TMP/stage/opt/rt/bin/runtime"
+  "$prefix/include/rt/rt.h" "$prefix/lib/pkgconfig/runtime.pc" "$TMP/stage/opt/rt/bin/runtime" \
+  "$prefix/share/runtime/meta/events.lua"
 check "the .pc file names the prefix, not the staging folder" grep -qx "prefix=/opt/rt" \
   "$TMP/stage/opt/rt/lib/pkgconfig/runtime.pc"
 check "the installed program runs" "$prefix/bin/runtime" --version

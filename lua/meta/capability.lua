@@ -1,0 +1,82 @@
+---@meta capability
+-- What editors know of capabilities and their jobs; `capability` is a global of every script.
+-- SPDX-License-Identifier: MIT
+
+---@class rt.Asset
+---@field class string
+---@field value string
+---@field key string?      "class:value" by default
+---@field metadata table?  plain values
+
+---@alias rt.Outcome
+---| "queued"
+---| "started"
+---| "stored"
+---| "duplicate"
+---| "out_of_scope"
+---| "over_limit"
+
+---@class rt.Job
+---@field id integer
+---@field capability string
+---@field target string  "class:value"
+---@field attempt integer  from 1
+---@field session string   its name
+---@field options table<string, any>
+local Job = {}
+
+--- Stream a result, or a list of them, to the session; waits until the engine has applied it.
+---@param asset rt.Asset|rt.Asset[]
+---@return rt.Outcome|rt.Outcome[]|nil outcome, rt.Error? err
+function Job:send(asset) end
+
+--- End this invocation; the job runs again after `delay`, without using up an attempt.
+---@param delay rt.Duration
+function Job:snooze(delay) end
+
+--- Write to the log, with the job, its capability and its target among the fields.
+---@param level "debug"|"info"|"warn"|"error"
+---@param message string
+---@param fields table<string, any>?
+---@return true? ok, rt.Error? err
+function Job:log(level, message, fields) end
+
+--- Tell how far the job is.
+---@param fraction number  0 to 1
+---@param text string?
+---@return true? ok, rt.Error? err
+function Job:progress(fraction, text) end
+
+--- Has the job been asked to end?
+---@return boolean
+function Job:canceled() end
+
+--- When it must have ended (as time.now()), or nil.
+---@return number?
+function Job:deadline() end
+
+---@class rt.Option
+---@field default any
+---@field description string?
+---@field type "string"|"number"|"boolean"|nil
+
+---@class rt.Declaration
+---@field name string
+---@field description string?
+---@field input string[]    classes or patterns
+---@field output string[]?  classes it may send
+---@field invoke fun(job: rt.Job, asset: rt.Asset)
+---@field match (fun(asset: rt.Asset, ctx: table): boolean, string?)?
+---@field priority integer?       1 runs first, 9 last; 5
+---@field max_instances integer?  jobs at once, over the whole runtime
+---@field timeout rt.Duration|false|nil  of one attempt; 1 h
+---@field retries integer?        further attempts after a retryable error or a timeout
+---@field rate number|string|nil  starts per time: "200/s", "5/m"
+---@field rate_key (fun(asset: rt.Asset): string)?
+---@field prioritize (fun(asset: rt.Asset): integer)?
+---@field options table<string, rt.Option>?
+
+--- Declare a capability; a script file returns one, or a list of them.
+---@param declaration rt.Declaration
+---@return rt.Declaration
+function capability(declaration) end
