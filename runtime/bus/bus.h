@@ -2,13 +2,14 @@
  *
  *   any thread              lock              bus thread
  *   send ----------> intake (chunks) ------> dispatch: memo -> subscribers
- *   subscribe --call-^                        |  index (own lock), slots
+ *   subscribe --call-^        (read unlocked) |  index (own lock), places
  *
  * Subscriptions belong to the bus thread; what other threads want done to them
  * goes through the intake as a call, in the order of events. Senders ask the
  * index, behind its lock, whether anybody listens, and remember the answer in
  * a table of fingerprints that holds until the index changes.
- * Locks: `lock`, then `index_lock`; no callback runs under either (but the
+ * Locks: `lock`, which is only for waiting, then the latch, which guards the
+ * queue; `index_lock` is a leaf. No callback runs under any of them (but the
  * busy hook, which may only count). SPDX-License-Identifier: MIT */
 #ifndef RT__BUS_BUS_H
 #define RT__BUS_BUS_H
@@ -18,6 +19,7 @@
 
 #include "bus/index.h"
 #include "bus/intake.h"
+#include "bus/latch.h"
 
 /* Longest system or kind. */
 #define RT__BUS_NAME_MAX 65535
@@ -41,11 +43,10 @@ typedef struct rt__bus_group {
   void *self;
 } rt__bus_group;
 
-/* Told when events begin to wait and when none is left. Called under the bus's
- * lock; may only count. */
+/* Told when events begin to wait and when none is left. */
 typedef struct rt__bus_hook {
-  void (*busy)(void *self);
-  void (*idle)(void *self);
+  void (*busy)(void *self); /* under the latch: may only count */
+  void (*idle)(void *self); /* on the bus thread */
   void *self;
 } rt__bus_hook;
 
@@ -81,8 +82,22 @@ bool rt__bus_skip(rt_bus *bus, const char *system, const char *kind);
  * none), which are copied into the queue: cheaper than a value when small. */
 rt_err rt__bus_send_bytes(rt_bus *bus, const char *system, const char *kind,
                           const char *path, const void *bytes, size_t size);
-/* What an event costs in the intake; `text`: bytes of its three strings. */
+/* [any] The same in two steps, for a sender that knows the lengths: skip first,
+ * with names that are not empty (fills in the hash), then, when that was false,
+ * send. */
+typedef struct rt__event_names {
+  const char *system, *kind, *path; /* terminated */
+  size_t system_size, kind_size, path_size;
+  uint64_t hash;
+} rt__event_names;
+bool rt__bus_skip_names(rt_bus *bus, rt__event_names *names);
+rt_err rt__bus_send_names(rt_bus *bus, const rt__event_names *names,
+                          const void *bytes, size_t size);
+/* What an event costs in the intake; `text`: bytes of its three strings and of
+ * the data that is copied. */
 uint64_t rt__bus_charge(size_t text, const rt_value *data);
+/* What a queued value costs beyond its bytes. */
+#define RT__VALUE_BYTES 32u
 /* [any] Be told when there may be room for `bytes`; false: there is room now,
  * or the bus is closed (try again). */
 bool rt__bus_await_room(rt_bus *bus, rt__room *room, uint64_t bytes);
@@ -92,7 +107,7 @@ bool rt__bus_cancel_room(rt_bus *bus, rt__room *room);
 rt_err rt__bus_check_names(const char *system, const char *kind,
                            const char *path, rt_error *err);
 
-/* --- between bus.c, subscribe.c and dispatch.c ----------------------- */
+/* --- between bus.c, send.c, subscribe.c and dispatch.c --------------- */
 
 typedef struct rt__memo rt__memo;
 
@@ -107,6 +122,9 @@ enum { RT__FINGERPRINTS = 4096 };
 /* Why calls are refused, in the order of rt_bus_stats. */
 enum { RT__AT_CAP, RT__FULL, RT__CLOSED, RT__INVALID, RT__NO_MEMORY, RT__WHYS };
 
+/* What is written by different threads lies in different cache lines. */
+#define RT__LINE _Alignas(64)
+
 struct rt_bus {
   /* constant */
   uint64_t seed, intake_bytes;
@@ -114,29 +132,39 @@ struct rt_bus {
   uv_thread_t thread;
   rt__bus_group group;
   rt__bus_hook hook;
+  /* any thread reads, seldom written */
+  atomic_bool closing, ended; /* written under the latch */
+  atomic_bool room_wanted;    /* somebody may wait in `rooms` */
+  atomic_uint_fast64_t turn;  /* grows when the index changes */
+  atomic_uint_fast64_t subscribers;
+  /* guarded by the latch */
+  RT__LINE rt__latch latch;
+  atomic_bool idle; /* whoever clears it wakes the bus thread */
+  uint64_t published;
+  uint64_t charged;     /* bytes ever queued */
+  uint64_t charge_ends; /* may grow to this, when last looked at; 0: closed */
+  rt__room *rooms;      /* ring of those who wait, NULL when none */
+  rt__intake intake;
   /* guarded by lock */
-  uv_mutex_t lock;
+  RT__LINE uv_mutex_t lock;
   uv_cond_t wake;    /* for the bus thread */
   uv_cond_t changed; /* a call was done, the thread has ended */
-  rt__intake intake;
-  bool sleeping, busy, ended, joined;
-  rt__room *rooms; /* ring of those who wait, NULL when none */
-  uint64_t published;
+  bool joined;
   /* guarded by index_lock */
   uv_mutex_t index_lock;
   rt__index *index;
   /* bus thread only */
-  rt__memo *memo;
+  RT__LINE rt__memo *memo;
   rt__place *places;
   uint32_t place_room, place_free; /* place_free: 0 is none */
   rt__sub *dead;
+  uint64_t trimmed; /* when the spare memory was last looked at */
+  /* written by the bus thread */
+  atomic_uint_fast64_t delivered, dispatched;
+  RT__LINE atomic_uint_fast64_t returned; /* bytes of what is dispatched */
   /* any thread */
-  atomic_bool closing;       /* written under lock */
-  atomic_bool pending;       /* something is queued; written under lock */
-  atomic_uint_fast64_t turn; /* grows when the index changes */
-  atomic_uint_fast64_t subscribers, unheard, dropped, refused[RT__WHYS];
-  atomic_uint_fast64_t delivered, dispatched; /* written by the bus thread */
-  atomic_uint_fast64_t fingerprints[RT__FINGERPRINTS];
+  RT__LINE atomic_uint_fast64_t unheard, dropped, refused[RT__WHYS];
+  RT__LINE atomic_uint_fast64_t fingerprints[RT__FINGERPRINTS];
 };
 
 void rt__bus_run(void *bus); /* the thread (dispatch.c) */
@@ -145,11 +173,8 @@ void rt__memo_free(rt__memo *memo);
 /* [bus thread] (subscribe.c) */
 void rt__bus_bury(rt_bus *bus);
 void rt__bus_remove_all(rt_bus *bus);
-/* [any] Ask, through the fingerprints, whether anybody listens (bus.c). */
-bool rt__bus_heard(rt_bus *bus, const char *system, size_t system_size,
-                   const char *kind, size_t kind_size, uint64_t hash);
-uint64_t rt__bus_hash(const rt_bus *bus, const char *system, size_t system_size,
-                      const char *kind, size_t kind_size);
+/* [latched] May `bytes` more come in now? (send.c) */
+rt_err rt__bus_admit_latched(rt_bus *bus, uint64_t bytes);
 bool rt__bus_on_thread(const rt_bus *bus);
 
 #endif

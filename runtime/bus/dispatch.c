@@ -12,6 +12,12 @@
 
 /* About what two wake-ups cost. */
 #define LINGER_NS 15000u
+/* How long memory must not have been needed before it goes. */
+#define TRIM_NS 100000000u
+
+/* Less than so many bytes: the sender has just begun. Between two looks into
+ * the queue then: about half a microsecond. */
+enum { BATCH = 4096, PAUSES = 16 };
 
 /* --- the memo -------------------------------------------------------- */
 
@@ -217,8 +223,10 @@ static bool make_value(rt_event *event, rt_view bytes) {
   return value != NULL;
 }
 
-static void dispatch(rt_bus *bus, rt__record *record) {
+/* Hand out one event; returns what it was charged with. */
+static uint64_t dispatch(rt_bus *bus, rt__record *record) {
   const char *text = rt__record_text(record);
+  uint64_t charge = record->size;
   rt_event event;
   rt_view bytes = {NULL, NULL};
   route *r = route_of(bus, record);
@@ -226,6 +234,7 @@ static void dispatch(rt_bus *bus, rt__record *record) {
   event.kind = event.system + record->as.event.system_size + 1;
   event.path = event.kind + record->as.event.kind_size + 1;
   event.data = record->as.event.data;
+  if (event.data) charge += rt_value_size(event.data) + RT__VALUE_BYTES;
   if (record->as.event.data_size) {
     bytes.at =
         (const unsigned char *)event.path + record->as.event.path_size + 1;
@@ -235,32 +244,40 @@ static void dispatch(rt_bus *bus, rt__record *record) {
     hand_out(bus, r, &event, bytes);
   else
     rt__bus_count_dropped(bus, 1);
-  rt_value_unref((rt_value *)event.data);
+  if (event.data) rt_value_unref((rt_value *)event.data);
   advance(&bus->dispatched, 1);
+  return charge;
 }
 
-static void work_through(rt_bus *bus, rt__chunk *chunk) {
+/* Returns what all of it was charged with. */
+static uint64_t work_through(rt_bus *bus, rt__span span) {
   rt__record *record;
-  size_t at = 0;
-  bool events = chunk->events > 0;
-  while ((record = rt__chunk_next(chunk, &at)) != NULL) {
-    if (record->kind == RT__RECORD_EVENT)
-      dispatch(bus, record);
-    else {
-      record->as.call.fn(bus, record->as.call.arg);
-      rt__bus_bury(bus);
+  uint64_t charge = 0;
+  bool events = false;
+  while ((record = rt__span_next(&span)) != NULL) {
+    if (record->kind == RT__RECORD_EVENT) {
+      events = true;
+      charge += dispatch(bus, record);
+      continue;
     }
+    charge += record->size;
+    record->as.call.fn(bus, record->as.call.arg);
+    rt__bus_bury(bus);
   }
   if (events && bus->group.flush) bus->group.flush(bus->group.self);
+  return charge;
 }
 
-/* --- the thread ------------------------------------------------------ */
+/* --- what was queued and is done ------------------------------------- */
 
 /* Those who wait for room, when there is some now (all when it ends). */
-static rt__room *take_rooms_locked(rt_bus *bus) {
+static rt__room *take_rooms_latched(rt_bus *bus) {
   rt__room *first = bus->rooms;
-  if (!first || (!bus->ended && bus->intake.bytes >= bus->intake_bytes / 2))
+  uint64_t queued = bus->charged - atomic_load(&bus->returned);
+  if (first && !atomic_load(&bus->ended) && queued >= bus->intake_bytes / 2)
     return NULL;
+  atomic_store(&bus->room_wanted, false);
+  if (!first) return NULL;
   first->prev->next = NULL; /* a list from here on */
   bus->rooms = NULL;
   for (rt__room *r = first; r; r = r->next) r->waiting = false;
@@ -275,62 +292,108 @@ static void tell(rt__room *room) {
   }
 }
 
-static void give_back(rt_bus *bus, rt__chunk *chunk) {
-  uv_mutex_lock(&bus->lock);
-  rt__intake_give_back(&bus->intake, chunk);
-  rt__room *rooms = take_rooms_locked(bus);
-  uv_mutex_unlock(&bus->lock);
+static void return_charge(rt_bus *bus, uint64_t bytes) {
+  atomic_fetch_add(&bus->returned, bytes);
+  if (!atomic_load(&bus->room_wanted)) return;
+  rt__latch_take(&bus->latch);
+  rt__room *rooms = take_rooms_latched(bus);
+  rt__latch_leave(&bus->latch);
   tell(rooms);
+}
+
+/* Now and then, let go of the memory that a burst has left behind. */
+static void trim(rt_bus *bus, uint64_t now) {
+  if (now - bus->trimmed < TRIM_NS) return;
+  bus->trimmed = now;
+  rt__latch_take(&bus->latch);
+  rt__chunk *excess = rt__intake_trim(&bus->intake);
+  rt__latch_leave(&bus->latch);
+  rt__chunks_free(excess);
+}
+
+static void give_back(rt_bus *bus, rt__chunk *chunk) {
+  rt__latch_take(&bus->latch);
+  bool mine = rt__intake_give_back(&bus->intake, chunk);
+  rt__latch_leave(&bus->latch);
+  if (mine) rt__chunks_free(chunk);
+  trim(bus, rt__now_ns());
+}
+
+/* --- the thread ------------------------------------------------------ */
+
+typedef enum found { NOTHING, LITTLE, MUCH } found;
+
+/* All that is queued by now, or as much of it as lies together. */
+static found work(rt_bus *bus) {
+  rt__span span;
+  rt__chunk *done;
+  if (!rt__intake_read(&bus->intake, &span, &done)) return NOTHING;
+  if (done) give_back(bus, done);
+  return_charge(bus, work_through(bus, span));
+  return done || span.end - span.at >= BATCH ? MUCH : LITTLE;
 }
 
 /* Waking a sleeping thread costs its sender far more than queueing an event,
- * so stay awake for a moment; a busy machine gets the time. */
-static void linger(rt_bus *bus) {
-  uint64_t until = rt__now_ns() + LINGER_NS;
+ * so stay awake for a moment; a busy machine gets the time. Looking all the
+ * time would take the memory from the sender that writes it. False: nothing
+ * came. */
+static bool linger(rt_bus *bus) {
+  uint64_t now = rt__now_ns(), until = now + LINGER_NS;
   do {
-    for (int i = 0; i < 16; i++)
-      if (atomic_load_explicit(&bus->pending, memory_order_relaxed)) return;
-    sched_yield();
-  } while (rt__now_ns() < until);
-}
-
-static rt__chunk *take_locked(rt_bus *bus) {
-  atomic_store_explicit(&bus->pending, false, memory_order_relaxed);
-  return rt__intake_take(&bus->intake);
-}
-
-/* All that is queued, or NULL when the bus is to end. */
-static rt__chunk *wait_for_work(rt_bus *bus) {
-  linger(bus);
-  uv_mutex_lock(&bus->lock);
-  rt__chunk *chunk;
-  while (!(chunk = take_locked(bus))) {
-    if (bus->busy) {
-      bus->busy = false;
-      if (bus->hook.idle) bus->hook.idle(bus->hook.self);
+    for (int i = 0; i < 4; i++) {
+      rt__relax(PAUSES);
+      if (work(bus) != NOTHING) return true;
     }
-    if (atomic_load(&bus->closing)) break;
-    bus->sleeping = true;
-    uv_cond_wait(&bus->wake, &bus->lock);
-    bus->sleeping = false;
-  }
-  if (!chunk) bus->ended = true;
-  rt__room *rooms = chunk ? NULL : take_rooms_locked(bus);
+    sched_yield();
+    now = rt__now_ns();
+  } while (now < until);
+  trim(bus, now);
+  return false;
+}
+
+typedef enum state { WORK, SLEEP, SLEEP_FAT, END } state;
+
+static state next_state_latched(rt_bus *bus) {
+  if (rt__intake_has(&bus->intake)) return WORK;
+  atomic_store(&bus->idle, true);
+  if (!atomic_load(&bus->closing))
+    return rt__intake_is_fat(&bus->intake) ? SLEEP_FAT : SLEEP;
+  atomic_store(&bus->ended, true);
+  return END;
+}
+
+/* Sleep until somebody has cleared `idle`, who takes the lock before the
+ * signal; with spare memory, not for ever. */
+static void sleep_as(rt_bus *bus, state how) {
+  int rc = 0;
+  uv_mutex_lock(&bus->lock);
+  while (rc == 0 && atomic_load(&bus->idle) && !atomic_load(&bus->closing))
+    if (how == SLEEP)
+      uv_cond_wait(&bus->wake, &bus->lock);
+    else
+      rc = uv_cond_timedwait(&bus->wake, &bus->lock, TRIM_NS);
   uv_mutex_unlock(&bus->lock);
-  tell(rooms);
-  return chunk;
+}
+
+/* False when the bus has ended. */
+static bool wait_for_work(rt_bus *bus) {
+  rt__latch_take(&bus->latch);
+  bool busy = !atomic_load(&bus->idle);
+  state to = next_state_latched(bus);
+  rt__latch_leave(&bus->latch);
+  if (to == WORK) return true;
+  if (busy && bus->hook.idle) bus->hook.idle(bus->hook.self);
+  if (to != END) sleep_as(bus, to);
+  return to != END;
 }
 
 void rt__bus_run(void *arg) {
   rt_bus *bus = arg;
-  rt__chunk *chunk;
-  while ((chunk = wait_for_work(bus)) != NULL)
-    while (chunk) {
-      rt__chunk *next = chunk->next;
-      work_through(bus, chunk);
-      give_back(bus, chunk);
-      chunk = next;
+  do {
+    while (work(bus) == MUCH || linger(bus)) {
     }
+  } while (wait_for_work(bus));
+  return_charge(bus, 0); /* nobody is to wait for room any more */
   rt__bus_remove_all(bus);
   uv_mutex_lock(&bus->lock);
   uv_cond_broadcast(&bus->changed);

@@ -3,83 +3,120 @@
 
 #include <stdlib.h>
 
-enum { CHUNK = 64 * 1024, SPARE_MAX = 16 };
-
-static rt__chunk *chunk_new(rt__intake *intake, size_t size) {
-  rt__chunk *c = intake->spare;
-  if (c && size <= c->room) {
-    intake->spare = c->next;
-    intake->spare_count--;
-  } else {
-    size_t room = size > CHUNK - sizeof(*c) ? size : CHUNK - sizeof(*c);
-    c = malloc(sizeof(*c) + room);
-    if (!c) return NULL;
-    c->room = room;
-  }
-  c->next = NULL;
-  c->used = 0;
-  c->bytes = c->events = 0;
+enum { CHUNK = 64 * 1024, ROOM = CHUNK - sizeof(rt__chunk), SPARE_MIN = 4 };
+rt__chunk *rt__chunk_new(size_t size) {
+  size_t room = size > ROOM ? (size + 63) & ~(size_t)63 : ROOM;
+  rt__chunk *c = aligned_alloc(64, sizeof(*c) + room);
+  if (c) c->room = room;
   return c;
 }
 
-rt__record *rt__intake_append(rt__intake *intake, size_t size, uint64_t bytes,
-                              rt__record_kind kind) {
-  rt__chunk *c = intake->last;
-  size = (size + 7) & ~(size_t)7;
-  if (!c || c->room - c->used < size) {
-    c = chunk_new(intake, size);
-    if (!c) return NULL;
-    if (intake->last)
-      intake->last->next = c;
-    else
-      intake->first = c;
-    intake->last = c;
-  }
-  rt__record *record = (rt__record *)(c->records + c->used);
-  record->size = (uint32_t)size;
-  record->kind = (uint16_t)kind;
-  c->used += size;
-  c->bytes += bytes;
-  intake->bytes += bytes;
-  c->events += kind == RT__RECORD_EVENT;
-  intake->events += kind == RT__RECORD_EVENT;
-  return record;
-}
-
-rt__chunk *rt__intake_take(rt__intake *intake) {
-  rt__chunk *first = intake->first;
-  intake->first = intake->last = NULL;
-  return first;
-}
-
-void rt__intake_give_back(rt__intake *intake, rt__chunk *chunk) {
-  intake->bytes -= chunk->bytes;
-  intake->events -= chunk->events;
-  if (intake->spare_count == SPARE_MAX || chunk->room > CHUNK) {
-    free(chunk);
-    return;
-  }
-  chunk->next = intake->spare;
+void rt__intake_add(rt__intake *intake, rt__chunk *chunk) {
+  atomic_store_explicit(&chunk->next, intake->spare, memory_order_relaxed);
   intake->spare = chunk;
   intake->spare_count++;
 }
 
-static void free_chain(rt__chunk *c) {
+/* Begin a spare chunk with room for `size`. */
+static rt__chunk *begin(rt__intake *intake, size_t size) {
+  rt__chunk *c = intake->spare;
+  if (!c || c->room < size) return NULL;
+  intake->to = c->records;
+  intake->end = c->records + c->room;
+  intake->spare = atomic_load_explicit(&c->next, memory_order_relaxed);
+  intake->spare_count--;
+  atomic_store_explicit(&c->next, NULL, memory_order_relaxed);
+  atomic_store_explicit(&c->used, 0, memory_order_relaxed);
+  if (++intake->in_use > intake->peak) intake->peak = intake->in_use;
+  return c;
+}
+
+bool rt__intake_init(rt__intake *intake) {
+  rt__chunk *c = rt__chunk_new(0);
+  if (!c) return false;
+  rt__intake_add(intake, c);
+  intake->head = intake->tail = begin(intake, 0);
+  return true;
+}
+
+void rt__chunks_free(rt__chunk *c) {
   while (c) {
-    rt__chunk *next = c->next;
+    rt__chunk *next = atomic_load_explicit(&c->next, memory_order_relaxed);
     free(c);
     c = next;
   }
 }
 
 void rt__intake_deinit(rt__intake *intake) {
-  free_chain(intake->first);
-  free_chain(intake->spare);
+  rt__chunks_free(intake->head);
+  rt__chunks_free(intake->spare);
 }
 
-rt__record *rt__chunk_next(rt__chunk *chunk, size_t *at) {
-  if (*at >= chunk->used) return NULL;
-  rt__record *record = (rt__record *)(chunk->records + *at);
-  *at += record->size;
-  return record;
+/* --- the senders' end ------------------------------------------------ */
+
+bool rt__intake_turn(rt__intake *intake, size_t size) {
+  rt__chunk *last = intake->tail, *next = begin(intake, size);
+  if (!next) return false;
+  atomic_store_explicit(&last->next, next, memory_order_release);
+  intake->tail = next;
+  return true;
+}
+
+bool rt__intake_give_back(rt__intake *intake, rt__chunk *chunk) {
+  intake->in_use--;
+  if (chunk->room > ROOM) {
+    atomic_store_explicit(&chunk->next, NULL, memory_order_relaxed);
+    return true;
+  }
+  rt__intake_add(intake, chunk);
+  return false;
+}
+
+bool rt__intake_has(const rt__intake *intake) {
+  const rt__chunk *c = intake->head;
+  return c != intake->tail ||
+         atomic_load_explicit(&c->used, memory_order_relaxed) != intake->at;
+}
+
+bool rt__intake_is_fat(const rt__intake *intake) {
+  return intake->spare_count > SPARE_MIN;
+}
+
+rt__chunk *rt__intake_trim(rt__intake *intake) {
+  uint32_t keep = intake->peak - intake->in_use;
+  rt__chunk *excess = NULL;
+  intake->peak = intake->in_use;
+  if (keep < SPARE_MIN) keep = SPARE_MIN;
+  for (; intake->spare_count > keep; intake->spare_count--) {
+    rt__chunk *c = intake->spare;
+    intake->spare = atomic_load_explicit(&c->next, memory_order_relaxed);
+    atomic_store_explicit(&c->next, excess, memory_order_relaxed);
+    excess = c;
+  }
+  return excess;
+}
+
+/* --- the dispatcher's end -------------------------------------------- */
+
+bool rt__intake_read(rt__intake *intake, rt__span *out, rt__chunk **done) {
+  rt__chunk *c = intake->head;
+  size_t at = intake->at;
+  *done = NULL;
+  size_t used = atomic_load_explicit(&c->used, memory_order_acquire);
+  if (used == at) {
+    rt__chunk *next = atomic_load_explicit(&c->next, memory_order_acquire);
+    if (!next) return false;
+    /* what came into this chunk came before it was given a next one */
+    used = atomic_load_explicit(&c->used, memory_order_relaxed);
+    if (used == at) {
+      *done = c;
+      intake->head = c = next;
+      at = 0;
+      used = atomic_load_explicit(&c->used, memory_order_acquire);
+    }
+  }
+  out->at = c->records + at;
+  out->end = c->records + used;
+  intake->at = used;
+  return used > at || *done;
 }
