@@ -4,6 +4,7 @@
  * bind/mail.c.
  *
  * SPDX-License-Identifier: MIT */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -179,7 +180,7 @@ static int l_register(lua_State *L) {
     return fail(L, RT_ENOTFOUND, "no such process");
   rt_pid owner = rt__names_find(&rt->names, name, size);
   if (owner && !rt__pid_alive(rt, owner))
-    rt__names_remove(&rt->names, name, size);
+    rt__names_remove(&rt->names, name, size, owner, NULL);
   return done(L, rt__names_add(&rt->names, name, size, pid),
               "the name is taken");
 }
@@ -200,7 +201,17 @@ static int l_lookup(lua_State *L) {
 static int l_unregister(lua_State *L) {
   size_t size;
   const char *name = luaL_checklstring(L, 1, &size);
-  return done(L, rt__names_remove(&rt__runtime_of(L)->names, name, size),
+  rt_runtime *rt = rt__runtime_of(L);
+  rt_pid owner = 0;
+  rt_err rc =
+      rt__names_remove(&rt->names, name, size, process_of(L)->pid, &owner);
+  if (rc == RT_EPERM && rt__pid_alive(rt, owner)) {
+    char pid[RT_PID_TEXT], text[RT_PID_TEXT + 32];
+    rt_pid_text(owner, pid);
+    snprintf(text, sizeof(text), "the name belongs to %s", pid);
+    return fail(L, rc, text);
+  }
+  return done(L, rc == RT_EPERM ? RT_ENOTFOUND : rc,
               "no process has this name");
 }
 

@@ -102,12 +102,16 @@ static void unlink_locked(rt__names *names, rt__name **at) {
   free(name);
 }
 
-rt_err rt__names_remove(rt__names *names, const char *name, size_t size) {
+rt_err rt__names_remove(rt__names *names, const char *name, size_t size,
+                        rt_pid pid, rt_pid *owner) {
   rt_err rc = RT_ENOTFOUND;
   uv_mutex_lock(&names->lock);
   if (names->room > 0) {
     rt__name **at = find_locked(names, name, size);
-    if (*at) {
+    if (*at && (*at)->pid != pid) {
+      if (owner) *owner = (*at)->pid;
+      rc = RT_EPERM;
+    } else if (*at) {
       unlink_locked(names, at);
       rc = RT_OK;
     }

@@ -21,8 +21,10 @@ rt_err rt__names_add(rt__names *names, const char *name, size_t size,
                      rt_pid pid);
 /* 0: unknown. */
 rt_pid rt__names_find(rt__names *names, const char *name, size_t size);
-/* RT_ENOTFOUND. */
-rt_err rt__names_remove(rt__names *names, const char *name, size_t size);
+/* Remove the name of this process. RT_ENOTFOUND; RT_EPERM: it is another's,
+ * whose PID is then in *owner (may be NULL). */
+rt_err rt__names_remove(rt__names *names, const char *name, size_t size,
+                        rt_pid pid, rt_pid *owner);
 /* All names of a process that ended. */
 void rt__names_drop(rt__names *names, rt_pid pid);
 

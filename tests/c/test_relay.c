@@ -72,12 +72,16 @@ static void names_are_unique(void **state) {
   rt__names names;
   assert_int_equal(rt__names_init(&names), RT_OK);
   assert_true(rt__names_find(&names, "a", 1) == 0);
-  assert_int_equal(rt__names_remove(&names, "a", 1), RT_ENOTFOUND);
+  rt_pid owner = 0;
+  assert_int_equal(rt__names_remove(&names, "a", 1, 7, NULL), RT_ENOTFOUND);
   assert_int_equal(rt__names_add(&names, "a", 1, 7), RT_OK);
   assert_int_equal(rt__names_add(&names, "a", 1, 8), RT_EEXIST);
   assert_true(rt__names_find(&names, "a", 1) == 7);
   assert_true(rt__names_find(&names, "ab", 2) == 0);
-  assert_int_equal(rt__names_remove(&names, "a", 1), RT_OK);
+  assert_int_equal(rt__names_remove(&names, "a", 1, 8, &owner), RT_EPERM);
+  assert_true(owner == 7);
+  assert_true(rt__names_find(&names, "a", 1) == 7);
+  assert_int_equal(rt__names_remove(&names, "a", 1, 7, NULL), RT_OK);
   assert_true(rt__names_find(&names, "a", 1) == 0);
   rt__names_deinit(&names);
 }
