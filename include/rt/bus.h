@@ -57,7 +57,9 @@ RT_API rt_err rt_bus_new(rt_bus **out, const rt_bus_opts *opts, rt_error *err);
  * thread. Waits for a running callback at most `timeout` seconds (negative:
  * for ever) and then answers RT_ETIMEOUT. May be called again. */
 RT_API rt_err rt_bus_stop(rt_bus *bus, double timeout);
-/* Stop, then release. NULL is allowed. */
+/* Stop, then release. After a stop that ended in RT_ETIMEOUT it does not wait
+ * for that callback again: the bus's thread releases the bus when it returns.
+ * NULL is allowed. */
 RT_API void rt_bus_free(rt_bus *bus);
 
 /* [any] Does any subscription match? A cheap answer for a sender that would
@@ -117,9 +119,14 @@ RT_API rt_err rt_awaiter_prepare(rt_waiter **out, rt_awaiter *awaiter,
                                  rt_error *err);
 /* Block until the event or the timeout (30 s when prepared with 0).
  * `*accepted`: its kind is "accept" or ends in ".accept" or ".accepted";
- * `*data` [own]. */
+ * `*data` [own]. RT_ETIMEOUT names the path; RT_ECANCELED: the awaiter was
+ * freed or the bus has ended. */
 RT_API rt_err rt_waiter_wait(rt_waiter *waiter, bool *accepted, rt_value **data,
                              rt_error *err);
+/* The event it waited for, once there is one, else NULL; good until the waiter
+ * is closed. */
+RT_API const rt_event *rt_waiter_event(const rt_waiter *waiter);
+/* Wait no more; allowed after the awaiter was freed. */
 RT_API void rt_waiter_close(rt_waiter *waiter);
 
 RT_END_DECL

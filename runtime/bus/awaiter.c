@@ -29,7 +29,7 @@ struct rt_waiter {
   char *path;
   uint64_t deadline;
   bool done, accepted;
-  rt_value *data;
+  rt_event event; /* [own] once done: `system` is one allocation, and `data` */
 };
 
 static bool ends_in(const char *text, const char *tail) {
@@ -42,18 +42,39 @@ static bool is_accept(const char *kind) {
          ends_in(kind, ".accepted");
 }
 
+/* One allocation for the three strings, behind `system`. */
+static bool keep(rt_event *to, const rt_event *event) {
+  size_t system = strlen(event->system) + 1, kind = strlen(event->kind) + 1,
+         path = strlen(event->path) + 1;
+  char *text = malloc(system + kind + path);
+  if (!text) return false;
+  to->system = memcpy(text, event->system, system);
+  to->kind = memcpy(text + system, event->kind, kind);
+  to->path = memcpy(text + system + kind, event->path, path);
+  to->data = rt_value_ref(event->data);
+  return true;
+}
+
 static void on_event(const rt_event *event, void *arg) {
   rt_awaiter *a = arg;
   uv_mutex_lock(&a->lock);
   rt_waiter *w = rt__map_get(&a->paths, event->path, strlen(event->path));
   bool any = w != NULL;
   for (; w; w = w->next) {
-    if (w->done) continue;
+    if (w->done || !keep(&w->event, event)) continue; /* no memory: lost */
     w->done = true;
     w->accepted = is_accept(event->kind);
-    w->data = rt_value_ref(event->data);
   }
   if (any) uv_cond_broadcast(&a->answered);
+  uv_mutex_unlock(&a->lock);
+}
+
+/* The awaiter or its bus has ended: nothing can come any more. */
+static void on_end(void *arg) {
+  rt_awaiter *a = arg;
+  uv_mutex_lock(&a->lock);
+  a->closed = true;
+  uv_cond_broadcast(&a->answered);
   uv_mutex_unlock(&a->lock);
 }
 
@@ -90,7 +111,7 @@ rt_err rt_awaiter_new(rt_awaiter **out, rt_bus *bus, const char *system,
     free(a);
     return rc;
   }
-  rc = rt_bus_subscribe(bus, &a->id, system, kind, on_event, a, err);
+  rc = rt__bus_subscribe(bus, &a->id, system, kind, on_event, on_end, a, err);
   if (rc != RT_OK)
     release(a);
   else
@@ -101,10 +122,7 @@ rt_err rt_awaiter_new(rt_awaiter **out, rt_bus *bus, const char *system,
 void rt_awaiter_free(rt_awaiter *awaiter) {
   if (!awaiter) return;
   rt_bus_unsubscribe(awaiter->bus, awaiter->id);
-  uv_mutex_lock(&awaiter->lock);
-  awaiter->closed = true;
-  uv_cond_broadcast(&awaiter->answered);
-  uv_mutex_unlock(&awaiter->lock);
+  on_end(awaiter);
   release(awaiter);
 }
 
@@ -169,7 +187,7 @@ rt_err rt_waiter_wait(rt_waiter *waiter, bool *accepted, rt_value **data,
   rt_err rc = wait_locked(waiter);
   if (rc == RT_OK) {
     *accepted = waiter->accepted;
-    *data = rt_value_ref(waiter->data);
+    *data = rt_value_ref(waiter->event.data);
   }
   uv_mutex_unlock(&a->lock);
   if (rc == RT_ETIMEOUT)
@@ -177,6 +195,14 @@ rt_err rt_waiter_wait(rt_waiter *waiter, bool *accepted, rt_value **data,
                    waiter->path);
   if (rc != RT_OK) return rt_fail(err, rc, "awaiter: closed");
   return rc;
+}
+
+const rt_event *rt_waiter_event(const rt_waiter *waiter) {
+  rt_awaiter *a = waiter->awaiter;
+  uv_mutex_lock(&a->lock);
+  bool done = waiter->done;
+  uv_mutex_unlock(&a->lock);
+  return done ? &waiter->event : NULL;
 }
 
 static void delist_locked(rt_awaiter *a, rt_waiter *w) {
@@ -197,7 +223,8 @@ void rt_waiter_close(rt_waiter *waiter) {
   uv_mutex_lock(&a->lock);
   delist_locked(a, waiter);
   uv_mutex_unlock(&a->lock);
-  rt_value_unref(waiter->data);
+  rt_value_unref((rt_value *)waiter->event.data);
+  free((char *)waiter->event.system);
   free(waiter->path);
   free(waiter);
   release(a);

@@ -314,6 +314,20 @@ static void flush(void *self) {
   }
 }
 
+/* The bus has ended: what is buffered can still be taken. The reference goes
+ * with rt__bridge_free(). */
+static void on_end(void *feed, void *self) {
+  rt__bridge *b = self;
+  rt__feed *f = feed;
+  uv_mutex_lock(&f->lock);
+  bool notify = f->armed;
+  f->closed = f->leaving = true;
+  f->armed = false;
+  uv_mutex_unlock(&f->lock);
+  discount(f);
+  if (notify) b->ops.notify(b->ops.self, f->pid, f->token);
+}
+
 /* --- life ------------------------------------------------------------ */
 
 rt_err rt__bridge_create(rt__bridge **out, rt_bus *bus,
@@ -330,7 +344,7 @@ rt_err rt__bridge_create(rt__bridge **out, rt_bus *bus,
   b->held_bytes = RT__HELD_BYTES;
   b->bus = bus;
   b->ops = *ops;
-  const rt__bus_group group = {deliver, flush, b};
+  const rt__bus_group group = {deliver, flush, on_end, b};
   rt__bus_set_group(bus, &group);
   *out = b;
   return RT_OK;

@@ -137,14 +137,31 @@ rt_err rt_bus_stop(rt_bus *bus, double timeout) {
   bool ended = wait_end_locked(bus, timeout);
   bool join = ended && !bus->joined;
   bus->joined |= ended;
+  bus->gave_up |= !ended;
   uv_mutex_unlock(&bus->lock);
   if (join) uv_thread_join(&bus->thread);
   return ended ? RT_OK : RT_ETIMEOUT;
 }
 
+/* A callback that did not return in time is not waited for again. */
+static bool leave_to_thread(rt_bus *bus) {
+  uv_mutex_lock(&bus->lock);
+  bool stuck = bus->gave_up && !atomic_load(&bus->ended);
+  if (stuck) {
+    bus->orphan = true;
+    pthread_detach(bus->thread);
+  }
+  uv_mutex_unlock(&bus->lock);
+  return stuck;
+}
+
 void rt_bus_free(rt_bus *bus) {
-  if (!bus) return;
+  if (!bus || leave_to_thread(bus)) return;
   rt_bus_stop(bus, -1);
+  rt__bus_destroy(bus);
+}
+
+void rt__bus_destroy(rt_bus *bus) {
   uv_cond_destroy(&bus->changed);
   uv_cond_destroy(&bus->wake);
   uv_mutex_destroy(&bus->index_lock);

@@ -26,7 +26,8 @@
 
 typedef struct rt__sub {
   uint64_t id;
-  rt_event_fn fn; /* NULL: goes to the group */
+  rt_event_fn fn;           /* NULL: goes to the group */
+  void (*ended)(void *arg); /* may be NULL: told that the bus has ended */
   void *arg;
   rt__entry *entry;     /* NULL: dead, that is unsubscribed */
   struct rt__sub *next; /* among the dead, until the running event is done */
@@ -40,6 +41,8 @@ typedef struct rt__bus_group {
   size_t (*deliver)(const rt_event *event, rt_view bytes, void *const *args,
                     size_t count, void *self);
   void (*flush)(void *self); /* after a batch of events */
+  /* For each that is left when the bus ends; it need not leave any more. */
+  void (*ended)(void *arg, void *self);
   void *self;
 } rt__bus_group;
 
@@ -62,6 +65,11 @@ struct rt__room {
 void rt__bus_set_group(rt_bus *bus, const rt__bus_group *group);
 void rt__bus_set_hook(rt_bus *bus, const rt__bus_hook *hook);
 
+/* [any] As rt_bus_subscribe(); `ended` (may be NULL) is called on the bus
+ * thread when the bus ends before the subscription. */
+rt_err rt__bus_subscribe(rt_bus *bus, uint64_t *id, const char *system,
+                         const char *kind, rt_event_fn fn,
+                         void (*ended)(void *arg), void *arg, rt_error *err);
 /* [any] Run `fn` on the bus thread, after all that is queued now. False when
  * the thread has ended (fn is not called) or memory is short. */
 bool rt__bus_call(rt_bus *bus, void (*fn)(rt_bus *bus, void *arg), void *arg);
@@ -150,6 +158,8 @@ struct rt_bus {
   uv_cond_t wake;    /* for the bus thread */
   uv_cond_t changed; /* a call was done, the thread has ended */
   bool joined;
+  bool gave_up; /* a stop has waited in vain */
+  bool orphan;  /* freed while stuck: its thread is to free it */
   /* guarded by index_lock */
   uv_mutex_t index_lock;
   rt__index *index;
@@ -159,6 +169,7 @@ struct rt_bus {
   uint32_t place_room, place_free; /* place_free: 0 is none */
   rt__sub *dead;
   uint64_t trimmed; /* when the spare memory was last looked at */
+  bool told;        /* rt__bus_tell_end() was called */
   /* written by the bus thread */
   atomic_uint_fast64_t delivered, dispatched;
   RT__LINE atomic_uint_fast64_t returned; /* bytes of what is dispatched */
@@ -168,10 +179,12 @@ struct rt_bus {
 };
 
 void rt__bus_run(void *bus); /* the thread (dispatch.c) */
+void rt__bus_destroy(rt_bus *bus);
 rt__memo *rt__memo_new(void);
 void rt__memo_free(rt__memo *memo);
 /* [bus thread] (subscribe.c) */
 void rt__bus_bury(rt_bus *bus);
+void rt__bus_tell_end(rt_bus *bus); /* those who want to know */
 void rt__bus_remove_all(rt_bus *bus);
 /* [latched] May `bytes` more come in now? (send.c) */
 rt_err rt__bus_admit_latched(rt_bus *bus, uint64_t bytes);

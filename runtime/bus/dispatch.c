@@ -351,10 +351,11 @@ static bool linger(rt_bus *bus) {
   return false;
 }
 
-typedef enum state { WORK, SLEEP, SLEEP_FAT, END } state;
+typedef enum state { WORK, SLEEP, SLEEP_FAT, TELL_END, END } state;
 
 static state next_state_latched(rt_bus *bus) {
   if (rt__intake_has(&bus->intake)) return WORK;
+  if (atomic_load(&bus->closing) && !bus->told) return TELL_END;
   atomic_store(&bus->idle, true);
   if (!atomic_load(&bus->closing))
     return rt__intake_is_fat(&bus->intake) ? SLEEP_FAT : SLEEP;
@@ -382,6 +383,11 @@ static bool wait_for_work(rt_bus *bus) {
   state to = next_state_latched(bus);
   rt__latch_leave(&bus->latch);
   if (to == WORK) return true;
+  if (to == TELL_END) { /* while who unsubscribes still waits for us */
+    bus->told = true;
+    rt__bus_tell_end(bus);
+    return true;
+  }
   if (busy && bus->hook.idle) bus->hook.idle(bus->hook.self);
   if (to != END) sleep_as(bus, to);
   return to != END;
@@ -396,6 +402,8 @@ void rt__bus_run(void *arg) {
   return_charge(bus, 0); /* nobody is to wait for room any more */
   rt__bus_remove_all(bus);
   uv_mutex_lock(&bus->lock);
+  bool orphan = bus->orphan;
   uv_cond_broadcast(&bus->changed);
   uv_mutex_unlock(&bus->lock);
+  if (orphan) rt__bus_destroy(bus);
 }

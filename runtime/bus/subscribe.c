@@ -59,21 +59,21 @@ static rt_err index_add(rt_bus *bus, const char *system, const char *kind,
   return rc;
 }
 
+/* `what`: fn, ended and arg are taken from it. */
 static rt_err add(rt_bus *bus, const char *system, const char *kind,
-                  rt_event_fn fn, void *arg, uint64_t *id, rt_error *err) {
+                  const rt__sub *what, uint64_t *id, rt_error *err) {
   if (atomic_load(&bus->closing))
     return rt_fail(err, RT_ECLOSED, "bus: closed");
   if (atomic_load(&bus->subscribers) >= bus->max_subscribers)
     return rt_fail(err, RT_EUNAVAIL, "bus: cap of %u subscribers reached",
                    bus->max_subscribers);
-  rt__sub *sub = calloc(1, sizeof(*sub));
+  rt__sub *sub = malloc(sizeof(*sub));
+  if (sub) *sub = *what;
   if (!sub || (!bus->place_free && !places_grow(bus)) ||
       index_add(bus, system, kind, sub) != RT_OK) {
     free(sub);
     return rt_fail(err, RT_ENOMEM, "bus: no memory");
   }
-  sub->fn = fn;
-  sub->arg = arg;
   place_take(bus, sub);
   *id = sub->id;
   atomic_fetch_add(&bus->subscribers, 1);
@@ -101,6 +101,16 @@ void rt__bus_bury(rt_bus *bus) {
   }
 }
 
+void rt__bus_tell_end(rt_bus *bus) {
+  for (uint32_t i = 1; i < bus->place_room; i++) {
+    const rt__sub *sub = bus->places[i].sub;
+    if (sub && sub->fn && sub->ended)
+      sub->ended(sub->arg);
+    else if (sub && !sub->fn && bus->group.ended)
+      bus->group.ended(sub->arg, bus->group.self);
+  }
+}
+
 void rt__bus_remove_all(rt_bus *bus) {
   for (uint32_t i = 1; i < bus->place_room; i++)
     if (bus->places[i].sub) drop(bus, &bus->places[i]);
@@ -114,7 +124,8 @@ void rt__bus_discount(rt_bus *bus) {
 
 rt_err rt__bus_join(rt_bus *bus, uint64_t *id, const char *system,
                     const char *kind, void *arg, rt_error *err) {
-  rt_err rc = add(bus, system, kind, NULL, arg, id, err);
+  const rt__sub what = {.arg = arg};
+  rt_err rc = add(bus, system, kind, &what, id, err);
   return rc == RT_OK ? rc : rt__bus_refuse(bus, rc);
 }
 
@@ -131,8 +142,7 @@ void rt__bus_count_dropped(rt_bus *bus, uint64_t count) {
 
 typedef struct request {
   const char *system, *kind;
-  rt_event_fn fn;
-  void *arg;
+  const rt__sub *what;
   uint64_t id;
   rt_err rc;
   rt_error *err;
@@ -148,7 +158,7 @@ static void answer(rt_bus *bus, request *r) {
 
 static void do_subscribe(rt_bus *bus, void *arg) {
   request *r = arg;
-  r->rc = add(bus, r->system, r->kind, r->fn, r->arg, &r->id, r->err);
+  r->rc = add(bus, r->system, r->kind, r->what, &r->id, r->err);
   answer(bus, r);
 }
 
@@ -169,29 +179,35 @@ static bool call_and_wait(rt_bus *bus, void (*fn)(rt_bus *, void *),
 }
 
 static rt_err subscribe(rt_bus *bus, uint64_t *id, const char *system,
-                        const char *kind, rt_event_fn fn, void *arg,
-                        rt_error *err) {
-  request r = {system, kind, fn, arg, 0, RT_ECLOSED, err, false};
+                        const char *kind, const rt__sub *what, rt_error *err) {
+  request r = {system, kind, what, 0, RT_ECLOSED, err, false};
   *id = 0;
   if (!system || !*system)
     return rt_fail(err, RT_EINVAL, "bus: system pattern is required");
-  if (!fn) return rt_fail(err, RT_EINVAL, "bus: callback is required");
-  if (rt__bus_on_thread(bus)) return add(bus, system, kind, fn, arg, id, err);
+  if (!what->fn) return rt_fail(err, RT_EINVAL, "bus: callback is required");
+  if (rt__bus_on_thread(bus)) return add(bus, system, kind, what, id, err);
   if (atomic_load(&bus->closing) || !call_and_wait(bus, do_subscribe, &r))
     return rt_fail(err, RT_ECLOSED, "bus: closed");
   *id = r.id;
   return r.rc;
 }
 
-rt_err rt_bus_subscribe(rt_bus *bus, uint64_t *id, const char *system,
-                        const char *kind, rt_event_fn fn, void *arg,
-                        rt_error *err) {
-  rt_err rc = subscribe(bus, id, system, kind, fn, arg, err);
+rt_err rt__bus_subscribe(rt_bus *bus, uint64_t *id, const char *system,
+                         const char *kind, rt_event_fn fn,
+                         void (*ended)(void *arg), void *arg, rt_error *err) {
+  const rt__sub what = {.fn = fn, .ended = ended, .arg = arg};
+  rt_err rc = subscribe(bus, id, system, kind, &what, err);
   return rc == RT_OK ? rc : rt__bus_refuse(bus, rc);
 }
 
+rt_err rt_bus_subscribe(rt_bus *bus, uint64_t *id, const char *system,
+                        const char *kind, rt_event_fn fn, void *arg,
+                        rt_error *err) {
+  return rt__bus_subscribe(bus, id, system, kind, fn, NULL, arg, err);
+}
+
 void rt_bus_unsubscribe(rt_bus *bus, uint64_t id) {
-  request r = {NULL, NULL, NULL, NULL, id, RT_OK, NULL, false};
+  request r = {NULL, NULL, NULL, id, RT_OK, NULL, false};
   if (rt__bus_on_thread(bus))
     rt__bus_leave(bus, id);
   else

@@ -33,8 +33,8 @@ void rt__parts_leave(rt__worker *worker) {
   if (worker->rt->jobs) rt__jobs_leave(worker);
 }
 
-void rt__parts_stop(rt_runtime *rt) {
-  if (rt->bus) rt_bus_stop(rt->bus, STOP_BUS_S);
+bool rt__parts_stop(rt_runtime *rt) {
+  return !rt->bus || rt_bus_stop(rt->bus, STOP_BUS_S) == RT_OK;
 }
 
 /* Who points to whom: the engine to the bus, the bridge to the bus. */

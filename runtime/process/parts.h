@@ -9,7 +9,9 @@
 rt_err rt__parts_first(rt_runtime *rt, rt_error *err); /* before the workers */
 rt_err rt__parts_last(rt_runtime *rt, rt_error *err);  /* once they run */
 void rt__parts_drain(rt_runtime *rt, double grace);    /* the engine ends */
-void rt__parts_stop(rt_runtime *rt); /* after the workers' threads have ended */
+/* After the workers' threads have ended; false: a subscriber does not return.
+ */
+bool rt__parts_stop(rt_runtime *rt);
 /* On each worker's thread, when its processes have ended. */
 void rt__parts_leave(rt__worker *worker);
 void rt__parts_free(rt_runtime *rt); /* after the VMs */

@@ -87,6 +87,11 @@ static bool all_ended(const rt_runtime *rt) {
   return true;
 }
 
+static void leave_behind(rt_runtime *rt, const char *what) {
+  rt->abandoned = true;
+  rt_runtime_log(rt, RT_LOG_ERROR, NULL, what);
+}
+
 /* Only C code that does not return can keep a thread: a callback of the host
  * that blocks, a C module. Such a thread is left alone, with all it may use. */
 static bool end_workers(rt_runtime *rt) {
@@ -101,8 +106,7 @@ static bool end_workers(rt_runtime *rt) {
   rt->abandoned = !all_ended(rt);
   uv_mutex_unlock(&rt->lock);
   if (rt->abandoned) {
-    rt_runtime_log(rt, RT_LOG_ERROR, NULL,
-                   "a worker is stuck in C code and was left behind");
+    leave_behind(rt, "a worker is stuck in C code and was left behind");
     return false;
   }
   for (unsigned i = 0; i < rt->worker_count; i++)
@@ -124,7 +128,9 @@ void rt_runtime_stop(rt_runtime *rt, double grace) {
   if (end_workers(rt)) {
     rt__watchdog_stop(rt->watchdog);
     rt->watchdog = NULL;
-    rt__parts_stop(rt);
+    if (!rt__parts_stop(rt))
+      leave_behind(rt, "a subscriber of the bus does not return and was left "
+                       "behind");
   }
   uv_mutex_lock(&rt->lock);
   rt->joined = true;
