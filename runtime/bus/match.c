@@ -216,7 +216,7 @@ static bool scan_all(search *s, const name *n) {
 static size_t find(rt__index *index, bool first, const name *n) {
   search s = {index, first, 0, LIMIT_BASE + LIMIT_NODE * index->node_count};
   index->cost = 0;
-  if (walk_both(&s, n)) return s.found;
+  if (!index->scan_only && walk_both(&s, n)) return s.found;
   s.found = 0;
   if (scan_all(&s, n)) return s.found;
   s.found = 0;

@@ -223,14 +223,15 @@ static verdict match(const rt__pattern *p, rt__text subject, uint64_t limit,
 }
 
 bool rt__pattern_matches_counted(const rt__pattern *p, const char *subject,
-                                 size_t size, uint64_t *cost) {
+                                 size_t size, bool hostile, uint64_t *cost) {
   const rt__text text = {subject, size};
+  uint64_t limit = hostile ? 0 : LIMIT_BASE + LIMIT_FACTOR * (uint64_t)size;
   bool yes;
   *cost = 0;
   if (p->size == 0) return false;
   if (p->size == 1 && *p->segments[0].text.at == '*')
     return size > 0 && !memchr(subject, '.', size);
-  verdict v = match(p, text, LIMIT_BASE + LIMIT_FACTOR * (uint64_t)size, cost);
+  verdict v = match(p, text, limit, cost);
   if (v == COSTLY && match_hard(p, text, &yes, cost)) return yes;
   if (v == COSTLY) v = match(p, text, UINT64_MAX, cost);
   return v == YES;
@@ -239,7 +240,7 @@ bool rt__pattern_matches_counted(const rt__pattern *p, const char *subject,
 bool rt__pattern_matches(const rt__pattern *p, const char *subject,
                          size_t size) {
   uint64_t cost;
-  return rt__pattern_matches_counted(p, subject, size, &cost);
+  return rt__pattern_matches_counted(p, subject, size, false, &cost);
 }
 
 bool rt_pattern_match(const char *pattern, size_t pattern_size,

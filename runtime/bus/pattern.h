@@ -40,9 +40,10 @@ rt__pattern *rt__pattern_new(const char *text, size_t size);
 void rt__pattern_free(rt__pattern *pattern);
 bool rt__pattern_matches(const rt__pattern *pattern, const char *subject,
                          size_t size);
-/* Likewise; `*cost` becomes the number of steps it took (for tests). */
+/* For tests: likewise; `*cost` becomes the number of steps it took. With
+ * `hostile` nothing else than what hostile ones get is tried. */
 bool rt__pattern_matches_counted(const rt__pattern *pattern,
-                                 const char *subject, size_t size,
+                                 const char *subject, size_t size, bool hostile,
                                  uint64_t *cost);
 
 /* The segment that starts at `at`; `*next` is where the one after it starts, or

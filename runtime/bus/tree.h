@@ -41,6 +41,7 @@ struct rt__index {
   rt__node **now, **next; /* scratch: room for all nodes */
   rt__entry **found;      /* scratch: room for all entries */
   size_t node_room, entry_room;
+  bool scan_only; /* set by tests: no walk, what hostile ones get (match.c) */
 };
 
 #endif

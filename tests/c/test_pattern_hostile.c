@@ -37,7 +37,7 @@ static bool bounded(const char *pattern, const char *subject) {
   size_t p_size = strlen(pattern), s_size = strlen(subject);
   uint64_t n = segments(subject), m = segments(pattern), cost;
   rt__pattern *p = rt__pattern_new(pattern, p_size);
-  bool yes = rt__pattern_matches_counted(p, subject, s_size, &cost);
+  bool yes = rt__pattern_matches_counted(p, subject, s_size, false, &cost);
   uint64_t bound = 2048 + 8 * s_size + 8 * p_size + 2 * n * (m / 64 + 1);
   if (cost > bound)
     fail_msg("%.20s... (%zu) on %.20s... (%zu): %llu steps, bound %llu",

@@ -1,14 +1,15 @@
-/* fuzz_value.c - whatever bytes come in, as wire form and as JSON: refused, or
- * read, written and read again with the same result. For libFuzzer.
+/* fuzz/value.h - what holds for every value that was read.
  * SPDX-License-Identifier: MIT */
+#ifndef RT_FUZZ_VALUE_H
+#define RT_FUZZ_VALUE_H
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "rt/value.h"
 
-int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
-
-static void touch(rt_view view) {
+/* Ask for everything that is in it. */
+static inline void check_view(rt_view view) {
   size_t size;
   rt_view key, item;
   rt_iter iter = rt_iter_of(view);
@@ -17,11 +18,11 @@ static void touch(rt_view view) {
   rt_view_string(view, &size);
   rt_view_get(view, "a");
   rt_view_at(view, 1);
-  while (rt_iter_next(&iter, &key, &item)) touch(item);
+  while (rt_iter_next(&iter, &key, &item)) check_view(item);
 }
 
-/* JSON of a value must be JSON, and stay what it is from then on. */
-static void check_json(const rt_value *value) {
+/* Its JSON is JSON, and stays what it is from then on. */
+static inline void check_json(const rt_value *value) {
   char *once, *again;
   size_t size, same;
   rt_value *back;
@@ -34,7 +35,8 @@ static void check_json(const rt_value *value) {
   rt_free(once);
 }
 
-static void check_copy(const rt_value *value) {
+/* Built again from itself, and read again from its bytes, it is equal. */
+static inline void check_copy(const rt_value *value) {
   rt_builder *b = rt_builder_new();
   rt_value *copy;
   rt_builder_value(b, value);
@@ -44,18 +46,4 @@ static void check_copy(const rt_value *value) {
   rt_builder_free(b);
 }
 
-int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size) {
-  rt_value *value;
-  if (rt_value_from_data(&value, data, size, NULL) == RT_OK) {
-    touch(rt_value_view(value));
-    check_json(value);
-    check_copy(value);
-    rt_value_unref(value);
-  }
-  if (rt_value_from_json(&value, (const char *)data, size, NULL) == RT_OK) {
-    touch(rt_value_view(value));
-    check_json(value);
-    rt_value_unref(value);
-  }
-  return 0;
-}
+#endif
