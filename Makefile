@@ -195,6 +195,21 @@ asan-lua tsan-lua: %-lua: deps ## the Lua specs likewise (CI leaves them out)
 	@+$(SAN_MAKE) BUILD=$(BUILD)/$* SAN=$(if $(filter asan,$*),address$(comma)undefined,thread) all
 	@BUILD=$(BUILD)/$* DEPS=$(DEPS) tests/run $@
 
+# --- Fuzzers, and another compiler ---------------------------------------------------
+
+.PHONY: fuzz clang check-clang
+fuzz: deps ## try random input on the parsers, FUZZ_SECONDS (20) each
+	$(if $(LJ_DEP),@$(MAKE) --no-print-directory $(LJ_DEP))
+	@BUILD=$(BUILD) LJ_CFLAGS='$(LJ_CFLAGS)' LJ_LIBS='$(LJ_LIBS)' tests/fuzz/run
+
+clang: deps ## compile all C sources with clang, warnings are errors
+	@$(MAKE) --no-print-directory check-clang
+C_SRC = $(LIB_SRC) $(CLI_SRC) $(HELP_SRC) $(TEST_SRC) $(BENCH_SRC) $(wildcard tests/fuzz/*.c tests/embed/*.c)
+check-clang: | $(LJ_STAMP)
+	@printf '%s\n' $(C_SRC) | xargs -P2 -n8 clang -fsyntax-only $(CPPFLAGS) -Itests/support $(PKG_CFLAGS) $(LJ_CFLAGS) \
+	  $(EDIT_CFLAGS) -std=c11 -pthread $(WARN)
+	@echo "clang: $(words $(C_SRC)) files without a warning"
+
 # --- Demo and benchmarks ---------------------------------------------------------
 
 .PHONY: demo bench build-bench
