@@ -89,7 +89,7 @@ static bool all_ended(const rt_runtime *rt) {
 
 static void leave_behind(rt_runtime *rt, const char *what) {
   rt->abandoned = true;
-  rt_runtime_log(rt, RT_LOG_ERROR, NULL, what);
+  rt_runtime_log(rt, RT_LOG_ERROR, NULL, "%s", what);
 }
 
 /* Only C code that does not return can keep a thread: a callback of the host
