@@ -1,4 +1,4 @@
-/* lua_value.c - Lua values to immutable values and back (process/worker.h).
+/* lua_value.c - Lua values to immutable values (process/worker.h).
  *
  * Encoding refuses what cannot cross a border and names the key path to it;
  * the path is a chain of frames on the C stack, written out only on failure.
@@ -29,7 +29,7 @@ struct frame {
 typedef struct encoder {
   lua_State *L;
   const char *what;
-  rt_builder *out;
+  rt__buf *out; /* marked as failed when memory is short */
   rt_error *err;
 } encoder;
 
@@ -132,46 +132,88 @@ size_t rt__lua_array_size(lua_State *L, int index, bool *array) {
   return *array ? n : 0;
 }
 
+/* Room for `more` bytes, which `commit` adds; NULL when memory is short. */
+static inline unsigned char *room(encoder *e, size_t more) {
+  rt__buf *out = e->out;
+  if (out->room - out->size < more && !rt__buf_reserve(out, more)) return NULL;
+  return (unsigned char *)out->data + out->size;
+}
+
+static inline void commit(encoder *e, const unsigned char *end) {
+  e->out->size = (size_t)(end - (unsigned char *)e->out->data);
+}
+
+static inline void put_string(encoder *e, const char *s, size_t size) {
+  unsigned char *at = room(e, size + 9);
+  if (!at) return;
+  at = rt__wire_put_text(at, (uint32_t)size);
+  memcpy(at, s, size);
+  commit(e, at + size);
+}
+
+static inline bool is_integer(lua_Number n) {
+  return n >= -EXACT && n <= EXACT && (lua_Number)(int64_t)n == n &&
+         !(n == 0 && signbit(n));
+}
+
+static inline void put_number(encoder *e, lua_Number n) {
+  unsigned char *at = room(e, 9);
+  if (!at) return;
+  commit(e, is_integer(n) ? rt__wire_put_int(at, (int64_t)n)
+                          : rt__wire_put_number(at, n));
+}
+
+static inline void put_byte(encoder *e, unsigned char byte) {
+  unsigned char *at = room(e, 1);
+  if (!at) return;
+  *at = byte;
+  commit(e, at + 1);
+}
+
 static bool encode_array(encoder *e, int index, frame *f, size_t n, int depth) {
-  rt_builder_begin_array(e->out);
+  lua_State *L = e->L;
+  int item = lua_gettop(L) + 1;
+  unsigned char *at = room(e, 9);
+  if (at) commit(e, rt__wire_put_head(at, false, (uint32_t)n));
   for (size_t i = 1; i <= n; i++) {
     f->item = (lua_Number)i;
-    lua_rawgeti(e->L, index, (int)i);
-    if (!encode(e, lua_gettop(e->L), f, depth)) return false;
-    lua_pop(e->L, 1);
+    lua_rawgeti(L, index, (int)i);
+    if (!encode(e, item, f, depth)) return false;
+    lua_settop(L, item - 1);
   }
-  rt_builder_end(e->out);
   return true;
 }
 
 static bool encode_key(encoder *e, const frame *f) {
-  if (lua_type(e->L, f->key) == LUA_TSTRING) {
+  int type = lua_type(e->L, f->key);
+  if (type == LUA_TSTRING) {
     size_t size;
     const char *s = lua_tolstring(e->L, f->key, &size);
-    rt_builder_lstring(e->out, s, size);
+    put_string(e, s, size);
     return true;
   }
-  if (lua_type(e->L, f->key) == LUA_TNUMBER) {
-    lua_Number n = lua_tonumber(e->L, f->key);
-    if (n == floor(n) && fabs(n) <= EXACT) {
-      rt_builder_int(e->out, (int64_t)n);
-      return true;
-    }
-  }
-  return refuse(e, f, "key is neither a string nor an integer");
+  lua_Number n = type == LUA_TNUMBER ? lua_tonumber(e->L, f->key) : 0.5;
+  if (n != floor(n) || fabs(n) > EXACT)
+    return refuse(e, f, "key is neither a string nor an integer");
+  unsigned char *at = room(e, 9);
+  if (at) commit(e, rt__wire_put_int(at, (int64_t)n));
+  return true;
 }
 
 static bool encode_map(encoder *e, int index, frame *f, int depth) {
   lua_State *L = e->L;
-  rt_builder_begin_map(e->out);
+  size_t start = e->out->size;
+  uint32_t count = 0;
+  int key = lua_gettop(L) + 1;
+  put_byte(e, 0);
+  f->key = key;
   lua_pushnil(L);
   while (lua_next(L, index)) {
-    f->key = lua_gettop(L) - 1;
-    if (!encode_key(e, f)) return false;
-    if (!encode(e, lua_gettop(L), f, depth)) return false;
-    lua_pop(L, 1);
+    if (!encode_key(e, f) || !encode(e, key + 1, f, depth)) return false;
+    lua_settop(L, key);
+    count++;
   }
-  rt_builder_end(e->out);
+  if (!e->out->failed) rt__wire_seal(e->out, start, true, count);
   return true;
 }
 
@@ -219,32 +261,27 @@ static bool encode_table(encoder *e, int index, const frame *up, int depth) {
 static bool encode(encoder *e, int index, const frame *f, int depth) {
   lua_State *L = e->L;
   size_t size;
+  const char *s;
   switch (lua_type(L, index)) {
   case LUA_TNONE:
   case LUA_TNIL:
-    rt_builder_nil(e->out);
+    put_byte(e, 0xC0);
     return true;
   case LUA_TBOOLEAN:
-    rt_builder_bool(e->out, lua_toboolean(L, index));
+    put_byte(e, lua_toboolean(L, index) ? 0xC3 : 0xC2);
     return true;
-  case LUA_TNUMBER: {
-    lua_Number n = lua_tonumber(L, index);
-    if (fabs(n) <= EXACT && n == floor(n) && !(n == 0 && signbit(n)))
-      rt_builder_int(e->out, (int64_t)n);
-    else
-      rt_builder_number(e->out, n);
+  case LUA_TNUMBER:
+    put_number(e, lua_tonumber(L, index));
     return true;
-  }
-  case LUA_TSTRING: {
-    const char *s = lua_tolstring(L, index, &size);
-    rt_builder_lstring(e->out, s, size);
+  case LUA_TSTRING:
+    s = lua_tolstring(L, index, &size);
+    put_string(e, s, size);
     return true;
-  }
   case LUA_TTABLE:
     return encode_table(e, index, f, depth);
   case LUA_TLIGHTUSERDATA: /* json.null */
     if (!lua_touserdata(L, index)) {
-      rt_builder_nil(e->out);
+      put_byte(e, 0xC0);
       return true;
     } /* fall through */
   default:
@@ -255,12 +292,15 @@ static bool encode(encoder *e, int index, const frame *f, int depth) {
 rt_err rt__lua_encode_into(lua_State *L, int index, const char *what,
                            rt_builder *builder, rt_error *err) {
   rt_error local = RT_ERROR_INIT;
-  encoder e = {L, what, builder, err ? err : &local};
+  unsigned depth;
+  rt__buf *out = rt__builder_slot(builder, &depth);
+  encoder e = {L, what, out, err ? err : &local};
   frame root = {NULL, NULL, 0, 0};
   int top = lua_gettop(L);
   if (index < 0 && index > LUA_REGISTRYINDEX) index += top + 1;
+  if (!out) return RT_OK; /* the builder tells at its end */
   if (!lua_checkstack(L, 8)) return rt_fail(err, RT_ENOMEM, "no memory");
-  bool ok = encode(&e, index, &root, 0);
+  bool ok = encode(&e, index, &root, (int)depth);
   lua_settop(L, top);
   return ok ? RT_OK : e.err->code;
 }
@@ -274,73 +314,4 @@ rt_err rt__lua_encode(lua_State *L, int index, const char *what, rt_value **out,
   if (rc == RT_OK) rc = rt_builder_finish(builder, out, err);
   rt_builder_free(builder);
   return rc;
-}
-
-/* --- decoding ----------------------------------------------------------- */
-
-static const unsigned char *decode(lua_State *L, const unsigned char *at,
-                                   const unsigned char *end);
-
-static const unsigned char *decode_array(lua_State *L, uint32_t count,
-                                         const unsigned char *at,
-                                         const unsigned char *end) {
-  lua_createtable(L, (int)count, 0);
-  if (count == 0) rt__lua_mark_array(L);
-  for (uint32_t i = 1; i <= count && at; i++) {
-    at = decode(L, at, end);
-    lua_rawseti(L, -2, (int)i);
-  }
-  return at;
-}
-
-static const unsigned char *decode_map(lua_State *L, uint32_t count,
-                                       const unsigned char *at,
-                                       const unsigned char *end) {
-  lua_createtable(L, 0, (int)count);
-  for (uint32_t i = 0; i < count && at; i++) {
-    at = decode(L, at, end);
-    if (!at) {
-      lua_pop(L, 1);
-      break;
-    }
-    at = decode(L, at, end);
-    lua_rawset(L, -3);
-  }
-  return at;
-}
-
-/* Pushes exactly one value, also when the bytes are malformed (then NULL). */
-static const unsigned char *decode(lua_State *L, const unsigned char *at,
-                                   const unsigned char *end) {
-  rt__item item;
-  at = rt__wire_read(at, end, &item);
-  luaL_checkstack(L, 4, "value nested too deep");
-  switch (at ? item.type : RT_NIL) {
-  case RT_BOOL:
-    lua_pushboolean(L, item.as.boolean);
-    return at;
-  case RT_INT:
-    lua_pushnumber(L, (lua_Number)item.as.integer);
-    return at;
-  case RT_NUMBER:
-    lua_pushnumber(L, item.as.number);
-    return at;
-  case RT_STRING:
-    lua_pushlstring(L, item.as.text, item.count);
-    return at;
-  case RT_ARRAY:
-    return decode_array(L, item.count, at, end);
-  case RT_MAP:
-    return decode_map(L, item.count, at, end);
-  default:
-    lua_pushnil(L);
-    return at;
-  }
-}
-
-void rt__lua_decode(lua_State *L, rt_view view) {
-  if (view.at)
-    decode(L, view.at, view.end);
-  else
-    lua_pushnil(L);
 }

@@ -131,33 +131,29 @@ static void slab_free(rt__blocks *b, rt__slab *s) {
 
 /* --- blocks ---------------------------------------------------------- */
 
-static bool is_full(const rt__slab *s) {
-  return !s->free && s->fresh + s->size > SLAB_BYTES;
-}
-
 void *rt__blocks_take(rt__blocks *b, size_t size) {
   if (!SMALL(size)) return malloc(size);
   size_t class = (size + 7) / 8;
   rt__slab *s = b->open[class];
   if (!s && !(s = slab_new(b, class * 8))) return NULL;
   void *block = s->free;
+  s->used++;
   if (block) {
     memcpy(&s->free, block, sizeof(s->free));
   } else {
     block = (char *)s + s->fresh;
     s->fresh += s->size;
   }
-  s->used++;
-  if (!s->free && is_full(s)) slab_close(b, s);
+  if (!s->free && s->fresh + s->size > SLAB_BYTES) slab_close(b, s);
   return block;
 }
 
 void rt__blocks_give(rt__blocks *b, void *block, size_t size) {
-  if (!block) return;
   if (!SMALL(size)) {
     free(block);
     return;
   }
+  if (!block) return;
   rt__slab *s = slab_of(block);
   assert(s->size >= size && s->used > 0);
   memcpy(block, &s->free, sizeof(s->free));

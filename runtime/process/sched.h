@@ -256,7 +256,8 @@ struct rt__vm {
   unsigned index;
   lua_State *L; /* NULL until it is opened */
   size_t used, limit;
-  rt__blocks blocks; /* where its memory is */
+  rt__blocks blocks;         /* where its memory is */
+  struct rt__shapes *shapes; /* of tables that are decoded here */
   rt__process *running;
   rt__fiber *fiber;
   rt_builder *builder; /* for what is encoded here */

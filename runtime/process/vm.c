@@ -17,6 +17,7 @@
 #endif
 
 #include "bind/bind.h"
+#include "bind/lua_shape.h"
 #include "process/spawn.h"
 
 rt__vm *rt__vm_of(lua_State *L) {
@@ -58,6 +59,15 @@ void rt__vm_discharge(rt__vm *vm, size_t bytes) {
   vm->used -= bytes;
 }
 
+static void *resize(rt__vm *vm, void *block, size_t old, size_t size) {
+  if (!block) return rt__blocks_take(&vm->blocks, size);
+  void *moved = rt__blocks_resize(&vm->blocks, block, old, size);
+  /* shrinking may not fail, as far as we can help it */
+  if (!moved && size <= old && (old <= RT__BLOCK_MAX || size > RT__BLOCK_MAX))
+    return block;
+  return moved;
+}
+
 static void *allocate(void *ud, void *block, size_t old, size_t size) {
   rt__vm *vm = ud;
   if (size == 0) {
@@ -65,20 +75,17 @@ static void *allocate(void *ud, void *block, size_t old, size_t size) {
     rt__blocks_give(&vm->blocks, block, old);
     return NULL;
   }
-  if (size > old && !may_grow(vm, size - old)) {
+  size_t more = size > old ? size - old : 0;
+  if (vm->used + more > vm->limit && !may_grow(vm, more)) {
     vm->refused = true;
     return NULL;
   }
-  void *grown = block ? rt__blocks_resize(&vm->blocks, block, old, size)
-                      : rt__blocks_take(&vm->blocks, size);
+  void *grown = resize(vm, block, old, size);
   if (!grown) {
-    /* shrinking may not fail, as far as we can help it */
-    if (size <= old && (old <= RT__BLOCK_MAX || size > RT__BLOCK_MAX))
-      return block;
     vm->refused = true;
     return NULL;
   }
-  if (size > old && vm->running) vm->running->charged += size - old;
+  if (vm->running) vm->running->charged += more;
   vm->used = vm->used + size - old;
   return grown;
 }
@@ -195,6 +202,7 @@ void rt__vm_free(rt__vm *vm) {
 #endif
   close_state(vm);
   rt_builder_free(vm->builder);
+  rt__shapes_free(vm->shapes);
   rt__pids_deinit(&vm->pids);
   free(vm);
 }

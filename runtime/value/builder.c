@@ -157,28 +157,17 @@ void rt_builder_begin_map(rt_builder *b) {
   begin(b, true);
 }
 
+rt__buf *rt__builder_slot(rt_builder *b, unsigned *depth) {
+  *depth = b->depth;
+  return admit(b, false) ? &b->out : NULL;
+}
+
 void rt_builder_key(rt_builder *b, const char *key) {
   level *l = b->depth ? &b->open[b->depth - 1] : NULL;
   if (!l || !l->map || l->keyed)
     fault(b, RT_EINVAL, "a key where none belongs");
   else
     rt_builder_string(b, key);
-}
-
-/* Write the head of `l`, which has one byte, moving its content if need be. */
-static void seal(rt_builder *b, const level *l) {
-  unsigned char head[5];
-  size_t n = l->count < 16 ? 1 : l->count <= UINT16_MAX ? 3 : 5;
-  head[0] = n == 1   ? (unsigned char)((l->map ? 0x80 : 0x90) | l->count)
-            : n == 3 ? (unsigned char)(l->map ? 0xDE : 0xDC)
-                     : (unsigned char)(l->map ? 0xDF : 0xDD);
-  for (size_t i = 1; i < n; i++)
-    head[i] = (unsigned char)(l->count >> (8 * (n - 1 - i)));
-  if (!rt__buf_reserve(&b->out, n - 1)) return;
-  char *at = b->out.data + l->start;
-  memmove(at + n, at + 1, b->out.size - l->start - 1);
-  memcpy(at, head, n);
-  b->out.size += n - 1;
 }
 
 void rt_builder_end(rt_builder *b) {
@@ -193,7 +182,7 @@ void rt_builder_end(rt_builder *b) {
     return;
   }
   b->depth--;
-  seal(b, l);
+  rt__wire_seal(&b->out, l->start, l->map, l->count);
 }
 
 /* Is there exactly one complete value? */

@@ -149,3 +149,13 @@ const unsigned char *rt__wire_skip(const unsigned char *at,
     open[depth].left = (uint64_t)item.count << (item.type == RT_MAP);
   }
 }
+
+void rt__wire_seal(rt__buf *out, size_t start, bool map, uint32_t count) {
+  unsigned char head[9];
+  size_t n = (size_t)(rt__wire_put_head(head, map, count) - head);
+  if (!rt__buf_reserve(out, n - 1)) return;
+  char *at = out->data + start;
+  if (n > 1) memmove(at + n, at + 1, out->size - start - 1);
+  memcpy(at, head, n);
+  out->size += n - 1;
+}
