@@ -42,18 +42,56 @@ task.inlet("@events", function(number)
   if ch then poke(ch) end
 end)
 
+-- Where take() puts the fields of events, four for each: false, or what differs from the event
+-- before; the fourth, the data, always. One serves all subscriptions of a VM: whoever is in the
+-- middle of using it has it taken away.
+local spare
+
+local function take_spare()
+  local batch = spare
+  if batch then
+    spare = nil
+    return batch
+  end
+  batch = {}
+  for i = 1, BATCH * 4 do
+    batch[i] = false
+  end
+  return batch
+end
+
+local function unpack_events(ch, batch, n)
+  local system, kind, path
+  for i = 1, n * 4, 4 do
+    if batch[i] then
+      system, kind = batch[i], batch[i + 1]
+      batch[i], batch[i + 1] = false, false
+    end
+    if batch[i + 2] then
+      path = batch[i + 2]
+      batch[i + 2] = false
+    end
+    -- constants first: bytecode keeps the room for their keys only
+    local event = { system = "", kind = "", path = "", data = false }
+    event.system, event.kind, event.path, event.data = system, kind, path, batch[i + 3]
+    batch[i + 3] = false
+    push(ch, event)
+  end
+end
+
 -- Until something is in the ring, or the feed is empty and will send mail.
 local function pull(ch)
   local feed = ch.feed
-  local batch = feed.batch
+  local batch = take_spare()
   repeat
     local n = take(feed.handle, batch, feed.size)
-    for i = 1, n do
-      push(ch, batch[i])
-      batch[i] = false
+    if n > 0 then
+      unpack_events(ch, batch, n)
+    elseif n < 0 then
+      channel.close(ch)
     end
-    if n < 0 then channel.close(ch) end
   until n <= 0 or count(ch) > 0
+  spare = batch
 end
 
 -- Subscriptions -------------------------------------------------------------------------------
@@ -98,7 +136,7 @@ end
 
 local function make_subscription(handle, number, size)
   local ch = channel.new({ library = true, source = pull })
-  ch.feed = { handle = handle, batch = {}, size = size < EXACT_BELOW and 1 or BATCH }
+  ch.feed = { handle = handle, size = size < EXACT_BELOW and 1 or BATCH }
   open_ones()[number] = ch
   return setmetatable({ handle = handle, events = ch, open = true }, subscription_meta)
 end

@@ -37,19 +37,15 @@ rt_err rt__bridge_new(rt__bridge **out, rt_runtime *rt, rt_bus *bus,
 
 /* --- subscriptions --------------------------------------------------- */
 
-enum { BATCH = 64 };
 static const char *const META = "rt.subscription";
 
 typedef struct subscription {
   rt__resource resource;
   rt__feed *feed; /* NULL when its process has ended */
   uint64_t dropped;
-  unsigned at, count; /* of what was taken and not given to Lua yet */
-  rt__shared *batch[BATCH];
 } subscription;
 
 static void let_go(subscription *sub) {
-  while (sub->at < sub->count) rt__shared_unref(sub->batch[sub->at++]);
   if (!sub->feed) return;
   sub->dropped = rt__feed_dropped(sub->feed);
   rt__feed_discard(sub->feed);
@@ -86,49 +82,90 @@ static int l_dropped(lua_State *L) {
   return 1;
 }
 
-/* Upvalues of l_take: the names of an event's fields. */
-enum { SYSTEM = 1, KIND, PATH, DATA };
+/* --- taking ---------------------------------------------------------- */
 
-static void set_text(lua_State *L, int field, const char *text, size_t size) {
-  lua_pushvalue(L, lua_upvalueindex(field));
+enum { BATCH = 64, FIELDS = 4 };
+
+/* Events on their way to Lua. */
+typedef struct taken {
+  size_t count;
+  rt__shared *batch[BATCH];
+} taken;
+
+/* Stack indexes in give_all. */
+enum { OUT = 1, TAKEN };
+
+static bool same_names(const rt__shared *a, const rt__shared *b) {
+  return a->system_size == b->system_size && a->kind_size == b->kind_size &&
+         memcmp(a->text, b->text, (size_t)a->system_size + a->kind_size + 2) ==
+             0;
+}
+
+static const char *path_of(const rt__shared *event) {
+  return event->text + event->system_size + event->kind_size + 2;
+}
+
+static bool same_path(const rt__shared *a, const rt__shared *b) {
+  return a->path_size == b->path_size &&
+         memcmp(path_of(a), path_of(b), a->path_size) == 0;
+}
+
+static void give_text(lua_State *L, int at, const char *text, size_t size) {
   lua_pushlstring(L, text, size);
-  lua_rawset(L, -3);
+  lua_rawseti(L, OUT, at);
 }
 
-static void push_event(lua_State *L, const rt__shared *event) {
-  const char *kind = event->text + event->system_size + 1;
-  const char *path = kind + event->kind_size + 1;
-  rt_view data = rt__shared_data(event);
-  lua_createtable(L, 0, data.at ? 4 : 3);
-  set_text(L, SYSTEM, event->text, event->system_size);
-  set_text(L, KIND, kind, event->kind_size);
-  set_text(L, PATH, path, event->path_size);
-  if (!data.at) return;
-  lua_pushvalue(L, lua_upvalueindex(DATA));
-  rt__lua_decode(L, data);
-  lua_rawset(L, -3);
+/* Names and path only when they differ from those of the event before. */
+static void give(lua_State *L, const rt__shared *event,
+                 const rt__shared *before, int at) {
+  if (!before || !same_names(event, before)) {
+    give_text(L, at, event->text, event->system_size);
+    give_text(L, at + 1, event->text + event->system_size + 1,
+              event->kind_size);
+  }
+  if (!before || !same_path(event, before))
+    give_text(L, at + 2, path_of(event), event->path_size);
+  rt__lua_decode(L, rt__shared_data(event));
+  lua_rawseti(L, OUT, at + 3);
 }
 
-/* take(sub, out, max) -> n: out[1..n] are the oldest events. With 0 the next
- * one is announced by mail; -1: closed and empty. */
+/* (out, taken) */
+static int give_all(lua_State *L) {
+  const taken *t = lua_touserdata(L, TAKEN);
+  const rt__shared *before = NULL;
+  for (size_t i = 0; i < t->count; i++) {
+    give(L, t->batch[i], before, (int)i * FIELDS + 1);
+    before = t->batch[i];
+  }
+  return 0;
+}
+
+/* take(sub, out, max) -> n: out holds the fields of the n oldest events, four
+ * for each: system, kind, path, data; of the first three only what differs
+ * from the event before is set. With 0 the next one is announced by mail; -1:
+ * closed and empty. What cannot be given stays in the feed. */
 static int l_take(lua_State *L) {
   subscription *sub = check(L);
   lua_Integer max = luaL_checkinteger(L, 3);
   bool end = true;
-  int n = 0;
+  taken t;
+  t.count = 0;
   luaL_checktype(L, 2, LUA_TTABLE);
-  lua_settop(L, 2);
-  if (sub->at == sub->count && sub->feed) {
-    size_t want = max < 1 ? 1 : max > BATCH ? BATCH : (size_t)max;
-    sub->at = 0;
-    sub->count = (unsigned)rt__feed_take(sub->feed, sub->batch, want, &end);
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_pushvalue(L, 2);
+  lua_pushlightuserdata(L, &t);
+  if (sub->feed)
+    t.count = rt__feed_take(sub->feed, t.batch,
+                            max < 1       ? 1
+                            : max > BATCH ? BATCH
+                                          : (size_t)max,
+                            &end);
+  if (t.count > 0 && lua_pcall(L, 2, 0, 0) != 0) {
+    rt__feed_untake(sub->feed, t.batch, t.count);
+    return lua_error(L);
   }
-  while (sub->at < sub->count) {
-    push_event(L, sub->batch[sub->at]);
-    rt__shared_unref(sub->batch[sub->at++]);
-    lua_rawseti(L, 2, ++n);
-  }
-  lua_pushinteger(L, n == 0 && end ? -1 : n);
+  rt__shared_unref_all(t.batch, t.count);
+  lua_pushinteger(L, t.count == 0 && end ? -1 : (lua_Integer)t.count);
   return 1;
 }
 
@@ -233,77 +270,87 @@ static int wait_for_room(lua_State *L, rt_bus *bus, uint64_t bytes) {
   return 2;
 }
 
-static rt_err check_event(lua_State *L, rt_error *err) {
+/* The builder of one VM, used within one call. */
+typedef struct sender {
+  rt_builder *builder;
+} sender;
+
+static int l_sender_gc(lua_State *L) {
+  sender *s = lua_touserdata(L, 1);
+  rt_builder_free(s->builder);
+  s->builder = NULL;
+  return 0;
+}
+
+static void push_sender(lua_State *L) {
+  sender *s = lua_newuserdata(L, sizeof(*s));
+  s->builder = NULL;
+  lua_newtable(L);
+  lua_pushcfunction(L, l_sender_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_setmetatable(L, -2);
+  s->builder = rt_builder_new();
+  if (!s->builder) luaL_error(L, "events: out of memory");
+}
+
+/* Empty, or with a zero byte in it. */
+static bool is_bad(const char *text, size_t size) {
+  return size == 0 || memchr(text, 0, size) != NULL;
+}
+
+static rt_err refuse_names(lua_State *L, const rt__event_names *n,
+                           rt_error *err) {
   static const char *const names[] = {"system", "kind", "path"};
   for (int i = 0; i < 3; i++) {
     rt_err rc = refuse_zero(L, i + 1, names[i], err);
     if (rc != RT_OK) return rc;
   }
-  rt_err rc = rt__bus_check_names(lua_tostring(L, 1), lua_tostring(L, 2),
-                                  lua_tostring(L, 3), err);
+  rt_err rc = rt__bus_check_names(n->system, n->kind, n->path, err);
   return rc == RT_OK ? rc : rt__bus_refuse(bus_of(L), rc);
 }
 
-typedef struct encoder {
-  rt_builder *builder; /* of one VM, used within one call */
-} encoder;
-
-static int l_encoder_gc(lua_State *L) {
-  encoder *e = lua_touserdata(L, 1);
-  rt_builder_free(e->builder);
-  e->builder = NULL;
-  return 0;
+/* The names at 1 to 3, checked. */
+static rt_err read_names(lua_State *L, rt__event_names *n, rt_error *err) {
+  n->system = lua_tolstring(L, 1, &n->system_size);
+  n->kind = lua_tolstring(L, 2, &n->kind_size);
+  n->path = lua_tolstring(L, 3, &n->path_size);
+  if (is_bad(n->system, n->system_size) || is_bad(n->kind, n->kind_size) ||
+      is_bad(n->path, n->path_size) || n->system_size > RT__BUS_NAME_MAX ||
+      n->kind_size > RT__BUS_NAME_MAX)
+    return refuse_names(L, n, err);
+  return RT_OK;
 }
-
-static void push_encoder(lua_State *L) {
-  encoder *e = lua_newuserdata(L, sizeof(*e));
-  e->builder = NULL;
-  lua_newtable(L);
-  lua_pushcfunction(L, l_encoder_gc);
-  lua_setfield(L, -2, "__gc");
-  lua_setmetatable(L, -2);
-  e->builder = rt_builder_new();
-  if (!e->builder) luaL_error(L, "events: out of memory");
-}
-
-typedef struct event_args {
-  const char *system, *kind, *path;
-  const unsigned char *bytes; /* the data, borrowed from the builder */
-  size_t size;
-} event_args;
 
 /* Data beyond this is shared as a value, not copied. */
 enum { INLINE_MAX = 1024 };
 
-static rt_err send_args(rt_bus *bus, const event_args *a, rt_error *err) {
-  rt_value *data;
-  if (a->size <= INLINE_MAX)
-    return rt__bus_send_bytes(bus, a->system, a->kind, a->path, a->bytes,
-                              a->size);
+static rt_err send_data(rt_bus *bus, const rt__event_names *n,
+                        const unsigned char *bytes, size_t size) {
   unsigned char *to;
-  data = rt__value_alloc(a->size, &to);
-  if (!data) return rt_fail(err, RT_ENOMEM, "event: no memory");
-  memcpy(to, a->bytes, a->size);
-  rt_err rc = rt_bus_send(bus, a->system, a->kind, a->path, data);
+  if (size <= INLINE_MAX) return rt__bus_send_names(bus, n, bytes, size);
+  rt_value *data = rt__value_alloc(size, &to);
+  if (!data) return RT_ENOMEM;
+  memcpy(to, bytes, size);
+  rt_err rc = rt_bus_send(bus, n->system, n->kind, n->path, data);
   rt_value_unref(data);
   return rc;
 }
 
-/* The data at index 4 as bytes. */
-static rt_err encode_data(lua_State *L, rt_builder *builder, event_args *a,
+/* The value at index 4 as bytes, which are the builder's. */
+static rt_err encode_data(lua_State *L, rt_builder *builder,
+                          const unsigned char **bytes, size_t *size,
                           rt_error *err) {
+  if (lua_isnoneornil(L, 4)) return RT_OK;
   rt_err rc = rt__lua_encode_into(L, 4, "data", builder, err);
-  if (rc == RT_OK) return rt__builder_peek(builder, &a->bytes, &a->size, err);
+  if (rc == RT_OK) return rt__builder_peek(builder, bytes, size, err);
   rt_builder_reset(builder);
   return rc;
 }
 
-static int send_failed(lua_State *L, rt_bus *bus, const event_args *a,
-                       rt_err rc) {
+static int send_failed(lua_State *L, rt_bus *bus, uint64_t size, rt_err rc) {
   rt_error err = RT_ERROR_INIT;
-  size_t text = strlen(a->system) + strlen(a->kind) + strlen(a->path);
   if (rc == RT_EFULL)
-    return wait_for_room(L, bus, rt__bus_charge(text + a->size, NULL) + 64);
+    return wait_for_room(L, bus, rt__bus_charge(size, NULL) + 64);
   rt_fail(&err, rc, "events.send: %s", rt_status_text(rc));
   return rt__lua_fail(L, &err);
 }
@@ -312,18 +359,20 @@ static int send_failed(lua_State *L, rt_bus *bus, const event_args *a,
  * are strings, which the caller has checked. */
 static int l_send(lua_State *L) {
   rt_bus *bus = bus_of(L);
-  encoder *e = lua_touserdata(L, lua_upvalueindex(1));
+  sender *s = lua_touserdata(L, lua_upvalueindex(1));
   rt_error err = RT_ERROR_INIT;
-  if (check_event(L, &err) != RT_OK) return rt__lua_fail(L, &err);
-  event_args a = {lua_tostring(L, 1), lua_tostring(L, 2), lua_tostring(L, 3),
-                  NULL, 0};
-  bool skip = rt__bus_skip(bus, a.system, a.kind);
-  if (!skip && !lua_isnoneornil(L, 4) &&
-      encode_data(L, e->builder, &a, &err) != RT_OK)
-    return rt__lua_fail(L, &err);
-  rt_err rc = skip ? RT_OK : send_args(bus, &a, &err);
-  rt_builder_reset(e->builder);
-  if (rc != RT_OK) return send_failed(L, bus, &a, rc);
+  rt__event_names n;
+  const unsigned char *bytes = NULL;
+  size_t size = 0;
+  if (read_names(L, &n, &err) != RT_OK) return rt__lua_fail(L, &err);
+  if (!rt__bus_skip_names(bus, &n)) {
+    if (encode_data(L, s->builder, &bytes, &size, &err) != RT_OK)
+      return rt__lua_fail(L, &err);
+    rt_err rc = send_data(bus, &n, bytes, size);
+    rt_builder_reset(s->builder);
+    size += n.system_size + n.kind_size + n.path_size;
+    if (rc != RT_OK) return send_failed(L, bus, size, rc);
+  }
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -366,14 +415,11 @@ int rt__open_events(lua_State *L) {
   lua_pop(L, 1);
   lua_newtable(L);
   luaL_register(L, NULL, functions);
-  push_encoder(L);
+  push_sender(L);
   lua_pushcclosure(L, l_send, 1);
   lua_setfield(L, -2, "send");
-  lua_pushliteral(L, "system");
-  lua_pushliteral(L, "kind");
-  lua_pushliteral(L, "path");
-  lua_pushliteral(L, "data");
-  lua_pushcclosure(L, l_take, 4);
+  lua_pushcfunction(L, give_all);
+  lua_pushcclosure(L, l_take, 1);
   lua_setfield(L, -2, "take");
   return 1;
 }

@@ -53,6 +53,7 @@ typedef struct rt__shared {
   char text[];    /* system, kind, path, each terminated */
 } rt__shared;
 void rt__shared_unref(rt__shared *event);
+void rt__shared_unref_all(rt__shared **events, size_t count);
 /* Its data; a view of nil when there is none (its `at` is NULL). */
 rt_view rt__shared_data(const rt__shared *event);
 
@@ -100,6 +101,8 @@ void rt__feed_unref(rt__feed *feed);
 /* [any] Take up to `max` of the oldest events [own]; returns their number.
  * With 0 the feed is armed, or, when it is closed, `*end` becomes true. */
 size_t rt__feed_take(rt__feed *feed, rt__shared **out, size_t max, bool *end);
+/* [any] Put back what was taken last, in front of what came since. */
+void rt__feed_untake(rt__feed *feed, rt__shared **events, size_t count);
 /* [any] Events lost so far. */
 uint64_t rt__feed_dropped(rt__feed *feed);
 

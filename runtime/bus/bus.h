@@ -83,16 +83,11 @@ void rt__bus_discount(rt_bus *bus);
 rt_err rt__bus_refuse(rt_bus *bus, rt_err rc);
 /* [bus thread] Events that a subscription of the group lost. */
 void rt__bus_count_dropped(rt_bus *bus, uint64_t count);
-/* [any] True when nobody listens, so that there is nothing to send: the event
- * is counted as published. */
-bool rt__bus_skip(rt_bus *bus, const char *system, const char *kind);
-/* [any] As rt_bus_send(), but the data is `size` bytes of checked wire form (0:
- * none), which are copied into the queue: cheaper than a value when small. */
-rt_err rt__bus_send_bytes(rt_bus *bus, const char *system, const char *kind,
-                          const char *path, const void *bytes, size_t size);
-/* [any] The same in two steps, for a sender that knows the lengths: skip first,
- * with names that are not empty (fills in the hash), then, when that was false,
- * send. */
+/* [any] rt_bus_send() in two steps, for a sender that knows the lengths and
+ * encodes only what is wanted. Skip first, with names that are not empty (fills
+ * in the hash): true when nobody listens, and the event is then counted as
+ * published. Otherwise send: the data is `size` bytes of checked wire form (0:
+ * none), which are copied into the queue, cheaper than a value when small. */
 typedef struct rt__event_names {
   const char *system, *kind, *path; /* terminated */
   size_t system_size, kind_size, path_size;

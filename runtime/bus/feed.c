@@ -22,6 +22,10 @@ void rt__shared_unref(rt__shared *event) {
     free(event);
 }
 
+void rt__shared_unref_all(rt__shared **events, size_t count) {
+  for (size_t i = 0; i < count; i++) rt__shared_unref(events[i]);
+}
+
 rt_view rt__shared_data(const rt__shared *event) {
   if (event->data || event->data_size == 0) return rt_value_view(event->data);
   const unsigned char *bytes = (const unsigned char *)event->text +
@@ -137,6 +141,23 @@ size_t rt__feed_take(rt__feed *f, rt__shared **out, size_t max, bool *end) {
   if (n == 0) f->armed = !f->closed;
   uv_mutex_unlock(&f->lock);
   return n;
+}
+
+void rt__feed_untake(rt__feed *f, rt__shared **events, size_t count) {
+  uv_mutex_lock(&f->lock);
+  while (count > 0) {
+    rt__shared *event = events[--count];
+    if (f->count == f->room && !grow_locked(f)) {
+      f->dropped++;
+      rt__shared_unref(event);
+      continue;
+    }
+    f->first = (f->first - 1) & (f->room - 1);
+    f->ring[f->first] = event;
+    f->count++;
+    f->bytes += event->cost;
+  }
+  uv_mutex_unlock(&f->lock);
 }
 
 uint64_t rt__feed_dropped(rt__feed *f) {

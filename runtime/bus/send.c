@@ -277,20 +277,7 @@ rt_err rt_bus_send(rt_bus *bus, const char *system, const char *kind,
   return rc == RT_OK ? rc : rt__bus_refuse(bus, rc);
 }
 
-rt_err rt__bus_send_bytes(rt_bus *bus, const char *system, const char *kind,
-                          const char *path, const void *bytes, size_t size) {
-  const payload inlined = {NULL, bytes, size};
-  rt_err rc = send_event(bus, system, kind, path, &inlined);
-  return rc == RT_OK ? rc : rt__bus_refuse(bus, rc);
-}
-
-bool rt__bus_skip(rt_bus *bus, const char *system, const char *kind) {
-  rt__event_names n = measure(system, kind, "");
-  n.hash = hash_names(bus, &n);
-  return !is_closing(bus) && skip(bus, &n);
-}
-
-/* --- the same in two steps, with lengths that are known --------------- */
+/* --- in two steps, with lengths that are known ------------------------ */
 
 bool rt__bus_skip_names(rt_bus *bus, rt__event_names *names) {
   names->hash = hash_names(bus, names);
