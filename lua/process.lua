@@ -84,7 +84,7 @@ local function drain_all()
 end
 
 local function new_channel(messages)
-  return channel.new({ library = true, messages = messages, source = pull })
+  return channel.new({ mail = messages and channel.MESSAGES or channel.MAIL, source = pull })
 end
 
 local function inbox_of(mine)
@@ -132,7 +132,7 @@ local function on_event(kind, from, value, err)
   else
     event.reason = value
   end
-  if not mine[EVENTS] then mine[EVENTS] = new_channel() end
+  if not mine[EVENTS] then mine[EVENTS] = channel.new({ library = true, source = pull }) end
   channel.push(mine[EVENTS], event)
 end
 
@@ -175,7 +175,7 @@ end
 function M.events()
   core.listen(true)
   local mine = state()
-  if not mine[EVENTS] then mine[EVENTS] = new_channel() end
+  if not mine[EVENTS] then mine[EVENTS] = channel.new({ library = true, source = pull }) end
   drain_all()
   return mine[EVENTS]
 end

@@ -11,11 +11,11 @@
 -- The module `channel` is the public face. The library feeds channels of its own (inboxes,
 -- subscriptions, timers) through M.internal, none of which waits or raises:
 --
---   new{capacity=, library=true, source=, messages=true}  a channel. No capacity: unbounded.
---                      `library`: scripts may not send into it. `messages`: it is for message
---                      objects. `source(ch)` is asked to push more when a
---                      receiver finds the ring empty (pull what C still holds for it); it may
---                      also close the channel
+--   new{capacity=, library=true, mail=, source=}  a channel. No capacity: unbounded. `library`:
+--                      scripts may not send into it. `mail`: it is for messages, internal.MAIL for
+--                      first payloads, internal.MESSAGES for objects. `source(ch)` is asked to push
+--                      more when a receiver finds the ring empty (pull what C still holds for it);
+--                      it may also close the channel
 --   push(ch, v)        append whatever the capacity says; false when closed
 --   offer(ch, v)       append when there is room; false when full or closed
 --   displace(ch, v)    append; when full the oldest value goes. True, and true when one went
@@ -60,7 +60,7 @@ local PARKED = 7 -- the fiber that waits first
 local RECEIVERS, SENDERS = 8, 9 -- lists of who waits
 local OWNER = 10 -- the process it serves
 local SOURCE, LIBRARY = 11, 12
-local MESSAGES = 2 -- in LIBRARY: it takes message objects
+local MAIL, MESSAGES = 1, 2 -- in LIBRARY: it takes messages' first payloads, message objects
 
 -- A ring larger than this is given back when it runs empty.
 local KEEP = 4096
@@ -232,6 +232,18 @@ local function receive_or_wait(ch, timeout)
   return in_time(ch, fiber, yield(WAIT))
 end
 
+-- Likewise, for messages: mostly there is nothing in C either.
+local function receive_mail(ch, timeout)
+  if ch[COUNT] > 0 or ch[PARKED] or ch[RECEIVERS] or ch[CLOSED] or timeout == 0 then
+    return receive_or_wait(ch, timeout)
+  end
+  local fiber, owner = stand(ch[OWNER], timeout, true)
+  if not fiber then return receive_or_wait(ch, timeout) end
+  ch[PARKED], ch[OWNER] = fiber, owner
+  if not timeout then return yield(WAIT) end
+  return in_time(ch, fiber, yield(WAIT))
+end
+
 --- The next value and true; nil, false when the channel is closed and empty; nil, nil and an error
 --- of kind TIMEOUT when nothing came in time. 0 does not wait.
 ---@param timeout number|string|nil
@@ -246,6 +258,7 @@ function methods:receive(timeout)
     self[FIRST], self[COUNT] = band(at, self[MASK]), count - 1
     return value, true
   end
+  if type(self[LIBRARY]) == "number" then return receive_mail(self, timeout) end
   return receive_or_wait(self, timeout)
 end
 
@@ -446,7 +459,7 @@ end
 
 function internal.new(opts)
   opts = opts or {}
-  return make(opts.capacity or huge, opts.messages and MESSAGES or opts.library, opts.source)
+  return make(opts.capacity or huge, opts.mail or opts.library, opts.source)
 end
 
 function internal.push(ch, value)
@@ -474,6 +487,8 @@ internal.close = methods.close
 function internal.count(ch)
   return ch[COUNT]
 end
+
+internal.MAIL, internal.MESSAGES = MAIL, MESSAGES
 
 function internal.messages(ch)
   return ch[LIBRARY] == MESSAGES

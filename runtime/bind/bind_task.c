@@ -64,14 +64,22 @@ static int l_park(lua_State *L) {
   return 0;
 }
 
-/* stand(owner or false, timeout) -> the running fiber's handle, its owner: it
- * parks for a channel; then yield the wait tag. Nothing when the channel is
- * another process's. */
+/* stand(owner or false, timeout, mail) -> the running fiber's handle, its
+ * owner: it parks for a channel; then yield the wait tag. Nothing when the
+ * channel is another process's. `mail`: it is one of messages; false when there
+ * are some that have not been put into channels. */
 static int l_stand(lua_State *L) {
   rt__fiber *fiber = waiter(L);
   lua_Number serial = (lua_Number)fiber->process->serial;
   if (lua_toboolean(L, 1) && lua_tonumber(L, 1) != serial) return 0;
-  park(L, fiber, luaL_optnumber(L, 2, -1));
+  if (lua_toboolean(L, 3)) {
+    fiber->process->reads_mail = true;
+    if (rt__process_has_mail(fiber->process)) {
+      lua_pushboolean(L, 0);
+      return 1;
+    }
+  }
+  park(L, fiber, lua_isnumber(L, 2) ? lua_tonumber(L, 2) : -1);
   lua_pushnumber(L, rt__fiber_handle(fiber));
   lua_pushnumber(L, serial);
   return 2;

@@ -28,8 +28,9 @@ enum {
   SENDERS,
   OWNER,
   SOURCE,
-  LIBRARY /* a number: it takes message objects */
+  LIBRARY /* MESSAGES: it takes message objects, not first payloads */
 };
+#define MESSAGES 2
 /* slots of a process's state */
 enum { STATE_INBOX = 1, STATE_LISTENERS };
 
@@ -60,10 +61,6 @@ static unsigned slot_of_text(const char *text) {
 
 /* Strings are unique, so that the address is enough while the text is kept:
  * the VM's table `pid_texts` holds those of both arrays. */
-static rt__pid_text *text_slot(rt__vm *vm, const char *text) {
-  return &vm->pid_by_text[slot_of_text(text)];
-}
-
 static void keep(lua_State *L, rt__vm *vm, int index, unsigned slot) {
   lua_rawgeti(L, LUA_REGISTRYINDEX, vm->pid_texts);
   lua_pushvalue(L, index);
@@ -92,7 +89,7 @@ rt_pid rt__mail_dest(lua_State *L, int index) {
   rt__vm *vm = rt__vm_of(L);
   size_t size;
   const char *text = luaL_checklstring(L, index, &size);
-  rt__pid_text *known = text_slot(vm, text);
+  rt__pid_text *known = &vm->pid_by_text[slot_of_text(text)];
   if (known->text == text) return known->pid;
   rt_pid pid = rt_pid_parse(text);
   if (!pid) return rt__names_find(&vm->worker->rt->names, text, size);
@@ -261,20 +258,21 @@ static void hand_over(lua_State *L, int ch, rt__fiber *fiber) {
   rt__fiber_wake(fiber);
 }
 
-/* The fiber that waits in PARKED, ready to be handed a value. */
-static bool receiver(lua_State *L, int ch, rt__fiber **out) {
-  lua_Number handle;
-  *out = NULL;
+/* Can it take a message? From the fiber that waits in PARKED, or else the
+ * number of values in the ring. */
+static bool has_room(lua_State *L, rt__vm *vm, int ch, rt__fiber **fiber,
+                     int *count) {
   lua_rawgeti(L, ch, PARKED);
-  bool any = lua_isnumber(L, -1);
-  handle = lua_tonumber(L, -1);
+  bool waits = lua_type(L, -1) == LUA_TNUMBER;
+  *fiber = waits ? rt__fiber_find(vm, lua_tonumber(L, -1)) : NULL;
   lua_pop(L, 1);
-  if (!any) return true;
-  rt__fiber *fiber = rt__fiber_find(rt__vm_of(L), handle);
-  if (!fiber || fiber->state != RT__FIBER_PARKED || fiber->op) return false;
-  if (!lua_checkstack(fiber->co, 4)) return false;
-  *out = fiber;
-  return true;
+  *count = 0;
+  if (waits) /* who waits first: nothing is in the ring, it is not closed */
+    return *fiber && (*fiber)->state == RT__FIBER_PARKED && !(*fiber)->op &&
+           lua_checkstack((*fiber)->co, 4);
+  if (truth_in(L, ch, CLOSED) || truth_in(L, ch, RECEIVERS)) return false;
+  *count = (int)number_in(L, ch, COUNT);
+  return *count < UNREAD_MAX;
 }
 
 /* Put the message whose topic is at `topic` and whose `count` payloads begin
@@ -287,14 +285,12 @@ static bool deliver(lua_State *L, rt__process *to, int topic, rt_pid from,
   size_t room = DIRECT_MAX;
   int top = lua_gettop(L);
   if (!find_channel(L, to, topic)) goto leave;
-  int ch = lua_gettop(L);
-  if (truth_in(L, ch, CLOSED) || truth_in(L, ch, RECEIVERS)) goto leave;
-  int waiting = (int)number_in(L, ch, COUNT);
-  if (waiting >= UNREAD_MAX || !receiver(L, ch, &fiber)) goto leave;
-  lua_rawgeti(L, ch, LIBRARY);
-  bool object = lua_isnumber(L, -1);
+  int ch = lua_gettop(L), waiting;
+  if (!has_room(L, vm, ch, &fiber, &waiting)) goto leave;
+  bool object = number_in(L, ch, LIBRARY) == MESSAGES;
   int made = lua_gettop(L) + 1;
-  if (!object && count > 1) count = 1;
+  for (; !object && count > 1; count--) /* nobody sees these */
+    if (!share && lua_type(L, first + count - 1) > LUA_TSTRING) goto leave;
   if (!share) {
     luaL_checkstack(L, count + 10, "too many payloads");
     for (int i = 0; i < count; i++) {

@@ -442,7 +442,6 @@ static bool resume(rt__process *process, rt__fiber *fiber) {
   vm->fiber = fiber;
   rt__worker_enter(vm->worker, vm);
   int rc = lua_resume(co, args);
-  rt__worker_leave(vm->worker);
   vm->fiber = NULL;
   if (vm->refused && process->ending == RT_OK) process->ending = RT_ENOMEM;
   vm->refused = false;
@@ -488,12 +487,13 @@ static bool read_mail(rt__process *process) {
 }
 
 static bool run_fibers(rt__process *process) {
-  uint64_t start = uv_hrtime();
-  while (process->ready && !process->preempted) {
+  const rt__worker *worker = process->vm->worker;
+  uint32_t tick = worker->tick;
+  for (int i = 0; process->ready && !process->preempted; i++) {
     rt__fiber *fiber = process->ready;
     process->ready = fiber->ready_next;
     if (!resume(process, fiber)) return false;
-    if (process->ready && uv_hrtime() - start > RT__SLICE_NS) break;
+    if (i == RT__SLICE || worker->tick != tick) break;
   }
   return true;
 }

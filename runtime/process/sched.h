@@ -33,7 +33,7 @@ typedef struct rt__fiber rt__fiber;
 typedef struct rt__watchdog rt__watchdog;
 typedef struct rt__timer rt__timer;
 
-#define RT__SLICE_NS   2000000u    /* a process with many ready fibers */
+#define RT__SLICE      64          /* ready fibers of a process in its turn */
 #define RT__PREEMPT_NS 10000000u   /* one fiber, then the watchdog interrupts */
 #define RT__HOLD_UP_NS 3000000000u /* where it cannot be preempted */
 
@@ -245,7 +245,7 @@ enum {
 
 /* PIDs by their text, so that a message to the same process again is not
  * parsed: a direct-mapped cache. */
-#define RT__PID_TEXTS 512
+#define RT__PID_TEXTS 2048
 typedef struct rt__pid_text {
   const char *text; /* of a Lua string that `pid_texts` keeps; NULL: unused */
   rt_pid pid;
@@ -311,7 +311,9 @@ struct rt__worker {
   rt__vm *vm; /* the first one; the main process and jobs run in it */
   rt__timers timers;
   rt__process *run, *run_last;
-  size_t ops; /* operations that have not ended */
+  size_t ops;     /* operations that have not ended */
+  uint64_t clock; /* uv_hrtime() at the last tick */
+  uint32_t tick;
   bool stop, draining;
   size_t vm_memory;      /* limit of each VM; constant */
   const void *stack_end; /* how deep calls may go on its C stack */
@@ -328,7 +330,7 @@ struct rt__worker {
   size_t kill_count, kill_room;
   /* [atomic] what the watchdog looks at */
   _Atomic(uint64_t) epoch;  /* a new one for each time a fiber is entered */
-  _Atomic(uint64_t) since;  /* uv_hrtime(), 0: not running Lua */
+  _Atomic(uint64_t) since;  /* by `clock`; 0: not running processes */
   _Atomic(uint64_t) armed;  /* the epoch the watchdog meant */
   _Atomic(rt__vm *) inside; /* the VM that was entered */
   _Atomic(size_t) kills_waiting;
@@ -350,9 +352,10 @@ void rt__worker_close(rt__worker *worker);
 void rt__worker_kill(rt__worker *worker, rt_pid pid);
 /* Owner: is it among those to be killed? */
 bool rt__worker_wants_killed(rt__worker *worker, rt_pid pid);
-/* Around each entry into a fiber. */
+/* Before each entry into a fiber. */
 void rt__worker_enter(rt__worker *worker, rt__vm *vm);
-void rt__worker_leave(rt__worker *worker);
+/* Has the watchdog looked since the last call? Then `clock` is new. */
+bool rt__worker_ticked(rt__worker *worker);
 
 /* --- watchdog ---------------------------------------------------------------
  */
@@ -379,6 +382,7 @@ struct rt_runtime {
   struct rt__jobs *jobs;
   rt__names names;
   _Atomic(uint32_t) next_worker;
+  _Atomic(uint32_t) ticks; /* of the watchdog, while somebody runs */
   _Atomic(int64_t) holds;
   /* guarded by lock; changed is signalled when holds fall to 0 and when the
    * main process has ended or its function has returned */

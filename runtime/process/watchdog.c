@@ -77,6 +77,7 @@ static void run(void *arg) {
     uv_cond_timedwait(&dog->wake, &dog->lock, LOOK_NS);
     if (dog->stop) break;
     idle = look_at_all(dog->rt) ? 0 : idle + 1;
+    atomic_fetch_add_explicit(&dog->rt->ticks, 1, memory_order_relaxed);
     if (idle < IDLE_MAX) continue;
     sleep_locked(dog);
     idle = 0;

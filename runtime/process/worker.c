@@ -146,17 +146,33 @@ bool rt__worker_wants_killed(rt__worker *worker, rt_pid pid) {
 /* --- running ----------------------------------------------------------------
  */
 
+/* Reading the clock costs as much as a switch of processes, so it is read once
+ * a tick of the watchdog: `since` may be a tick too early. */
+bool rt__worker_ticked(rt__worker *worker) {
+  uint32_t tick =
+      atomic_load_explicit(&worker->rt->ticks, memory_order_relaxed);
+  if (tick == worker->tick) return false;
+  worker->tick = tick;
+  worker->clock = uv_hrtime();
+  return true;
+}
+
 void rt__worker_enter(rt__worker *worker, rt__vm *vm) {
+  uint64_t epoch = atomic_load_explicit(&worker->epoch, memory_order_relaxed);
+  rt__worker_ticked(worker);
+  atomic_store_explicit(&worker->since, worker->clock, memory_order_relaxed);
   atomic_store_explicit(&worker->inside, vm, memory_order_relaxed);
-  atomic_store_explicit(
-      &worker->epoch,
-      atomic_load_explicit(&worker->epoch, memory_order_relaxed) + 1,
-      memory_order_relaxed);
-  atomic_store(&worker->since, uv_hrtime());
+  atomic_store_explicit(&worker->epoch, epoch + 1, memory_order_release);
+}
+
+/* From here on the watchdog is awake and looks, until the other. */
+static void begin_running(rt__worker *worker) {
+  worker->clock = uv_hrtime();
+  atomic_store(&worker->since, worker->clock);
   rt__watchdog_poke(worker->rt->watchdog);
 }
 
-void rt__worker_leave(rt__worker *worker) {
+static void end_running(rt__worker *worker) {
   atomic_store_explicit(&worker->since, 0, memory_order_release);
 }
 
@@ -171,13 +187,17 @@ static rt__process *take_ready(rt__worker *worker) {
 }
 
 static void run_ready(rt__worker *worker) {
-  uint64_t start = uv_hrtime();
+  if (!worker->run) return;
+  begin_running(worker);
+  uint64_t start = worker->clock;
   for (int i = 0; i < TURNS; i++) {
     rt__process *process = take_ready(worker);
-    if (!process) return;
+    if (!process) break;
     rt__process_run(process);
-    if (uv_hrtime() - start > TURN_NS) return;
+    rt__worker_ticked(worker);
+    if (worker->clock - start > TURN_NS) break;
   }
+  end_running(worker);
 }
 
 static void on_alarm(uv_timer_t *alarm) {
