@@ -61,7 +61,7 @@ void rt__bus_set_hook(rt_bus *bus, const rt__bus_hook *hook) {
 static rt_err init_parts(rt_bus *bus, rt_error *err) {
   bus->index = rt__index_new();
   bus->memo = rt__memo_new();
-  if (!bus->index || !bus->memo || !rt__intake_init(&bus->intake))
+  if (!bus->index || !bus->memo || !rt__intake_init(&bus->intake, &bus->reader))
     return rt_fail(err, RT_ENOMEM, "bus: no memory");
   if (uv_mutex_init(&bus->lock) != 0)
     return rt_fail(err, RT_ENOMEM, "bus: cannot create its lock");
@@ -83,7 +83,7 @@ lock:
 static void free_parts(rt_bus *bus) {
   rt__memo_free(bus->memo);
   rt__index_free(bus->index);
-  rt__intake_deinit(&bus->intake);
+  rt__intake_deinit(&bus->intake, &bus->reader);
   free(bus->places);
   free(bus);
 }

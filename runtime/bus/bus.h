@@ -140,14 +140,14 @@ struct rt_bus {
   atomic_bool room_wanted;    /* somebody may wait in `rooms` */
   atomic_uint_fast64_t turn;  /* grows when the index changes */
   atomic_uint_fast64_t subscribers;
-  /* guarded by the latch */
+  /* guarded by the latch; what a sender touches is in one line */
   RT__LINE rt__latch latch;
   atomic_bool idle; /* whoever clears it wakes the bus thread */
   uint64_t published;
   uint64_t charged;     /* bytes ever queued */
   uint64_t charge_ends; /* may grow to this, when last looked at; 0: closed */
-  rt__room *rooms;      /* ring of those who wait, NULL when none */
   rt__intake intake;
+  rt__room *rooms; /* ring of those who wait, NULL when none */
   /* guarded by lock */
   RT__LINE uv_mutex_t lock;
   uv_cond_t wake;    /* for the bus thread */
@@ -159,7 +159,8 @@ struct rt_bus {
   uv_mutex_t index_lock;
   rt__index *index;
   /* bus thread only */
-  RT__LINE rt__memo *memo;
+  RT__LINE rt__reader reader;
+  rt__memo *memo;
   rt__place *places;
   uint32_t place_room, place_free; /* place_free: 0 is none */
   rt__sub *dead;

@@ -2,7 +2,6 @@
  *
  * The memo knows for a (system, kind) who listens, until the index changes.
  * All here runs on the bus thread. SPDX-License-Identifier: MIT */
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -327,7 +326,7 @@ typedef enum found { NOTHING, LITTLE, MUCH } found;
 static found work(rt_bus *bus) {
   rt__span span;
   rt__chunk *done;
-  if (!rt__intake_read(&bus->intake, &span, &done)) return NOTHING;
+  if (!rt__reader_read(&bus->reader, &span, &done)) return NOTHING;
   if (done) give_back(bus, done);
   return_charge(bus, work_through(bus, span));
   return done || span.end - span.at >= BATCH ? MUCH : LITTLE;
@@ -344,7 +343,6 @@ static bool linger(rt_bus *bus) {
       rt__relax(PAUSES);
       if (work(bus) != NOTHING) return true;
     }
-    sched_yield();
     now = rt__now_ns();
   } while (now < until);
   trim(bus, now);
@@ -354,7 +352,7 @@ static bool linger(rt_bus *bus) {
 typedef enum state { WORK, SLEEP, SLEEP_FAT, TELL_END, END } state;
 
 static state next_state_latched(rt_bus *bus) {
-  if (rt__intake_has(&bus->intake)) return WORK;
+  if (rt__intake_has(&bus->intake, &bus->reader)) return WORK;
   if (atomic_load(&bus->closing) && !bus->told) return TELL_END;
   atomic_store(&bus->idle, true);
   if (!atomic_load(&bus->closing))

@@ -31,11 +31,11 @@ static rt__chunk *begin(rt__intake *intake, size_t size) {
   return c;
 }
 
-bool rt__intake_init(rt__intake *intake) {
+bool rt__intake_init(rt__intake *intake, rt__reader *reader) {
   rt__chunk *c = rt__chunk_new(0);
   if (!c) return false;
   rt__intake_add(intake, c);
-  intake->head = intake->tail = begin(intake, 0);
+  reader->head = intake->tail = begin(intake, 0);
   return true;
 }
 
@@ -47,8 +47,8 @@ void rt__chunks_free(rt__chunk *c) {
   }
 }
 
-void rt__intake_deinit(rt__intake *intake) {
-  rt__chunks_free(intake->head);
+void rt__intake_deinit(rt__intake *intake, rt__reader *reader) {
+  rt__chunks_free(reader->head);
   rt__chunks_free(intake->spare);
 }
 
@@ -72,10 +72,10 @@ bool rt__intake_give_back(rt__intake *intake, rt__chunk *chunk) {
   return false;
 }
 
-bool rt__intake_has(const rt__intake *intake) {
-  const rt__chunk *c = intake->head;
+bool rt__intake_has(const rt__intake *intake, const rt__reader *reader) {
+  const rt__chunk *c = reader->head;
   return c != intake->tail ||
-         atomic_load_explicit(&c->used, memory_order_relaxed) != intake->at;
+         atomic_load_explicit(&c->used, memory_order_relaxed) != reader->at;
 }
 
 bool rt__intake_is_fat(const rt__intake *intake) {
@@ -98,9 +98,9 @@ rt__chunk *rt__intake_trim(rt__intake *intake) {
 
 /* --- the dispatcher's end -------------------------------------------- */
 
-bool rt__intake_read(rt__intake *intake, rt__span *out, rt__chunk **done) {
-  rt__chunk *c = intake->head;
-  size_t at = intake->at;
+bool rt__reader_read(rt__reader *reader, rt__span *out, rt__chunk **done) {
+  rt__chunk *c = reader->head;
+  size_t at = reader->at;
   *done = NULL;
   size_t used = atomic_load_explicit(&c->used, memory_order_acquire);
   if (used == at) {
@@ -110,13 +110,13 @@ bool rt__intake_read(rt__intake *intake, rt__span *out, rt__chunk **done) {
     used = atomic_load_explicit(&c->used, memory_order_relaxed);
     if (used == at) {
       *done = c;
-      intake->head = c = next;
+      reader->head = c = next;
       at = 0;
       used = atomic_load_explicit(&c->used, memory_order_acquire);
     }
   }
   out->at = c->records + at;
   out->end = c->records + used;
-  intake->at = used;
+  reader->at = used;
   return used > at || *done;
 }

@@ -47,24 +47,27 @@ struct rt__chunk {
   _Alignas(64) unsigned char records[];
 };
 
+/* Guarded by the bus's latch. */
 typedef struct rt__intake {
-  /* guarded by the bus's latch */
   rt__chunk *tail;
   unsigned char *to, *end; /* of the tail: where to write, its end */
   rt__chunk *spare;
   uint32_t spare_count, in_use, peak; /* peak: of in_use, since trimmed */
-  /* bus thread only, but when nobody else knows of it */
-  _Alignas(64) rt__chunk *head;
-  size_t at; /* read so far, in the head */
 } rt__intake;
+
+/* The bus thread's, how far it has read. */
+typedef struct rt__reader {
+  rt__chunk *head;
+  size_t at;
+} rt__reader;
 
 /* Records to be read, one after the other. */
 typedef struct rt__span {
   unsigned char *at, *end;
 } rt__span;
 
-bool rt__intake_init(rt__intake *intake); /* false: no memory */
-void rt__intake_deinit(rt__intake *intake);
+bool rt__intake_init(rt__intake *intake, rt__reader *reader); /* no memory */
+void rt__intake_deinit(rt__intake *intake, rt__reader *reader);
 
 rt__chunk *rt__chunk_new(size_t size); /* NULL: no memory */
 void rt__chunks_free(rt__chunk *chunk);
@@ -76,7 +79,7 @@ bool rt__intake_turn(rt__intake *intake, size_t size);
  * free. */
 bool rt__intake_give_back(rt__intake *intake, rt__chunk *chunk);
 /* [latched, bus thread] Is there something to be read? */
-bool rt__intake_has(const rt__intake *intake);
+bool rt__intake_has(const rt__intake *intake, const rt__reader *reader);
 /* [latched] Spare chunks that the last while did not need; to be freed. */
 rt__chunk *rt__intake_trim(rt__intake *intake);
 /* [latched] Are there more than are always kept? */
@@ -85,7 +88,7 @@ bool rt__intake_is_fat(const rt__intake *intake);
 /* [bus thread] All that is written in the head, as read from now on; false:
  * there is nothing. When that was the end of a chunk, `*done` is to be given
  * back. */
-bool rt__intake_read(rt__intake *intake, rt__span *out, rt__chunk **done);
+bool rt__reader_read(rt__reader *reader, rt__span *out, rt__chunk **done);
 
 /* With `extra` bytes behind it. */
 static inline size_t rt__record_size(size_t extra) {
@@ -97,11 +100,12 @@ static inline size_t rt__record_size(size_t extra) {
  * NULL: a chunk is needed, to be added. */
 static inline rt__record *rt__intake_reserve(rt__intake *intake, size_t size,
                                              rt__record_kind kind) {
-  enum { AHEAD = 512 }; /* to be fetched from the reader's core by then */
+  enum { AHEAD = 256 }; /* to be fetched from the reader's core by then */
   if ((size_t)(intake->end - intake->to) < size &&
       !rt__intake_turn(intake, size))
     return NULL;
   rt__record *record = (rt__record *)intake->to;
+
   __builtin_prefetch(intake->to + AHEAD, 1);
   record->size = (uint32_t)size;
   record->kind = (uint16_t)kind;

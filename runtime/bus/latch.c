@@ -1,10 +1,9 @@
 /* latch.c - see latch.h. SPDX-License-Identifier: MIT */
 #include "bus/latch.h"
 
-#include <sched.h>
 #include <time.h>
 
-enum { LOOKS = 64, YIELDS = 64, NAP_NS = 50000 };
+enum { LOOKS = 16, APART = 32, NAP_NS = 50000 };
 
 static bool try_take(rt__latch *latch) {
   return !atomic_load_explicit(&latch->taken, memory_order_relaxed) &&
@@ -13,14 +12,11 @@ static bool try_take(rt__latch *latch) {
 
 void rt__latch_wait(rt__latch *latch) {
   const struct timespec nap = {0, NAP_NS};
-  for (unsigned round = 0;; round++) {
+  for (;;) {
     for (int i = 0; i < LOOKS; i++) {
+      rt__relax(APART);
       if (try_take(latch)) return;
-      rt__relax(1);
     }
-    if (round < YIELDS)
-      sched_yield();
-    else
-      nanosleep(&nap, NULL);
+    nanosleep(&nap, NULL);
   }
 }

@@ -110,15 +110,29 @@ static void queue_free(queue *q) {
   uv_mutex_destroy(&q->lock);
 }
 
-static double bench_queue(int events) {
+typedef struct feeder {
+  queue *q;
+  int events;
+} feeder;
+
+static void feed(void *arg) {
+  const feeder *f = arg;
+  for (int i = 0; i < f->events; i++)
+    queue_send(f->q, "system", "kind", "path");
+}
+
+static double bench_queue(int senders, int events) {
   queue q;
-  uv_thread_t thread;
+  uv_thread_t thread, threads[8];
   memset(&q, 0, sizeof(q));
   uv_mutex_init(&q.lock);
   uv_cond_init(&q.wake);
   uv_thread_create(&thread, queue_run, &q);
+  feeder share = {&q, events / senders};
   uint64_t start = rt__now_ns();
-  for (int i = 0; i < events; i++) queue_send(&q, "system", "kind", "path");
+  for (int i = 1; i < senders; i++) uv_thread_create(&threads[i], feed, &share);
+  feed(&share);
+  for (int i = 1; i < senders; i++) uv_thread_join(&threads[i]);
   uv_mutex_lock(&q.lock);
   q.stop = true;
   uv_cond_signal(&q.wake);
@@ -236,38 +250,131 @@ static double bench_lookup(int others, int lookups) {
   return yes == (uint64_t)lookups / 2 ? rate : 0;
 }
 
-/* --- latency of one event through an idle bus ------------------------ */
-
-static void post(const rt_event *event, void *arg) {
-  (void)event;
-  uv_sem_post(arg);
-}
+/* --- one message there and back, when nothing else goes on ------------ */
 
 static int compare(const void *a, const void *b) {
   double x = *(const double *)a, y = *(const double *)b;
   return x < y ? -1 : x > y;
 }
 
-static void bench_latency(void) {
+typedef struct latency {
+  double p50, p99;
+} latency;
+
+static latency latency_of(double *times) {
+  qsort(times, PINGS, sizeof(*times), compare);
+  return (latency){times[PINGS / 2], times[PINGS * 99 / 100]};
+}
+
+typedef struct turns {
+  uv_mutex_t lock;
+  uv_cond_t changed;
+  int turn; /* 0: here, 1: there, 2: the end */
+} turns;
+
+static void wait_while(turns *t, int turn) {
+  while (t->turn == turn) uv_cond_wait(&t->changed, &t->lock);
+}
+
+static void pass(turns *t, int turn) {
+  t->turn = turn;
+  uv_cond_signal(&t->changed);
+}
+
+static void answer(void *arg) {
+  turns *t = arg;
+  uv_mutex_lock(&t->lock);
+  for (;;) {
+    wait_while(t, 0);
+    if (t->turn == 2) break;
+    pass(t, 0);
+  }
+  uv_mutex_unlock(&t->lock);
+}
+
+static latency ping_condvar(void) {
   static double times[PINGS];
+  turns t = {.turn = 0};
+  uv_thread_t thread;
+  uv_mutex_init(&t.lock);
+  uv_cond_init(&t.changed);
+  uv_thread_create(&thread, answer, &t);
+  uv_mutex_lock(&t.lock);
+  for (int i = 0; i < PINGS; i++) {
+    uint64_t start = rt__now_ns();
+    pass(&t, 1);
+    wait_while(&t, 1);
+    times[i] = (double)(rt__now_ns() - start);
+  }
+  pass(&t, 2);
+  uv_mutex_unlock(&t.lock);
+  uv_thread_join(&thread);
+  uv_cond_destroy(&t.changed);
+  uv_mutex_destroy(&t.lock);
+  return latency_of(times);
+}
+
+static void reply(const rt_event *event, void *arg) {
+  turns *t = arg;
+  (void)event;
+  uv_mutex_lock(&t->lock);
+  pass(t, 0);
+  uv_mutex_unlock(&t->lock);
+}
+
+/* There through the bus, back as above. With more than it lingers `apart`, the
+ * bus thread is asleep when an event comes. */
+static latency ping_bus(unsigned apart) {
+  static double times[PINGS];
+  turns t = {.turn = 0};
   rt_bus *bus;
-  uv_sem_t sem;
   uint64_t id;
-  uv_sem_init(&sem, 0);
+  uv_mutex_init(&t.lock);
+  uv_cond_init(&t.changed);
   if (rt_bus_new(&bus, NULL, NULL) != RT_OK ||
-      rt_bus_subscribe(bus, &id, "s", NULL, post, &sem, NULL) != RT_OK)
+      rt_bus_subscribe(bus, &id, "s", NULL, reply, &t, NULL) != RT_OK)
     abort();
   for (int i = 0; i < PINGS; i++) {
     uint64_t start = rt__now_ns();
+    while (rt__now_ns() - start < apart) {
+    }
+    start = rt__now_ns();
+    uv_mutex_lock(&t.lock);
+    t.turn = 1;
     rt_bus_send(bus, "s", "k", "p", NULL);
-    uv_sem_wait(&sem);
+    wait_while(&t, 1);
+    uv_mutex_unlock(&t.lock);
     times[i] = (double)(rt__now_ns() - start);
   }
   rt_bus_free(bus);
-  uv_sem_destroy(&sem);
-  qsort(times, PINGS, sizeof(*times), compare);
-  print("bus: round trip when idle, p50", times[PINGS / 2], "ns", 0);
-  print("bus: round trip when idle, p99", times[PINGS * 99 / 100], "ns", 0);
+  uv_cond_destroy(&t.changed);
+  uv_mutex_destroy(&t.lock);
+  return latency_of(times);
+}
+
+static void print_latency(const char *what, latency l, latency base) {
+  char line[64];
+  snprintf(line, sizeof(line), "%s, p50", what);
+  print(line, l.p50, "ns", base.p50 > 0 ? l.p50 / base.p50 : 0);
+  snprintf(line, sizeof(line), "%s, p99", what);
+  print(line, l.p99, "ns", base.p99 > 0 ? l.p99 / base.p99 : 0);
+}
+
+static latency quieter(latency a, latency b) {
+  return a.p50 == 0 || b.p50 < a.p50 ? b : a;
+}
+
+static void bench_latency(void) {
+  enum { ASLEEP_NS = 40000 };
+  latency none = {0, 0}, condvar = none, steady = none, asleep = none;
+  for (int round = 0; round < ROUNDS; round++) {
+    condvar = quieter(condvar, ping_condvar());
+    steady = quieter(steady, ping_bus(0));
+    asleep = quieter(asleep, ping_bus(ASLEEP_NS));
+  }
+  print_latency("baseline: condvar there and back", condvar, none);
+  print_latency("bus there, condvar back", steady, condvar);
+  print_latency("the same, the bus thread asleep", asleep, condvar);
 }
 
 static double best(double a, double b) {
@@ -275,14 +382,14 @@ static double best(double a, double b) {
 }
 
 /* The limit and ours take turns, as other programs may disturb either. */
-static double compare_queues(double *limit) {
-  double one = 0;
+static double beside_limit(int senders, double *limit) {
+  double ours = 0;
   *limit = 0;
   for (int round = 0; round < ROUNDS; round++) {
-    *limit = best(*limit, bench_queue(EVENTS));
-    one = best(one, bench_ours(1, 1, 0, EVENTS));
+    *limit = best(*limit, bench_queue(senders, EVENTS));
+    ours = best(ours, bench_ours(senders, 1, 0, EVENTS));
   }
-  return one;
+  return ours;
 }
 
 static double best_ours(int senders, int fans, int others, int events) {
@@ -292,22 +399,34 @@ static double best_ours(int senders, int fans, int others, int events) {
   return rate;
 }
 
+/* Beside patterns that do not match, in turns with none of them. */
+static void bench_others(int others) {
+  double alone = 0, beside = 0;
+  char line[64];
+  for (int round = 0; round < ROUNDS; round++) {
+    alone = best(alone, bench_ours(1, 1, 0, EVENTS));
+    beside = best(beside, bench_ours(1, 1, others, EVENTS));
+  }
+  snprintf(line, sizeof(line), "bus: 1 to 1 beside %d other patterns", others);
+  print(line, beside, "events/s", beside / alone);
+}
+
 int main(void) {
-  double limit, one = compare_queues(&limit), rate;
+  double limit, four_limit, rate = beside_limit(1, &limit);
   print("baseline: pooled two-array queue, 1 to 1", limit, "events/s", 0);
-  print("bus: 1 to 1", one, "events/s", one / limit);
-  rate = best_ours(4, 1, 0, EVENTS);
-  print("bus: 4 to 1", rate, "events/s", rate / limit);
+  print("bus: 1 to 1", rate, "events/s", rate / limit);
+  rate = beside_limit(4, &four_limit);
+  print("baseline: pooled two-array queue, 4 to 1", four_limit, "events/s", 0);
+  print("bus: 4 to 1", rate, "events/s", rate / four_limit);
+  print("  the same against the queue's 1 to 1", rate, "events/s",
+        rate / limit);
   rate = best_ours(1, 10, 0, EVENTS / 2);
   print("bus: 1 to 10", rate * 10, "deliveries/s", 0);
   rate = best_ours(1, 100, 0, FEW);
   print("bus: 1 to 100", rate * 100, "deliveries/s", 0);
-  rate = best_ours(1, 1, 1000, EVENTS);
-  print("bus: 1 to 1 with 1,000 others", rate, "events/s", rate / one);
-  rate = best_ours(1, 1, 4000, EVENTS);
-  print("bus: 1 to 1 with 4,000 others", rate, "events/s", rate / one);
-  rate = best_ours(1, 1, 100000, EVENTS);
-  print("bus: 1 to 1 with 100,000 others", rate, "events/s", rate / one);
+  bench_others(1000);
+  bench_others(4000);
+  bench_others(100000);
   rate = bench_unheard(EVENTS);
   print("bus: nobody listens", rate, "events/s", rate / limit);
   double linear = bench_linear(4000, 2000);
