@@ -73,7 +73,7 @@ end
 
 -- A receiver that finds its channel empty looks for mail first.
 local function pull(ch)
-  core.listen()
+  core.listen(nil, ch)
   while channel.count(ch) == 0 and drain() do -- luacheck: ignore
   end
 end
@@ -206,7 +206,9 @@ function M.unlisten(ch)
   local listeners = table_in(state(), LISTENERS)
   for topic, listener in pairs(listeners) do
     if listener == ch then
+      core.listen()
       drain_all()
+      core.listen(nil, ch, true)
       listeners[topic] = nil
       channel.close(ch)
       return true

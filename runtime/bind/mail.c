@@ -11,7 +11,9 @@
  *
  * SPDX-License-Identifier: MIT */
 #include "bind/mail.h"
+#include "process/held.h"
 
+#include <limits.h>
 #include <math.h>
 #include <string.h>
 
@@ -261,7 +263,7 @@ static void hand_over(lua_State *L, int ch, rt__fiber *fiber) {
 /* Can it take a message? From the fiber that waits in PARKED, or else the
  * number of values in the ring. */
 static bool has_room(lua_State *L, rt__vm *vm, int ch, rt__fiber **fiber,
-                     int *count) {
+                     int *count, int most) {
   lua_rawgeti(L, ch, PARKED);
   bool waits = lua_type(L, -1) == LUA_TNUMBER;
   *fiber = waits ? rt__fiber_find(vm, lua_tonumber(L, -1)) : NULL;
@@ -272,21 +274,20 @@ static bool has_room(lua_State *L, rt__vm *vm, int ch, rt__fiber **fiber,
            lua_checkstack((*fiber)->co, 4);
   if (truth_in(L, ch, CLOSED) || truth_in(L, ch, RECEIVERS)) return false;
   *count = (int)number_in(L, ch, COUNT);
-  return *count < UNREAD_MAX;
+  return *count < most;
 }
 
 /* Put the message whose topic is at `topic` and whose `count` payloads begin
- * at `first` where it belongs. `share`: they need not be copied. Answers false,
- * nothing done, when the library has to look at it. */
-static bool deliver(lua_State *L, rt__process *to, int topic, rt_pid from,
-                    int first, int count, bool share) {
+ * at `first` into the channel. `share`: they need not be copied. Answers false,
+ * nothing done, when the library has to look at it, or `most` are there. */
+static bool put(lua_State *L, rt__process *to, int ch, int topic, rt_pid from,
+                int first, int count, bool share, int most) {
   rt__vm *vm = to->vm;
   rt__fiber *fiber;
   size_t room = DIRECT_MAX;
   int top = lua_gettop(L);
-  if (!find_channel(L, to, topic)) goto leave;
-  int ch = lua_gettop(L), waiting;
-  if (!has_room(L, vm, ch, &fiber, &waiting)) goto leave;
+  int waiting;
+  if (!has_room(L, vm, ch, &fiber, &waiting, most)) goto leave;
   bool object = number_in(L, ch, LIBRARY) == MESSAGES;
   int made = lua_gettop(L) + 1;
   for (; !object && count > 1; count--) /* nobody sees these */
@@ -320,6 +321,43 @@ leave:
   return false;
 }
 
+/* The same, where it belongs. */
+static bool deliver(lua_State *L, rt__process *to, int topic, rt_pid from,
+                    int first, int count, bool share) {
+  int top = lua_gettop(L);
+  bool done =
+      find_channel(L, to, topic) &&
+      put(L, to, lua_gettop(L), topic, from, first, count, share, UNREAD_MAX);
+  lua_settop(L, top);
+  return done;
+}
+
+/* --- mail for full channels
+ * ----------------------------------------------------------------- */
+
+/* Is the channel full for the package? In a ring only one message may be large,
+ * which bounds its bytes. One that somebody waits at is empty. */
+static bool is_full(lua_State *L, const rt__process *process, int ch,
+                    const rt__package *package) {
+  if (rt__held_of(process->held, lua_topointer(L, ch))) return true;
+  lua_Number count = number_in(L, ch, COUNT);
+  return count >= UNREAD_MAX ||
+         (count > 0 && rt__package_size(package) > DIRECT_MAX);
+}
+
+/* Put the next message aside when its channel is full: it stays counted. */
+static bool hold(lua_State *L, rt__process *process) {
+  rt__package *package = process->mail.first;
+  rt__held *held = NULL;
+  int top = lua_gettop(L);
+  lua_pushstring(L, package->topic);
+  if (find_channel(L, process, top + 1) && is_full(L, process, -1, package))
+    held = rt__held_for(&process->held, lua_topointer(L, -1));
+  lua_settop(L, top);
+  if (held) rt__mailbox_put(&held->mail, rt__mailbox_take(&process->mail));
+  return held != NULL;
+}
+
 /* --- sending
  * ----------------------------------------------------------------------- */
 
@@ -342,8 +380,8 @@ rt_err rt__mail_encode(lua_State *L, int first, const char *what,
 }
 
 static bool plain_sailing(const rt__process *to) {
-  return to && to->reads_mail && !to->mail.first && !to->preempted &&
-         to->ending == RT_OK && !to->dying;
+  return to && to->reads_mail && !to->mail.first && !to->held &&
+         !to->preempted && to->ending == RT_OK && !to->dying;
 }
 
 static int send_package(lua_State *L, const rt__process *process, rt_pid to) {
@@ -397,14 +435,6 @@ int rt__mail_send(lua_State *L) {
 /* --- receiving
  * --------------------------------------------------------------------- */
 
-/* listen(events): the library takes messages from now on */
-int rt__mail_listen(lua_State *L) {
-  rt__process *process = process_of(L);
-  process->reads_mail = true;
-  if (lua_toboolean(L, 1)) process->reads_events = true;
-  return 0;
-}
-
 /* pause(): leave messages where they are until listen() */
 int rt__mail_pause(lua_State *L) {
   process_of(L)->reads_mail = false;
@@ -421,9 +451,45 @@ static int push_payloads(lua_State *L, const rt_value *payloads) {
   return lua_gettop(L) - before;
 }
 
+/* The messages held for the channel at `ch`, as far as there is room, or all.
+ */
+static void take_held(lua_State *L, rt__process *process, int ch, bool all) {
+  rt__held *held;
+  const void *channel = lua_topointer(L, ch);
+  while ((held = rt__held_of(process->held, channel))) {
+    const rt__package *package = held->mail.first;
+    int top = lua_gettop(L);
+    size_t size = rt__package_size(package);
+    if (!all && size > DIRECT_MAX && number_in(L, ch, COUNT) > 0) break;
+    lua_pushstring(L, package->topic);
+    int count = push_payloads(L, package->payloads);
+    bool done = put(L, process, ch, top + 1, package->from, top + 2, count,
+                    true, all ? INT_MAX : UNREAD_MAX);
+    lua_settop(L, top);
+    if (!done) break;
+    rt__pids_unload(&process->vm->pids, process->pid, size);
+    rt__package_free(rt__held_take(&process->held, held));
+  }
+}
+
+/* listen(events, channel, all): the library takes messages from now on, first
+ * those that are held for the channel */
+int rt__mail_listen(lua_State *L) {
+  rt__process *process = process_of(L);
+  process->reads_mail = true;
+  if (lua_toboolean(L, 1)) process->reads_events = true;
+  if (process->held && lua_istable(L, 2))
+    take_held(L, process, 2, lua_toboolean(L, 3));
+  return 0;
+}
+
 /* next() -> topic, sender or nil, payloads...; nothing when there is no mail */
 int rt__mail_next(lua_State *L) {
-  rt__package *package = rt__process_next_mail(process_of(L));
+  rt__process *process = process_of(L);
+  while (!process->notes.first && process->reads_mail && process->mail.first &&
+         hold(L, process)) {
+  }
+  rt__package *package = rt__process_next_mail(process);
   if (!package) return 0;
   rt_value *payloads = package->payloads;
   package->payloads = NULL;
@@ -446,6 +512,9 @@ int rt__mail_pump(lua_State *L) {
   while (!process->notes.first && process->reads_mail && process->mail.first) {
     const rt__package *package = process->mail.first;
     lua_settop(L, 0);
+    if ((process->held || rt__package_size(package) > DIRECT_MAX) &&
+        hold(L, process))
+      continue;
     lua_pushstring(L, package->topic);
     int count = push_payloads(L, package->payloads);
     if (!deliver(L, process, 1, package->from, 2, count, true)) break;

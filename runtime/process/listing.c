@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 
+#include "process/held.h"
 #include "process/sched.h"
 
 typedef struct row {
@@ -41,12 +42,13 @@ static bool add_row(listing *list, const rt__process *process) {
     list->room = room;
   }
   rt__vm *vm = process->vm;
+  size_t bytes, held = rt__held_count(process->held, &bytes);
   list->rows[list->count++] = (row){
       .pid = process->pid,
       .born = process->born,
-      .mailbox = process->mail.count,
-      .memory =
-          vm->used / (atomic_load(&vm->population) + 1) + process->mail.bytes,
+      .mailbox = process->mail.count + held,
+      .memory = vm->used / (atomic_load(&vm->population) + 1) +
+                process->mail.bytes + bytes,
       .state = state_of(process),
   };
   return true;

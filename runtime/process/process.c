@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "process/held.h"
 #include "process/sched.h"
 
 #define LAST_WORDS_S 1.0
@@ -290,6 +291,7 @@ void rt__process_end(rt__process *process, rt_err how, rt_value *result,
   rt__names_drop(&vm->worker->rt->names, process->pid);
   rt__mailbox_clear(&process->mail);
   rt__mailbox_clear(&process->notes);
+  rt__held_clear(&process->held);
   unlist_process(process);
   rt__pids_drop(&vm->pids, process->pid);
   tell(process, how, result, error);

@@ -114,8 +114,9 @@ struct rt__process {
   rt__fiber *ready, *ready_last, *preempted;
   rt__op *ops;
   rt__resource *resources;
-  rt__mailbox mail;  /* messages; wait until the process reads them */
-  rt__mailbox notes; /* for the library's inlets: topics with "@" */
+  rt__mailbox mail;      /* messages; wait until the process reads them */
+  rt__mailbox notes;     /* for the library's inlets: topics with "@" */
+  struct rt__held *held; /* messages for channels that are full */
   rt__peer *watchers, *links;
   int globals, state;      /* registry refs, or LUA_NOREF */
   uint64_t serial;         /* who it is, within its VM */
