@@ -315,6 +315,10 @@ struct rt__worker {
   size_t ops;     /* operations that have not ended */
   uint64_t clock; /* uv_hrtime() at the last tick */
   uint32_t tick;
+  bool slept;           /* the loop polled, and waited */
+  bool can_spin;        /* there are other cores */
+  unsigned spins;       /* how often it may wait awake before it must sleep */
+  uint64_t spins_after; /* none before; uv_hrtime() */
   bool stop, draining;
   size_t vm_memory;      /* limit of each VM; constant */
   const void *stack_end; /* how deep calls may go on its C stack */
@@ -323,12 +327,14 @@ struct rt__worker {
   /* guarded by lock, a leaf */
   uv_mutex_t lock;
   uv_async_t wake;
-  rt__task *inbox, *inbox_last;
-  bool polling;  /* in, or about to enter, the loop's poll */
   bool active;   /* keeps one hold of the runtime */
   bool closed;   /* its thread has ended: posts are refused */
   rt_pid *kills; /* to be terminated, also in the middle of a loop */
   size_t kill_count, kill_room;
+  /* [atomic] the newest task posted, the older ones behind it */
+  _Atomic(rt__task *) inbox;
+  _Atomic(bool) polling; /* in, or about to enter, the loop's poll; changed
+                            under the lock */
   /* [atomic] what the watchdog looks at */
   _Atomic(uint64_t) epoch;  /* a new one for each time a fiber is entered */
   _Atomic(uint64_t) since;  /* by `clock`; 0: not running processes */

@@ -13,9 +13,11 @@
 #include "process/worker.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #ifndef RT_LUAJIT_SYSTEM
 #include <luajit.h>
@@ -25,8 +27,13 @@
 
 #define STACK_BYTES   (8u << 20)
 #define STACK_RESERVE (128u << 10)
-#define TURNS         256      /* processes run before I/O is looked at */
-#define TURN_NS       4000000u /* or this long */
+#define TURNS         256       /* processes run before I/O is looked at */
+#define TURN_NS       4000000u  /* or this long */
+#define SPIN_NS       20000u    /* to wait awake for what is posted */
+#define SPIN_LOOKS    16        /* before the core is offered to others */
+#define SPIN_ROUNDS   32        /* before I/O is looked at */
+#define SPIN_OFF_NS   50000000u /* not to spin on a busy machine */
+#define SPINS         16
 
 uv_loop_t *rt__worker_loop(rt__worker *worker) {
   return &worker->loop;
@@ -37,34 +44,41 @@ rt_runtime *rt__worker_runtime(rt__worker *worker) {
 
 /* --- inbox ---------------------------------------------------------------- */
 
-void rt__worker_post(rt__worker *worker, rt__task *task) {
-  bool wake = false;
-  task->next = NULL;
+/* It polls, or is about to: take the hold for it, and wake it. */
+static void rouse(rt__worker *worker) {
   uv_mutex_lock(&worker->lock);
-  if (worker->inbox)
-    worker->inbox_last->next = task;
-  else
-    worker->inbox = task;
-  worker->inbox_last = task;
+  bool wake = atomic_load(&worker->polling) && !worker->closed;
+  atomic_store(&worker->polling, false);
   if (!worker->active) {
     worker->active = true;
     rt__runtime_hold(worker->rt);
-  }
-  if (worker->polling) {
-    worker->polling = false;
-    wake = !worker->closed;
   }
   if (wake) uv_async_send(&worker->wake);
   uv_mutex_unlock(&worker->lock);
 }
 
+/* Either this sees that the worker polls, or the worker, which says so before
+ * it looks into its inbox a last time, sees the task. */
+void rt__worker_post(rt__worker *worker, rt__task *task) {
+  rt__task *newest = atomic_load_explicit(&worker->inbox, memory_order_relaxed);
+  do task->next = newest;
+  while (!atomic_compare_exchange_weak(&worker->inbox, &newest, task));
+  if (atomic_load(&worker->polling)) rouse(worker);
+}
+
+/* All that was posted, oldest first. */
 static rt__task *take_inbox(rt__worker *worker) {
-  uv_mutex_lock(&worker->lock);
-  rt__task *task = worker->inbox;
-  worker->inbox = worker->inbox_last = NULL;
-  worker->polling = false;
-  uv_mutex_unlock(&worker->lock);
-  return task;
+  rt__task *oldest = NULL;
+  if (!atomic_load_explicit(&worker->inbox, memory_order_relaxed)) return NULL;
+  rt__task *task =
+      atomic_exchange_explicit(&worker->inbox, NULL, memory_order_acquire);
+  while (task) {
+    rt__task *older = task->next;
+    task->next = oldest;
+    oldest = task;
+    task = older;
+  }
+  return oldest;
 }
 
 static void drain(rt__worker *worker) {
@@ -206,12 +220,12 @@ static void on_alarm(uv_timer_t *alarm) {
 
 /* Nothing may be due when the loop polls, or it would sleep over it: libuv runs
  * its timers before it polls. */
-static void set_alarm(rt__worker *worker, uint64_t due) {
-  if (due == UINT64_MAX) {
+static void set_alarm(rt__worker *worker, uint64_t now) {
+  if (worker->timers.count == 0) {
     uv_timer_stop(&worker->alarm);
     return;
   }
-  uint64_t now = uv_hrtime();
+  uint64_t due = worker->timers.heap[0]->due;
   uint64_t ms = due > now ? (due - now + 999999) / 1000000 : 0;
   uv_update_time(&worker->loop);
   uv_timer_start(&worker->alarm, on_alarm, ms, 0);
@@ -221,17 +235,18 @@ static void set_alarm(rt__worker *worker, uint64_t due) {
  * processes ready. */
 static void on_prepare(uv_prepare_t *prepare) {
   rt__worker *worker = prepare->data;
-  bool idle = !worker->run && worker->timers.count == 0 && worker->ops == 0;
+  bool idle = worker->timers.count == 0 && worker->ops == 0;
   bool release = false, wait = false;
-  uv_mutex_lock(&worker->lock);
-  if (!worker->inbox && !worker->run && !worker->stop) {
-    wait = worker->polling = true;
-    if (idle && worker->active) {
-      worker->active = false;
-      release = true;
-    }
+  if (!worker->run && !worker->stop) {
+    uv_mutex_lock(&worker->lock);
+    atomic_store(&worker->polling, true);
+    wait = atomic_load(&worker->inbox) == NULL;
+    if (!wait) atomic_store(&worker->polling, false);
+    release = wait && idle && worker->active;
+    if (release) worker->active = false;
+    uv_mutex_unlock(&worker->lock);
   }
-  uv_mutex_unlock(&worker->lock);
+  worker->slept = wait;
   if (!wait) uv_stop(&worker->loop);
   if (release) rt__runtime_release(worker->rt);
 }
@@ -240,12 +255,60 @@ static void on_prepare(uv_prepare_t *prepare) {
  * process, a timer) needs the hold again. */
 static void hold_again(rt__worker *worker) {
   uv_mutex_lock(&worker->lock);
-  worker->polling = false;
+  atomic_store(&worker->polling, false);
   if (!worker->active) {
     worker->active = true;
     rt__runtime_hold(worker->rt);
   }
   uv_mutex_unlock(&worker->lock);
+}
+
+/* --- waiting awake ----------------------------------------------------------
+ * To be woken takes longer than many an answer from another worker. When the
+ * last sleeps were that short, the worker waits awake for a moment first. It
+ * yields its core meanwhile, and stops it for a while when it does not get the
+ * core back at once: then somebody has real work for it.
+ */
+
+static void relax(void) {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ __volatile__("yield");
+#endif
+}
+
+/* Answers whether something was posted. */
+static bool spin(rt__worker *worker) {
+  if (worker->spins == 0) return false;
+  uint64_t start = uv_hrtime(), now = start;
+  uint64_t due = worker->timers.count > 0 ? worker->timers.heap[0]->due : ~0ull;
+  do {
+    for (int i = 0; i < SPIN_LOOKS; i++) {
+      if (atomic_load_explicit(&worker->inbox, memory_order_relaxed)) {
+        worker->spins = SPINS;
+        return true;
+      }
+      relax();
+    }
+    sched_yield();
+    uint64_t before = now;
+    now = uv_hrtime();
+    if (now - before > SPIN_NS) {
+      worker->spins = 0;
+      worker->spins_after = now + SPIN_OFF_NS;
+      return false;
+    }
+  } while (now - start < SPIN_NS && now < due);
+  worker->spins--;
+  return false;
+}
+
+/* After a sleep that began at `start`: would it have been better not to? */
+static void learn(rt__worker *worker, uint64_t start) {
+  uint64_t now = uv_hrtime();
+  if (now - start > SPIN_NS * 3 || now < worker->spins_after) return;
+  if (worker->can_spin && worker->spins < SPINS) worker->spins += 2;
 }
 
 static void check_memory(rt__worker *worker) {
@@ -255,16 +318,25 @@ static void check_memory(rt__worker *worker) {
 }
 
 static void turn(rt__worker *worker) {
-  drain(worker);
-  uint64_t due = rt__timers_run(worker);
-  run_ready(worker);
-  check_memory(worker);
-  if (!worker->run) {
-    if (worker->timers.count > 0) due = worker->timers.heap[0]->due;
-    set_alarm(worker, worker->timers.count > 0 ? due : UINT64_MAX);
+  int rounds = 0;
+  do {
+    drain(worker);
+    rt__timers_run(worker);
+    run_ready(worker);
+    check_memory(worker);
+  } while (!worker->run && !worker->stop && ++rounds < SPIN_ROUNDS &&
+           spin(worker));
+  if (worker->run) {
+    uv_run(&worker->loop, UV_RUN_NOWAIT);
+    return;
   }
-  uv_run(&worker->loop, worker->run ? UV_RUN_NOWAIT : UV_RUN_ONCE);
+  uint64_t start = uv_hrtime();
+  set_alarm(worker, start);
+  uv_run(&worker->loop, UV_RUN_ONCE);
+  if (!worker->slept) return;
+  worker->slept = false;
   hold_again(worker);
+  learn(worker, start);
 }
 
 static void end_all(rt__worker *worker) {
@@ -314,6 +386,7 @@ static void close_loop(rt__worker *worker) {
 /* What still arrives finds no process: packages are freed, operations end. */
 static void run_worker(void *arg) {
   rt__worker *worker = arg;
+  worker->can_spin = sysconf(_SC_NPROCESSORS_ONLN) > 1;
   block_signals();
   measure_stack(worker);
   while (!worker->stop) turn(worker);
