@@ -39,6 +39,28 @@ int cli_report(cli *c, rt_report **out, const char *data, const char *name) {
   return rc == RT_OK ? 0 : cli_fail(c, "%s", err.message);
 }
 
+const cli_option cli_reading_options[] = {
+    {"--data", 0, CLI_TEXT, offsetof(cli_reading, data), "DIR",
+     "data folder (default: $RUNTIME_DATA, else .runtime)", 0},
+    {"--json", 0, CLI_FLAG, offsetof(cli_reading, json), "", "as JSON, by line",
+     0},
+    {NULL, 0, CLI_FLAG, 0, NULL, NULL, 0}};
+
+int cli_reading_begin(cli_reading *reading, cli *c, const cli_command *command,
+                      int argc, char **argv, size_t least, size_t most) {
+  memset(reading, 0, sizeof(*reading));
+  cli_parse *parse = &reading->parse;
+  parse->fields = reading;
+  int status = cli_arguments(c, command, parse, argc, argv, least, most);
+  if (status || least == 0) return status;
+  return cli_report(c, &reading->report, reading->data, parse->bare.items[0]);
+}
+
+void cli_reading_end(cli_reading *reading) {
+  rt_report_close(reading->report);
+  cli_parse_free(&reading->parse);
+}
+
 /* --- values as text ---------------------------------------------------- */
 
 static void defuse(char *text) {

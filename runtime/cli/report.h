@@ -13,6 +13,20 @@ int cli_arguments(cli *c, const cli_command *command, cli_parse *parse,
 /* Open a stored session: 0, or an exit code after a message. */
 int cli_report(cli *c, rt_report **out, const char *data, const char *name);
 
+/* Where those begin that have no options but --data and --json: their `fields`
+ * and options, the arguments parsed, and, when a name is wanted (`least` above
+ * 0), the session that the first one names. End it whatever it answers. */
+typedef struct cli_reading {
+  const char *data;
+  bool json;
+  cli_parse parse;
+  rt_report *report; /* NULL when no name is wanted */
+} cli_reading;
+extern const cli_option cli_reading_options[];
+int cli_reading_begin(cli_reading *reading, cli *c, const cli_command *command,
+                      int argc, char **argv, size_t least, size_t most);
+void cli_reading_end(cli_reading *reading);
+
 /* What is shown of a view, [own] with free(): a string as it is but for what
  * would steer a terminal, "-" for nil, JSON for a table. */
 char *cli_text(rt_view view);

@@ -4,17 +4,6 @@
 
 #include "report.h"
 
-typedef struct fields {
-  const char *data;
-  bool json;
-} fields;
-
-static const cli_option options[] = {
-    {"--data", 0, CLI_TEXT, offsetof(fields, data), "DIR",
-     "data folder (default: $RUNTIME_DATA, else .runtime)", 0},
-    {"--json", 0, CLI_FLAG, offsetof(fields, json), "", "JSON lines", 0},
-    {NULL, 0, CLI_FLAG, 0, NULL, NULL, 0}};
-
 static int put_lines(cli *c, rt_view list) {
   rt_view item;
   rt_iter iter = rt_iter_of(list);
@@ -52,29 +41,29 @@ static int put_table(cli *c, rt_view list) {
 }
 
 static int run(cli *c, int argc, char **argv) {
-  fields f = {0};
-  cli_parse parse = {.fields = &f};
+  cli_reading r;
   rt_error err = RT_ERROR_INIT;
   rt_value *list = NULL;
-  int status = cli_arguments(c, &cli_sessions, &parse, argc, argv, 0, 0);
+  int status = cli_reading_begin(&r, c, &cli_sessions, argc, argv, 0, 0);
   if (status) goto done;
-  if (rt_session_list(cli_data_dir(f.data), &list, &err) != RT_OK) {
+  if (rt_session_list(cli_data_dir(r.data), &list, &err) != RT_OK) {
     status = cli_fail(c, "%s", err.message);
     goto done;
   }
   rt_view view = rt_value_view(list);
-  if (f.json) {
+  if (r.json) {
     status = put_lines(c, view);
   } else if (rt_view_count(view) == 0) {
-    console_say(&c->console, "no sessions in %s\n", cli_data_dir(f.data));
+    console_say(&c->console, "no sessions in %s\n", cli_data_dir(r.data));
   } else {
     status = put_table(c, view);
   }
 done:
   rt_value_unref(list);
-  cli_parse_free(&parse);
+  cli_reading_end(&r);
   return status;
 }
 
 const cli_command cli_sessions = {"sessions", "[--data DIR] [--json]",
-                                  "list the stored sessions", options, run};
+                                  "list the stored sessions",
+                                  cli_reading_options, run};

@@ -4,17 +4,6 @@
 
 #include "report.h"
 
-typedef struct fields {
-  const char *data;
-  bool json;
-} fields;
-
-static const cli_option options[] = {
-    {"--data", 0, CLI_TEXT, offsetof(fields, data), "DIR",
-     "data folder (default: $RUNTIME_DATA, else .runtime)", 0},
-    {"--json", 0, CLI_FLAG, offsetof(fields, json), "", "one JSON line", 0},
-    {NULL, 0, CLI_FLAG, 0, NULL, NULL, 0}};
-
 static void print_line(rt_view status, const char *label, const char *key,
                        FILE *out) {
   char *text = cli_member(status, key);
@@ -46,26 +35,23 @@ static int put_status(cli *c, rt_view status) {
 }
 
 static int run(cli *c, int argc, char **argv) {
-  fields f = {0};
-  cli_parse parse = {.fields = &f};
+  cli_reading r;
   rt_error err = RT_ERROR_INIT;
-  rt_report *report = NULL;
   rt_value *value = NULL;
-  int status = cli_arguments(c, &cli_status, &parse, argc, argv, 1, 1);
-  if (!status) status = cli_report(c, &report, f.data, parse.bare.items[0]);
+  int status = cli_reading_begin(&r, c, &cli_status, argc, argv, 1, 1);
   if (status) goto done;
-  if (rt_report_status(report, &value, &err) != RT_OK) {
+  if (rt_report_status(r.report, &value, &err) != RT_OK) {
     status = cli_fail(c, "%s", err.message);
   } else {
     status =
-        f.json ? cli_put_json(c, value) : put_status(c, rt_value_view(value));
+        r.json ? cli_put_json(c, value) : put_status(c, rt_value_view(value));
   }
 done:
   rt_value_unref(value);
-  rt_report_close(report);
-  cli_parse_free(&parse);
+  cli_reading_end(&r);
   return status;
 }
 
 const cli_command cli_status = {"status", "NAME [--data DIR] [--json]",
-                                "state and counts of a session", options, run};
+                                "state and counts of a session",
+                                cli_reading_options, run};

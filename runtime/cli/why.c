@@ -3,19 +3,25 @@
  * SPDX-License-Identifier: MIT */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "report.h"
 
-typedef struct fields {
-  const char *data;
-  bool json;
-} fields;
+static bool is(const char *name, size_t size, const char *other) {
+  return size == strlen(other) && memcmp(name, other, size) == 0;
+}
 
-static const cli_option options[] = {
-    {"--data", 0, CLI_TEXT, offsetof(fields, data), "DIR",
-     "data folder (default: $RUNTIME_DATA, else .runtime)", 0},
-    {"--json", 0, CLI_FLAG, offsetof(fields, json), "", "one JSON line", 0},
-    {NULL, 0, CLI_FLAG, 0, NULL, NULL, 0}};
+/* An instant in seconds as UTC [own]; any other view as it is. */
+static char *instant(rt_view view) {
+  char text[40];
+  struct tm utc;
+  double seconds = rt_view_number(view, -1);
+  time_t whole = (time_t)seconds;
+  if (seconds < 0 || seconds > 1e11 || !gmtime_r(&whole, &utc))
+    return cli_text(view);
+  strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc);
+  return strdup(text);
+}
 
 /* Every member but those named before, as "key value". */
 static void print_rest(rt_view map, FILE *out) {
@@ -24,11 +30,8 @@ static void print_rest(rt_view map, FILE *out) {
   while (rt_iter_next(&iter, &key, &item)) {
     size_t size;
     const char *name = rt_view_string(key, &size);
-    if (!name || (size == 4 && !memcmp(name, "what", 4)) ||
-        (size == 5 && !memcmp(name, "count", 5))) {
-      continue;
-    }
-    char *text = cli_text(item);
+    if (!name || is(name, size, "what") || is(name, size, "count")) continue;
+    char *text = is(name, size, "due") ? instant(item) : cli_text(item);
     fprintf(out, "  %.*s=%s", (int)size, name, text ? text : "?");
     free(text);
   }
@@ -80,35 +83,31 @@ static int put_why(cli *c, rt_view why, bool asset) {
 }
 
 static int run(cli *c, int argc, char **argv) {
-  fields f = {0};
-  cli_parse parse = {.fields = &f};
+  cli_reading r;
   rt_error err = RT_ERROR_INIT;
-  rt_report *report = NULL;
   rt_value *why = NULL;
-  int status = cli_arguments(c, &cli_why, &parse, argc, argv, 1, 3);
-  const char **bare = parse.bare.items;
-  bool asset = parse.bare.count > 1;
-  if (!status && parse.bare.count == 2) {
+  int status = cli_reading_begin(&r, c, &cli_why, argc, argv, 1, 3);
+  const char **bare = r.parse.bare.items;
+  bool asset = r.parse.bare.count > 1;
+  if (!status && r.parse.bare.count == 2) {
     status = cli_usage(c, "why: which asset? CAPABILITY CLASS:VALUE");
   }
-  if (!status) status = cli_report(c, &report, f.data, bare[0]);
   if (status) goto done;
-  rt_err rc = asset ? rt_report_why_not(report, bare[1], bare[2], &why, &err)
-                    : rt_report_why(report, &why, &err);
+  rt_err rc = asset ? rt_report_why_not(r.report, bare[1], bare[2], &why, &err)
+                    : rt_report_why(r.report, &why, &err);
   if (rc != RT_OK) {
     status = cli_fail(c, "%s", err.message);
   } else {
     status =
-        f.json ? cli_put_json(c, why) : put_why(c, rt_value_view(why), asset);
+        r.json ? cli_put_json(c, why) : put_why(c, rt_value_view(why), asset);
   }
 done:
   rt_value_unref(why);
-  rt_report_close(report);
-  cli_parse_free(&parse);
+  cli_reading_end(&r);
   return status;
 }
 
 const cli_command cli_why = {
     "why", "NAME [CAPABILITY CLASS:VALUE] [--data DIR] [--json]",
     "what keeps a session open, or why a capability did not run on an asset",
-    options, run};
+    cli_reading_options, run};

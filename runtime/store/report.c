@@ -106,11 +106,14 @@ rt_err rt__build_done(rt_builder *b, rt_value **out, rt_error *err) {
 /* --- open, close ----------------------------------------------------- */
 static rt_err open_read_only(rt_report *report, const char *path,
                              rt_error *err) {
-  int flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW;
-  if (sqlite3_open_v2(path, &report->db, flags, NULL) != SQLITE_OK) {
+  const int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW;
+  /* Only who might write removes the journal's files when it closes last. */
+  if (sqlite3_open_v2(path, &report->db, flags | SQLITE_OPEN_READWRITE, NULL) !=
+      SQLITE_OK) {
     return rt__sql_fail(report->db, path, err);
   }
   sqlite3_busy_timeout(report->db, 10000);
+  sqlite3_exec(report->db, "PRAGMA query_only=1", NULL, NULL, NULL);
   rt_err rc = rt__schema_check(report->db, path, err);
   if (rc == RT_OK) return RT_OK;
   /* In a folder that cannot be written, a file nobody has open is read as it
@@ -120,7 +123,8 @@ static rt_err open_read_only(rt_report *report, const char *path,
   char *uri = sqlite3_mprintf("file:%s?immutable=1", path);
   sqlite3_close(report->db);
   report->db = NULL;
-  int code = sqlite3_open_v2(uri, &report->db, flags | SQLITE_OPEN_URI, NULL);
+  int code = sqlite3_open_v2(
+      uri, &report->db, flags | SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL);
   sqlite3_free(uri);
   if (code != SQLITE_OK) return rt__sql_fail(report->db, path, err);
   return rt__schema_check(report->db, path, err);

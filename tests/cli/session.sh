@@ -95,6 +95,19 @@ check "why not: the reason" grep -q "too long for me" out
 expect "why not: failed" 0 "" why one picky word:axx
 check "why not: the error" grep -q "cannot stand axx" out
 expect "why not: class" 0 "" why one picky long:axxxx
+mkdir -p naps
+cat >naps/nap.lua <<'EOF'
+return capability {
+  name = "nap", input = { "word" }, output = {},
+  invoke = function(job) job:snooze("1h") end,
+}
+EOF
+rt run -c naps -s word:a --session nap --deadline 1s >out 2>err
+same "a job that sleeps keeps its session open" 3 $?
+expect "why: what sleeps" 0 "" why nap
+check "why: until when, as a time" grep -Eq 'nap.* due=20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z$' out
+same "what only reads leaves nothing beside the session" "one.lock one.sqlite" \
+  "$(cd "$RUNTIME_DATA" 2>/dev/null && echo one.*)"
 expect "plan" 0 "" plan -c caps
 check "plan has the flow" grep -q -- 'grow --word--> picky' out
 expect "plan --json" 0 "" plan --json -c caps more
