@@ -1,32 +1,9 @@
 --- Subscribers, routers and awaiters as scripts see them. SPDX-License-Identifier: MIT
 local events = require("events")
 local time = require("time")
+local kit = require("bus_kit")
 
-local LONG = 30 -- seconds that nothing here should need
-
--- Names of its own for each test, so that none hears another.
-local serial = 0
-local function fresh(name)
-  serial = serial + 1
-  return ("%s%d"):format(name, serial)
-end
-
-local function receive(ch)
-  local value, ok, err = ch:receive(LONG)
-  assert.is_nil(err)
-  return value, ok
-end
-
-local function send_range(system, first, last)
-  for i = first, last do
-    assert(events.send(system, "k", tostring(i)))
-  end
-end
-
--- What was sent before is in every buffer: the bus confirms in its own order.
-local function settle()
-  assert(events.subscribe("settle")):close()
-end
+local fresh, receive, send_range, settle = kit.fresh, kit.receive, kit.send_range, kit.settle
 
 describe("events.on", function()
   it("calls its handler serially and goes on after errors", function()

@@ -1,49 +1,10 @@
 --- The bus as scripts see it. SPDX-License-Identifier: MIT
 local events = require("events")
 local time = require("time")
+local kit = require("bus_kit")
 
-local LONG = 30 -- seconds that nothing here should need
-
--- Names of its own for each test, so that none hears another.
-local serial = 0
-local function fresh(name)
-  serial = serial + 1
-  return ("%s%d"):format(name, serial)
-end
-
-local function receive(ch)
-  local value, ok, err = ch:receive(LONG)
-  assert.is_nil(err)
-  return value, ok
-end
-
-local function paths(ch, count)
-  local list = {}
-  for _ = 1, count do
-    list[#list + 1] = receive(ch).path
-  end
-  return table.concat(list, " ")
-end
-
-local function send_range(system, first, last)
-  for i = first, last do
-    assert(events.send(system, "k", tostring(i)))
-  end
-end
-
--- Subscribers of a process that has ended go in a moment.
-local function wait_for_subscribers(count)
-  local start = time.monotonic()
-  while events.stats().subscribers ~= count and time.monotonic() - start < LONG do
-    time.sleep(0.001)
-  end
-  assert.equal(count, events.stats().subscribers)
-end
-
--- What was sent before is in every buffer: the bus confirms in its own order.
-local function settle()
-  assert(events.subscribe("settle")):close()
-end
+local LONG, fresh, receive, paths = kit.LONG, kit.fresh, kit.receive, kit.paths
+local send_range, settle = kit.send_range, kit.settle
 
 describe("events.subscribe", function()
   it("hears what matches, with all its parts", function()
@@ -391,7 +352,7 @@ describe("processes", function()
       return bus.stats().subscribers
     end))
     assert.equal(before + 10, count)
-    wait_for_subscribers(before)
+    kit.wait_for_subscribers(before)
   end)
 
   it("are not held up by one that never reads", function()
