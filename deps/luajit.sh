@@ -60,9 +60,9 @@ fetch() {
   local keyring=/usr/share/keyrings/debian-archive-keyring.gpg signed="" own
   [ -r "$keyring" ] && signed="[signed-by=$keyring] "
   own=$(mirrors || true)
+  [ -n "$own" ] || { echo "apt has no source for Debian $codename main"; return 1; }
   fetch_from "$signed" "$own" ||
-    fetch_from "" "$own" || # a mirror that signs with a key of its own
-    fetch_from "$signed" "http://deb.debian.org/debian $codename main"
+    fetch_from "" "$own" # a mirror that signs with a key of its own
 }
 
 build() {
