@@ -165,6 +165,14 @@ static size_t block_size(const rt__token *tokens, size_t count) {
   return n;
 }
 
+/* Is each plain segment somewhere in the subject at all? */
+static bool knows(rt__subject *s, const rt__token *t, size_t count) {
+  s->cost += count;
+  for (size_t i = 0; i < count; i++)
+    if (t[i].kind == RT__SEGMENT_PLAIN && !t[i].plain->number) return false;
+  return true;
+}
+
 bool rt__subject_matches(rt__subject *s, size_t from, size_t end,
                          const rt__token *t, size_t count) {
   size_t head = block_size(t, count), tail = 0;
@@ -175,6 +183,7 @@ bool rt__subject_matches(rt__subject *s, size_t from, size_t end,
   if (end - from < tail || !stands_at(s, end - tail, t + count - tail, tail))
     return false;
   end -= tail;
+  if (!knows(s, t + head, count - tail - head)) return false;
   for (size_t i = head + 1; i < count - tail;) {
     size_t size = block_size(t + i, count - tail - i);
     from = find(s, from, end, t + i, size);
