@@ -8,7 +8,7 @@ local task = require("rt.task")
 
 local function with_stack(err, stack)
   local map = errors.to_map(err)
-  map.stack = stack
+  map.stack = errors.chain(err, stack)
   return map
 end
 

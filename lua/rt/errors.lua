@@ -92,13 +92,26 @@ end
 
 function M.from_map(map)
   local message = rawget(map, "message")
-  return M.make(
+  local err = M.make(
     type(message) == "string" and message or "unknown error",
     text_or(rawget(map, "kind"), "UNKNOWN"),
     rawget(map, "retryable"),
     rawget(map, "details"),
     text_or(rawget(map, "stack"))
   )
+  err._far = true -- its traceback is that of another process
+  return err
+end
+
+local CHAIN_MAX = 16384
+
+--- The traceback of an error raised again: where it came from first, then `stack`, where it ended
+-- the process that had awaited it.
+function M.chain(err, stack)
+  local inner = M.is_error(err) and rawget(err, "_far") and text_or(rawget(err, "_stack"))
+  if not inner or not stack then return stack end
+  if #inner > CHAIN_MAX then inner = inner:sub(1, CHAIN_MAX) .. "\n\t..." end
+  return inner .. "\nawaited in " .. stack
 end
 
 -- Text of anything that runs no code of a script: C may ask where nothing would end that code.
@@ -176,13 +189,15 @@ function M.wrap(err, message)
   if err == nil then return nil end
   local inner = M.of(err)
   local stack = inner._stack ~= "" and inner._stack or traceback("", 2):sub(2)
-  return M.make(
+  local outer = M.make(
     message .. ": " .. inner._message,
     inner._kind,
     inner._retryable,
     inner._details,
     stack
   )
+  outer._far = inner._far
+  return outer
 end
 
 --- errors.is, see there.
