@@ -80,6 +80,7 @@ local function bystander(count)
   local quit = assert(bus.subscribe("quit")):channel()
   assert(bus.send("bench", "ready", "bystander"))
   quit:receive()
+  return #subs
 end
 
 local function beside(count)

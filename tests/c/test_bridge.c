@@ -120,6 +120,23 @@ static void keeps_order_and_content(void **state) {
   done_with(feed);
 }
 
+/* What could not be handed over comes first again, whatever came meanwhile. */
+static void takes_back_what_was_taken(void **state) {
+  fixture *f = *state;
+  rt__feed *feed = open_feed(f, "s", 10, RT__DROP_NEWEST);
+  rt__shared *out[4];
+  bool end;
+  send_range(f, 0, 10);
+  assert_int_equal(rt__feed_take(feed, out, 4, &end), 4);
+  send_range(f, 10, 13);
+  rt__feed_untake(feed, out, 4);
+  assert_int_equal(take_range(feed, 0, &end), 13);
+  send_range(f, 13, 23);
+  assert_int_equal(take_range(feed, 13, &end), 10);
+  assert_int_equal(rt__feed_dropped(feed), 0);
+  done_with(feed);
+}
+
 static void each_policy_loses_what_it_should(void **state) {
   fixture *f = *state;
   rt__feed *oldest = open_feed(f, "s", 10, RT__DROP_OLDEST);
@@ -324,6 +341,7 @@ int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
   const struct CMUnitTest tests[] = {
       TEST(keeps_order_and_content),
+      TEST(takes_back_what_was_taken),
       TEST(each_policy_loses_what_it_should),
       TEST(bytes_are_bounded_too),
       TEST(all_feeds_together_are_bounded),
