@@ -10,8 +10,9 @@ local getinfo, getupvalue, dump = debug.getinfo, debug.getupvalue, string.dump
 
 local M = {}
 
--- function -> its bytecode
+-- function -> its bytecode; and its chunk name
 local dumped = setmetatable({}, { __mode = "k" })
+local named = setmetatable({}, { __mode = "k" })
 
 local function fail(kind, message)
   return nil, errors.make(message, kind)
@@ -28,6 +29,8 @@ local function code_of(fn)
     return fail("INVALID", "the function has the upvalue '" .. name .. "': pass it as an argument")
   end
   code = dump(fn)
+  local info = getinfo(fn, "S")
+  named[fn] = ("@%s:%d"):format(info.short_src, info.linedefined)
   dumped[fn] = code
   return code
 end
@@ -39,8 +42,7 @@ function M.of(what)
   if type(what) == "function" then
     local code, err = code_of(what)
     if not code then return nil, err end
-    local info = getinfo(what, "S")
-    return code, ("@%s:%d"):format(info.short_src, info.linedefined), "function"
+    return code, named[what], "function"
   end
   if what == "" then return fail("INVALID", "the source is empty") end
   local text, name = source.find(what, source.path())

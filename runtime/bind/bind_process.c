@@ -73,16 +73,16 @@ static const char *const kinds[] = {"function",     "source",  "child-function",
 /* spawn(text, name, kind, monitored, linked, ...) -> PID | nil, err */
 static int l_spawn(lua_State *L) {
   rt__process *process = process_of(L);
-  size_t size;
-  const char *text = luaL_checklstring(L, 1, &size);
-  const char *name = luaL_checkstring(L, 2);
   const char *kind = kinds[luaL_checkoption(L, 3, NULL, kinds)];
   rt_error err = RT_ERROR_INIT;
   rt_value *args;
   rt_pid pid;
-  if (rt__mail_encode(L, 6, "argument", &args, &err) != RT_OK)
+  rt__code *code = rt__code_at(L, 1, 2);
+  if (rt__mail_encode(L, 6, "argument", &args, &err) != RT_OK) {
+    rt__code_unref(code);
     return rt__lua_fail(L, &err);
-  rt__recipe *recipe = rt__recipe_new(name, text, size, args);
+  }
+  rt__recipe *recipe = rt__recipe_new(code, args); /* takes code */
   rt_value_unref(args);
   if (!recipe) return fail(L, RT_ENOMEM, "no memory for a process");
   recipe->kind = kind;

@@ -537,5 +537,7 @@ int rt__mail_meta(lua_State *L) {
     lua_rawseti(L, -2, i);
   }
   vm->pid_texts = luaL_ref(L, LUA_REGISTRYINDEX);
+  memset(vm->pid_by_text, 0, sizeof(vm->pid_by_text));
+  memset(vm->pid_of_text, 0, sizeof(vm->pid_of_text));
   return 0;
 }

@@ -293,7 +293,8 @@ static rt__recipe *main_recipe(const rt_script *script, rt_error *err) {
     if (!text) goto done;
   }
   if (name)
-    recipe = rt__recipe_new(name, text ? text : script->code, size, args);
+    recipe = rt__recipe_new(
+        rt__code_new(name, text ? text : script->code, size), args);
   if (!recipe) rt_fail(err, RT_ENOMEM, "no memory for the script");
 done:
   free(text);

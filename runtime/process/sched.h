@@ -252,6 +252,13 @@ typedef struct rt__pid_text {
   rt_pid pid;
 } rt__pid_text;
 
+/* Codes met last (code.c): by their strings, and by themselves. */
+#define RT__CODES 64
+typedef struct rt__known_code {
+  struct rt__code *code; /* [own]; NULL: unused */
+  const char *text, *name;
+} rt__known_code;
+
 struct rt__vm {
   rt__worker *worker;
   unsigned index;
@@ -273,6 +280,8 @@ struct rt__vm {
   int fibers; /* ref: table ref -> coroutine of a fiber, which keeps it */
   int traceback, build, push_code; /* refs: C functions, made once */
   int message_meta, pid_texts;     /* refs: bind/mail.c */
+  int code_texts;                  /* ref: code.c */
+  rt__known_code codes[RT__CODES * 2];
   rt__pid_text pid_by_text[RT__PID_TEXTS];
   rt_pid pid_of_text[RT__PID_TEXTS]; /* 0: unused */
   int refs[RT__REF_COUNT];

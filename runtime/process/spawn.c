@@ -6,10 +6,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+rt__recipe *rt__recipe_new(rt__code *code, const rt_value *args) {
+  rt__recipe *recipe = code ? calloc(1, sizeof(*recipe)) : NULL;
+  if (!recipe) {
+    rt__code_unref(code);
+    return NULL;
+  }
+  recipe->code = code;
+  recipe->kind = "source";
+  recipe->args = args ? rt_value_ref(args) : NULL;
+  return recipe;
+}
+
 void rt__recipe_free(rt__recipe *recipe) {
   if (!recipe) return;
-  free(recipe->name);
-  free(recipe->text);
+  rt__code_unref(recipe->code);
   rt_value_unref(recipe->args);
   free(recipe);
 }
@@ -37,8 +48,7 @@ int rt__spawn_push_code(lua_State *L) {
   rt__vm *vm = rt__vm_of(L);
   rt__recipe *recipe = lua_touserdata(L, 1);
   lua_rawgeti(L, LUA_REGISTRYINDEX, vm->refs[RT__REF_START]);
-  lua_pushlstring(L, recipe->text, recipe->size);
-  lua_pushstring(L, recipe->name);
+  rt__code_push(L, recipe->code);
   lua_pushstring(L, recipe->kind);
   rt_view args = rt_value_view(recipe->args), item;
   rt_iter iter = rt_iter_of(args);
@@ -60,7 +70,7 @@ static void unstarted(rt__worker *worker, rt__package *package,
   if (recipe->linked)
     rt__announce_dead(worker, RT__LINK, package->to, package->from);
   rt_runtime_log(worker->rt, RT_LOG_ERROR, NULL, "cannot start %s: %s",
-                 recipe->name, why);
+                 recipe->code->name, why);
   if (recipe->on_exit)
     recipe->on_exit(package->to, NULL, rt_value_ref(error),
                     recipe->on_exit_arg);
@@ -114,28 +124,6 @@ void rt__spawn_run(rt__worker *worker, rt__package *package) {
 /* --- from C
  * -------------------------------------------------------------------- */
 
-static char *copy(const char *text, size_t size) {
-  char *made = malloc(size + 1);
-  if (!made) return NULL;
-  memcpy(made, text, size);
-  made[size] = 0;
-  return made;
-}
-
-rt__recipe *rt__recipe_new(const char *name, const char *text, size_t size,
-                           const rt_value *args) {
-  rt__recipe *recipe = calloc(1, sizeof(*recipe));
-  if (!recipe) return NULL;
-  recipe->name = copy(name, strlen(name));
-  recipe->text = copy(text, size);
-  recipe->size = size;
-  recipe->kind = "source";
-  recipe->args = args ? rt_value_ref(args) : NULL;
-  if (recipe->name && recipe->text) return recipe;
-  rt__recipe_free(recipe);
-  return NULL;
-}
-
 /* A line of Lua that the library runs: it finds the source and calls it. */
 rt_err rt_process_spawn(rt_runtime *rt, rt_pid *out, const char *source,
                         const rt_value *args, rt_exit_fn on_exit, void *arg,
@@ -143,7 +131,8 @@ rt_err rt_process_spawn(rt_runtime *rt, rt_pid *out, const char *source,
   *out = 0;
   if (!source || !*source)
     return rt_fail(err, RT_EINVAL, "source: a path or a module name expected");
-  rt__recipe *recipe = rt__recipe_new(source, source, strlen(source), args);
+  rt__recipe *recipe =
+      rt__recipe_new(rt__code_new(source, source, strlen(source)), args);
   if (!recipe) return rt_fail(err, RT_ENOMEM, "no memory for a process");
   recipe->kind = "find";
   recipe->on_exit = on_exit;

@@ -10,22 +10,38 @@
 
 #include "process/sched.h"
 
+/* What is run, shared by all processes that run it. */
+typedef struct rt__code {
+  _Atomic(uint32_t) refs;
+  size_t size;
+  char *name; /* chunk name */
+  char text[];
+} rt__code;
+/* NULL when memory is short. */
+rt__code *rt__code_new(const char *name, const char *text, size_t size);
+rt__code *rt__code_ref(rt__code *code);
+void rt__code_unref(rt__code *code);
+/* The code of the text and name at these indices [own]; may raise. What was
+ * used lately is at hand, by the identity of its strings. */
+rt__code *rt__code_at(lua_State *L, int text, int name);
+/* Push its text and name. */
+void rt__code_push(lua_State *L, rt__code *code);
+void rt__codes_init(lua_State *L, rt__vm *vm);
+void rt__codes_deinit(rt__vm *vm);
+
 typedef struct rt__recipe {
   const char *kind; /* [borrowed, static] what source.start takes `text` for */
   bool monitored, linked;
   bool is_main;
-  char *name; /* chunk name; [own] */
-  char *text; /* [own] */
-  size_t size;
+  rt__code *code; /* [own] */
   rt_value *args; /* [own] array or NULL */
   int globals;    /* made when it starts */
   rt_exit_fn on_exit;
   void *on_exit_arg;
 } rt__recipe;
 
-/* NULL when memory is short. */
-rt__recipe *rt__recipe_new(const char *name, const char *text, size_t size,
-                           const rt_value *args);
+/* NULL when memory is short. Takes `code` in any case, NULL is allowed. */
+rt__recipe *rt__recipe_new(rt__code *code, const rt_value *args);
 void rt__recipe_free(rt__recipe *recipe);
 /* [any] Start it in `vm` (NULL: anywhere); `from` is the worker of the calling
  * thread or NULL, `parent` who is told when monitored or linked. Takes the

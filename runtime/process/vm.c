@@ -135,6 +135,7 @@ static int open_vm(lua_State *L) {
   vm->build = luaL_ref(L, LUA_REGISTRYINDEX);
   lua_pushcfunction(L, rt__spawn_push_code);
   vm->push_code = luaL_ref(L, LUA_REGISTRYINDEX);
+  rt__codes_init(L, vm);
   rt__bind_open(L);
   lua_getglobal(L, "require");
   lua_pushliteral(L, "rt.boot");
@@ -169,6 +170,7 @@ static void close_state(rt__vm *vm) {
   vm->L = NULL;
   free(vm->slots.at);
   memset(&vm->slots, 0, sizeof(vm->slots));
+  rt__codes_deinit(vm);
   rt__blocks_deinit(&vm->blocks);
   memset(&vm->blocks, 0, sizeof(vm->blocks));
 }
