@@ -259,6 +259,7 @@ static void w15_a_stuck_subscriber_does_not_hang_a_runtime(void **state) {
   rt_runtime_free(left);
   assert_int_equal(atomic_load(&errors), 1);
   uv_sem_post(&g.go);
+  CHECK_OK(rt_bus_stop(bus, -1)); /* it is still there */
 }
 
 /* --- W-29: the awaiter ----------------------------------------------- */
