@@ -220,7 +220,9 @@ local function receive_or_wait(ch, timeout)
     return take(ch), true
   end
   if ch[CLOSED] then return nil, false end
-  if timeout == 0 then return nil, nil, errors.make("channel: nothing to receive", "TIMEOUT") end
+  if timeout == 0 then
+    return nil, nil, errors.make("channel: nothing to receive", "TIMEOUT", true)
+  end
   if ch[PARKED] or ch[RECEIVERS] then
     own(ch, 2)
     return receive_in_line(ch, timeout)
