@@ -16,29 +16,19 @@ local task = require("rt.task")
 
 local type, setmetatable = type, setmetatable
 local send_core, take = core.send, core.take
-local poke, push, count = channel.poke, channel.push, channel.count
+local poke, push, count, library = channel.poke, channel.push, channel.count, channel.library
 
 local M = {}
 
 local OVERFLOW = { drop_oldest = 0, drop_newest = 1, close = 2 }
 local DEFAULT_BUFFER = 262144
--- A buffer smaller than this is taken from one by one, so that its bound is exact.
-local EXACT_BELOW = 1024
 local BATCH = 64
 
--- Subscriptions of this process by their number, as long as somebody can read them.
-local function open_ones()
-  local state = task.state()
-  local list = state.events
-  if not list then
-    list = setmetatable({}, { __mode = "v" })
-    state.events = list
-  end
-  return list
-end
+-- The channels of this VM's subscriptions by their number, as long as somebody can read them.
+local open_ones = setmetatable({}, { __mode = "v" })
 
 task.inlet("@events", function(number)
-  local ch = open_ones()[number]
+  local ch = open_ones[number]
   if ch then poke(ch) end
 end)
 
@@ -81,10 +71,10 @@ end
 
 -- Until something is in the ring, or the feed is empty and will send mail.
 local function pull(ch)
-  local feed = ch.feed
+  local handle = library(ch)
   local batch = take_spare()
   repeat
-    local n = take(feed.handle, batch, feed.size)
+    local n = take(handle, batch)
     if n > 0 then
       unpack_events(ch, batch, n)
     elseif n < 0 then
@@ -96,6 +86,10 @@ end
 
 -- Subscriptions -------------------------------------------------------------------------------
 
+-- A small array, for there may be a million: its channel, whose `library` is the handle of the
+-- feed, and whether it is open.
+local CHANNEL, OPEN = 1, 2
+
 ---@class rt.Subscription
 local subscription = {}
 local subscription_meta = { __index = subscription, __metatable = false, __name = "subscription" }
@@ -103,16 +97,16 @@ local subscription_meta = { __index = subscription, __metatable = false, __name 
 --- The channel of its events, {system=, kind=, path=, data=}; the same one each time.
 ---@return rt.Channel
 function subscription:channel()
-  return self.events
+  return self[CHANNEL]
 end
 
 --- Hear no more. What is buffered stays readable. Idempotent.
 ---@return true
 function subscription:close()
-  if self.open then
-    self.open = false
-    core.close(self.handle)
-    poke(self.events)
+  if self[OPEN] then
+    self[OPEN] = false
+    core.close(library(self[CHANNEL]))
+    poke(self[CHANNEL])
   end
   return true
 end
@@ -120,7 +114,7 @@ end
 --- How many events were lost because the buffer was full.
 ---@return integer
 function subscription:dropped()
-  return core.dropped(self.handle)
+  return core.dropped(library(self[CHANNEL]))
 end
 
 local function read_options(opts, fname)
@@ -134,11 +128,10 @@ local function read_options(opts, fname)
   return size, OVERFLOW[overflow or "drop_oldest"]
 end
 
-local function make_subscription(handle, number, size)
-  local ch = channel.new({ library = true, source = pull })
-  ch.feed = { handle = handle, size = size < EXACT_BELOW and 1 or BATCH }
-  open_ones()[number] = ch
-  return setmetatable({ handle = handle, events = ch, open = true }, subscription_meta)
+local function make_subscription(handle, number)
+  local ch = channel.new({ library = handle, source = pull })
+  open_ones[number] = ch
+  return setmetatable({ ch, true }, subscription_meta)
 end
 
 local function subscribe(system, kind, size, overflow)
@@ -146,7 +139,7 @@ local function subscribe(system, kind, size, overflow)
   if not op then return nil, err end
   local handle, number = task.await(op)
   if not handle then return nil, number end
-  return make_subscription(handle, number, size)
+  return make_subscription(handle, number)
 end
 
 --- Hear events whose system and kind match. Returns when the bus has confirmed: what anybody sends

@@ -500,6 +500,10 @@ function internal.waiting(ch)
   return waited(ch)
 end
 
+function internal.library(ch)
+  return ch[LIBRARY]
+end
+
 function internal.closed(ch)
   return ch[CLOSED]
 end

@@ -84,7 +84,9 @@ static int l_dropped(lua_State *L) {
 
 /* --- taking ---------------------------------------------------------- */
 
-enum { BATCH = 64, FIELDS = 4 };
+/* A buffer smaller than EXACT is taken from one by one, so that its bound is
+ * exact. */
+enum { BATCH = 64, EXACT = 1024, FIELDS = 4 };
 
 /* Events on their way to Lua. */
 typedef struct taken {
@@ -140,13 +142,12 @@ static int give_all(lua_State *L) {
   return 0;
 }
 
-/* take(sub, out, max) -> n: out holds the fields of the n oldest events, four
+/* take(sub, out) -> n: out holds the fields of the n oldest events, four
  * for each: system, kind, path, data; of the first three only what differs
  * from the event before is set. With 0 the next one is announced by mail; -1:
  * closed and empty. What cannot be given stays in the feed. */
 static int l_take(lua_State *L) {
   subscription *sub = check(L);
-  lua_Integer max = luaL_checkinteger(L, 3);
   bool end = true;
   taken t;
   t.count = 0;
@@ -156,10 +157,7 @@ static int l_take(lua_State *L) {
   lua_pushlightuserdata(L, &t);
   if (sub->feed)
     t.count = rt__feed_take(sub->feed, t.batch,
-                            max < 1       ? 1
-                            : max > BATCH ? BATCH
-                                          : (size_t)max,
-                            &end);
+                            sub->feed->limit < EXACT ? 1 : BATCH, &end);
   if (t.count > 0 && lua_pcall(L, 2, 0, 0) != 0) {
     rt__feed_untake(sub->feed, t.batch, t.count);
     return lua_error(L);

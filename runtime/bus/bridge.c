@@ -30,8 +30,6 @@ static void feed_free(rt__feed *f) {
   rt_value_unref(f->token);
   uv_mutex_destroy(&f->lock);
   free(f->fault);
-  free(f->system);
-  free(f->kind);
   free(f);
 }
 
@@ -116,12 +114,6 @@ static void do_leave(rt_bus *bus, void *arg) {
 
 /* --- opening and closing, on any thread ------------------------------ */
 
-static char *copy_text(const char *text) {
-  size_t size = strlen(text) + 1;
-  char *copy = malloc(size);
-  return copy ? memcpy(copy, text, size) : NULL;
-}
-
 /* [number], as it travels in the notice. */
 static rt_value *make_token(uint64_t number) {
   rt_value *token = NULL;
@@ -136,7 +128,9 @@ static rt_value *make_token(uint64_t number) {
 }
 
 static rt__feed *feed_new(rt__bridge *bridge, const rt__feed_opts *opts) {
-  rt__feed *f = calloc(1, sizeof(*f));
+  const char *kind = opts->kind ? opts->kind : "";
+  size_t system_size = strlen(opts->system) + 1, kind_size = strlen(kind) + 1;
+  rt__feed *f = calloc(1, sizeof(*f) + system_size + kind_size);
   if (!f || uv_mutex_init(&f->lock) != 0) {
     free(f);
     return NULL;
@@ -150,10 +144,10 @@ static rt__feed *feed_new(rt__bridge *bridge, const rt__feed_opts *opts) {
   f->drop_mark = 1;
   f->number = atomic_fetch_add(&bridge->numbers, 1) + 1;
   f->token = make_token(f->number);
-  f->system = copy_text(opts->system);
-  f->kind = copy_text(opts->kind ? opts->kind : "");
+  f->system = memcpy(f->text, opts->system, system_size);
+  f->kind = memcpy(f->text + system_size, kind, kind_size);
   atomic_init(&f->refs, 1);
-  if (f->token && f->system && f->kind) return f;
+  if (f->token) return f;
   feed_free(f);
   return NULL;
 }

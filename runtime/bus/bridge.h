@@ -132,7 +132,7 @@ struct rt__feed {
   uint64_t number;
   uint32_t limit;
   rt__overflow overflow;
-  char *system, *kind;
+  const char *system, *kind; /* in `text` */
   void (*ready)(rt__feed *feed, void *arg);
   void *ready_arg;
   atomic_uint refs;
@@ -150,6 +150,7 @@ struct rt__feed {
   uint64_t dropped, lag_mark, drop_mark;
   bool armed, closed, leaving;
   bool counted; /* as a subscriber of the bus, until it is closed */
+  char text[];
 };
 
 /* [bus thread] Offer an event. Sets *notify when the feed was armed, *lagging
