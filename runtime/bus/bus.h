@@ -20,6 +20,7 @@
 #include "bus/index.h"
 #include "bus/intake.h"
 #include "bus/latch.h"
+#include "bus/memo.h"
 
 /* Longest system or kind. */
 #define RT__BUS_NAME_MAX 65535
@@ -29,9 +30,11 @@ typedef struct rt__sub {
   rt_event_fn fn;           /* NULL: goes to the group */
   void (*ended)(void *arg); /* may be NULL: told that the bus has ended */
   void *arg;
-  rt__entry *entry;     /* NULL: dead, that is unsubscribed */
-  struct rt__sub *next; /* among the dead, until the running event is done */
-} rt__sub;
+  union {
+    rt__entry *entry;     /* of the living */
+    struct rt__sub *next; /* among the dead, until the running event is done */
+  } as;
+} rt__sub; /* dead, that is unsubscribed: its id is 0 */
 
 /* Subscriptions that are served together: one call for all that match. One
  * group a bus (the bridge). Both are called on the bus thread. */
@@ -112,8 +115,6 @@ rt_err rt__bus_check_names(const char *system, const char *kind,
 
 /* --- between bus.c, send.c, subscribe.c and dispatch.c --------------- */
 
-typedef struct rt__memo rt__memo;
-
 /* A subscription's place: its id is (turn << 32 | place), never used again. */
 typedef struct rt__place {
   rt__sub *sub; /* NULL: free */
@@ -176,8 +177,6 @@ struct rt_bus {
 
 void rt__bus_run(void *bus); /* the thread (dispatch.c) */
 void rt__bus_destroy(rt_bus *bus);
-rt__memo *rt__memo_new(void);
-void rt__memo_free(rt__memo *memo);
 /* [bus thread] (subscribe.c) */
 void rt__bus_bury(rt_bus *bus);
 void rt__bus_tell_end(rt_bus *bus); /* those who want to know */

@@ -18,112 +18,9 @@
  * the queue then: about half a microsecond. */
 enum { BATCH = 4096, PAUSES = 16 };
 
-/* --- the memo -------------------------------------------------------- */
-
-enum { ROUTES_MAX = 8192, TARGETS_MAX = 1 << 20 };
-
-/* Who hears events of one name: single subscribers, then those of the group. */
-typedef struct route {
-  uint64_t hash, turn;
-  size_t name_size, single_count, group_count;
-  char *name;     /* system, NUL, kind */
-  rt__sub **subs; /* singles, then the group's */
-  void **args;    /* of the group's */
-} route;
-
-struct rt__memo {
-  route **slots; /* by hash, linear probing */
-  size_t count, room, targets;
-};
-
-rt__memo *rt__memo_new(void) {
-  rt__memo *memo = calloc(1, sizeof(*memo));
-  if (!memo) return NULL;
-  memo->room = 64;
-  memo->slots = calloc(memo->room, sizeof(*memo->slots));
-  if (!memo->slots) {
-    free(memo);
-    return NULL;
-  }
-  return memo;
-}
-
-static void route_free(route *r) {
-  if (!r) return;
-  free(r->name);
-  free(r->subs);
-  free(r->args);
-  free(r);
-}
-
-static void memo_clear(rt__memo *memo) {
-  for (size_t i = 0; i < memo->room; i++) {
-    route_free(memo->slots[i]);
-    memo->slots[i] = NULL;
-  }
-  memo->count = memo->targets = 0;
-}
-
-void rt__memo_free(rt__memo *memo) {
-  if (!memo) return;
-  memo_clear(memo);
-  free(memo->slots);
-  free(memo);
-}
-
-static void memo_put(route **slots, size_t room, route *r) {
-  size_t i = r->hash & (room - 1);
-  while (slots[i]) i = (i + 1) & (room - 1);
-  slots[i] = r;
-}
-
-static void memo_grow(rt__memo *memo) {
-  size_t room = memo->room * 2;
-  route **slots = calloc(room, sizeof(*slots));
-  if (!slots) {
-    memo_clear(memo);
-    return;
-  }
-  for (size_t i = 0; i < memo->room; i++)
-    if (memo->slots[i]) memo_put(slots, room, memo->slots[i]);
-  free(memo->slots);
-  memo->slots = slots;
-  memo->room = room;
-}
-
-static route *memo_find(rt__memo *memo, uint64_t hash, const char *name,
-                        size_t size) {
-  for (size_t i = hash & (memo->room - 1); memo->slots[i];
-       i = (i + 1) & (memo->room - 1)) {
-    route *r = memo->slots[i];
-    if (r->hash == hash && r->name_size == size &&
-        memcmp(r->name, name, size) == 0)
-      return r;
-  }
-  return NULL;
-}
-
-static route *memo_add(rt__memo *memo, uint64_t hash, const char *name,
-                       size_t size) {
-  if (memo->count >= ROUTES_MAX || memo->targets >= TARGETS_MAX)
-    memo_clear(memo);
-  if (memo->count * 2 >= memo->room) memo_grow(memo);
-  route *r = calloc(1, sizeof(*r));
-  if (!r || !(r->name = malloc(size))) {
-    free(r);
-    return NULL;
-  }
-  memcpy(r->name, name, size);
-  r->name_size = size;
-  r->hash = hash;
-  memo_put(memo->slots, memo->room, r);
-  memo->count++;
-  return r;
-}
-
 /* --- routes ---------------------------------------------------------- */
 
-static bool route_resize(route *r, size_t count) {
+static bool route_resize(rt__audience *r, size_t count) {
   free(r->subs);
   free(r->args);
   r->subs = malloc((count + 1) * sizeof(*r->subs));
@@ -132,7 +29,7 @@ static bool route_resize(route *r, size_t count) {
   return r->subs && r->args;
 }
 
-static void route_fill(route *r, rt__entry **found, size_t count) {
+static void route_fill(rt__audience *r, rt__entry **found, size_t count) {
   for (size_t i = 0; i < count; i++) {
     rt__sub *sub = rt__entry_arg(found[i]);
     if (sub->fn) r->subs[r->single_count++] = sub;
@@ -146,7 +43,8 @@ static void route_fill(route *r, rt__entry **found, size_t count) {
 }
 
 /* Ask the index anew; false when memory is short. */
-static bool route_renew(rt_bus *bus, route *r, const rt__record *record) {
+static bool route_renew(rt_bus *bus, rt__audience *r,
+                        const rt__record *record) {
   rt__entry **found;
   const char *system = r->name;
   size_t system_size = record->as.event.system_size;
@@ -165,13 +63,12 @@ static bool route_renew(rt_bus *bus, route *r, const rt__record *record) {
   return ok;
 }
 
-static route *route_of(rt_bus *bus, rt__record *record) {
+static rt__audience *route_of(rt_bus *bus, rt__record *record) {
   const char *name = rt__record_text(record);
   size_t size =
       (size_t)record->as.event.system_size + 1 + record->as.event.kind_size;
   uint64_t hash = record->as.event.hash;
-  route *r = memo_find(bus->memo, hash, name, size);
-  if (!r) r = memo_add(bus->memo, hash, name, size);
+  rt__audience *r = rt__memo_get(bus->memo, hash, name, size);
   if (!r) return NULL;
   uint64_t turn = atomic_load_explicit(&bus->turn, memory_order_relaxed);
   if (r->turn != turn && !route_renew(bus, r, record)) return NULL;
@@ -181,11 +78,11 @@ static route *route_of(rt_bus *bus, rt__record *record) {
 /* --- handing out ----------------------------------------------------- */
 
 /* The group's members that a callback of this event has not just removed. */
-static size_t living(route *r) {
+static size_t living(rt__audience *r) {
   size_t kept = 0;
   rt__sub **members = r->subs + r->single_count;
   for (size_t i = 0; i < r->group_count; i++)
-    if (members[i]->entry) r->args[kept++] = members[i]->arg;
+    if (members[i]->id) r->args[kept++] = members[i]->arg;
   return kept;
 }
 
@@ -195,12 +92,12 @@ static void advance(atomic_uint_fast64_t *counter, uint64_t by) {
   atomic_store_explicit(counter, now + by, memory_order_relaxed);
 }
 
-static void hand_out(rt_bus *bus, route *r, const rt_event *event,
+static void hand_out(rt_bus *bus, rt__audience *r, const rt_event *event,
                      rt_view bytes) {
   size_t heard = 0, members = r->group_count;
   for (size_t i = 0; i < r->single_count; i++) {
     rt__sub *sub = r->subs[i];
-    if (!sub->entry) continue;
+    if (!sub->id) continue;
     sub->fn(event, sub->arg);
     heard++;
   }
@@ -228,7 +125,7 @@ static uint64_t dispatch(rt_bus *bus, rt__record *record) {
   uint64_t charge = record->size;
   rt_event event;
   rt_view bytes = {NULL, NULL};
-  route *r = route_of(bus, record);
+  rt__audience *r = route_of(bus, record);
   event.system = text;
   event.kind = event.system + record->as.event.system_size + 1;
   event.path = event.kind + record->as.event.kind_size + 1;

@@ -1,13 +1,18 @@
 /* intake.c - see intake.h. SPDX-License-Identifier: MIT */
 #include "bus/intake.h"
 
-#include <stdlib.h>
+#include <sys/mman.h>
 
 enum { CHUNK = 64 * 1024, ROOM = CHUNK - sizeof(rt__chunk), SPARE_MIN = 4 };
+/* Mapped, not from the heap: what a burst took is to go back for good, and the
+ * heap would keep it between what lives longer. */
 rt__chunk *rt__chunk_new(size_t size) {
-  size_t room = size > ROOM ? (size + 63) & ~(size_t)63 : ROOM;
-  rt__chunk *c = aligned_alloc(64, sizeof(*c) + room);
-  if (c) c->room = room;
+  size_t all = sizeof(rt__chunk) + (size > ROOM ? size : ROOM);
+  all = (all + CHUNK - 1) & ~(size_t)(CHUNK - 1);
+  rt__chunk *c = mmap(NULL, all, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+  if (c == MAP_FAILED) return NULL;
+  c->room = all - sizeof(*c);
   return c;
 }
 
@@ -42,7 +47,7 @@ bool rt__intake_init(rt__intake *intake, rt__reader *reader) {
 void rt__chunks_free(rt__chunk *c) {
   while (c) {
     rt__chunk *next = atomic_load_explicit(&c->next, memory_order_relaxed);
-    free(c);
+    munmap(c, sizeof(*c) + c->room);
     c = next;
   }
 }

@@ -53,7 +53,7 @@ static rt_err index_add(rt_bus *bus, const char *system, const char *kind,
                         rt__sub *sub) {
   if (!kind || !*kind) kind = "**";
   uv_mutex_lock(&bus->index_lock);
-  rt_err rc = rt__index_add(bus->index, system, kind, sub, &sub->entry);
+  rt_err rc = rt__index_add(bus->index, system, kind, sub, &sub->as.entry);
   uv_mutex_unlock(&bus->index_lock);
   atomic_fetch_add_explicit(&bus->turn, 1, memory_order_release);
   return rc;
@@ -83,20 +83,20 @@ static rt_err add(rt_bus *bus, const char *system, const char *kind,
 static void drop(rt_bus *bus, rt__place *place) {
   rt__sub *sub = place->sub;
   uv_mutex_lock(&bus->index_lock);
-  rt__index_remove(bus->index, sub->entry);
+  rt__index_remove(bus->index, sub->as.entry);
   uv_mutex_unlock(&bus->index_lock);
   atomic_fetch_add_explicit(&bus->turn, 1, memory_order_release);
   if (sub->fn) atomic_fetch_sub(&bus->subscribers, 1);
   place_leave(bus, place);
-  sub->entry = NULL;
-  sub->next = bus->dead;
+  sub->id = 0;
+  sub->as.next = bus->dead;
   bus->dead = sub;
 }
 
 void rt__bus_bury(rt_bus *bus) {
   while (bus->dead) {
     rt__sub *sub = bus->dead;
-    bus->dead = sub->next;
+    bus->dead = sub->as.next;
     free(sub);
   }
 }
