@@ -47,6 +47,9 @@ ABI     := $(firstword $(subst ., ,$(VERSION)))
 PKGS := libuv sqlite3 libcares libcurl openssl msgpack libcjson
 PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS   = $(shell pkg-config --libs $(PKGS) 2>/dev/null)
+# Editing at the prompt of `runtime repl`, for the program only; without it lines are read as they come.
+EDIT_CFLAGS = $(shell pkg-config --exists libedit 2>/dev/null && echo -DRT_EDITLINE $$(pkg-config --cflags libedit))
+EDIT_LIBS   = $(shell pkg-config --libs libedit 2>/dev/null)
 
 ifeq ($(LUAJIT),system)
 LJ_CFLAGS = $(shell pkg-config --cflags luajit 2>/dev/null) -DRT_LUAJIT_SYSTEM=1
@@ -94,7 +97,7 @@ define record
 endef
 .PHONY: always
 $(BUILD)/.flags: always | check-libs
-	$(call record,$(COMPILE) $(LDFLAGS))
+	$(call record,$(COMPILE) $(LDFLAGS) $(EDIT_CFLAGS))
 $(BUILD)/.lib-list: always
 	$(call record,$(LIB_SRC))
 $(BUILD)/.cli-list: always
@@ -112,7 +115,7 @@ endif
 $(BUILD)/obj/%.o: %.c $(BUILD)/.flags | $(LJ_STAMP)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
-	$(Q)$(COMPILE) $(if $(filter tests/%,$<),-Itests/support) -c -o $@ $<
+	$(Q)$(COMPILE) $(if $(filter tests/%,$<),-Itests/support) $(if $(filter runtime/cli/% tests/%,$<),$(EDIT_CFLAGS)) -c -o $@ $<
 
 $(BUILD)/gen/embedded.c: $(LUA_SRC) $(BUILD)/.lua-list tools/embed.lua $(LJ_DEP)
 	@mkdir -p $(@D)
@@ -135,7 +138,7 @@ $(BUILD)/libruntime.so: $(LIB_OBJ) $(BUILD)/.lib-list tools/exports.map $(LJ_DEP
 # -rdynamic and the whole archive: C modules of --unsafe scripts find Lua's symbols here.
 $(BUILD)/runtime: $(CLI_OBJ) $(BUILD)/libruntime.a $(BUILD)/.cli-list $(LJ_DEP)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(LDFLAGS) -rdynamic -o $@ $(CLI_OBJ) $(BUILD)/libruntime.a $(LJ_WHOLE) $(SYS_LIBS)
+	$(Q)$(CC) $(LDFLAGS) -rdynamic -o $@ $(CLI_OBJ) $(BUILD)/libruntime.a $(LJ_WHOLE) $(EDIT_LIBS) $(SYS_LIBS)
 
 $(BUILD)/tests/%: $(BUILD)/obj/tests/c/%.o $(HELP_OBJ) $(BUILD)/libruntime.a $(LJ_DEP)
 	@mkdir -p $(@D)

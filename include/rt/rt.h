@@ -4,6 +4,7 @@
 #define RT_RT_H
 #include "rt/bus.h"
 #include "rt/process.h"
+#include "rt/prompt.h"
 #include "rt/registry.h"
 #include "rt/runtime.h"
 #include "rt/session.h"

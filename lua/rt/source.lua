@@ -91,6 +91,11 @@ end
 
 -- The library's modules that scripts may require, filled by load_library().
 local public = {}
+--- name -> module, of all that scripts may require.
+function M.public()
+  return public
+end
+
 -- name -> why it could not be loaded, told to who requires it
 local broken = {}
 

@@ -95,6 +95,17 @@ void console_progress(console *con, const char *line) {
 
 /* --- text -------------------------------------------------------------- */
 
+void console_divert(console *con, console_divert_fn fn, void *arg) {
+  pthread_mutex_lock(&con->lock);
+  con->divert = fn;
+  con->divert_arg = arg;
+  pthread_mutex_unlock(&con->lock);
+}
+
+static bool diverted_locked(console *con, const char *text, size_t size) {
+  return con->divert && con->divert(text, size, con->divert_arg);
+}
+
 bool console_out(console *con, const char *text, size_t size) {
   if (size == 0) return true;
   if (con->out_missing) {
@@ -105,10 +116,13 @@ bool console_out(console *con, const char *text, size_t size) {
    * reader holds nobody else up. */
   if (!con->out_tty) return write_all(1, text, size);
   pthread_mutex_lock(&con->lock);
-  hide_locked(con);
-  bool ok = write_all(1, text, size);
-  con->middle = con->err_tty && text[size - 1] != '\n';
-  show_locked(con);
+  bool ok = diverted_locked(con, text, size);
+  if (!ok) {
+    hide_locked(con);
+    ok = write_all(1, text, size);
+    con->middle = text[size - 1] != '\n';
+    show_locked(con);
+  }
   pthread_mutex_unlock(&con->lock);
   return ok;
 }
@@ -116,10 +130,12 @@ bool console_out(console *con, const char *text, size_t size) {
 void console_err(console *con, const char *text, size_t size) {
   if (size == 0) return;
   pthread_mutex_lock(&con->lock);
-  hide_locked(con);
-  write_all(2, text, size);
-  con->middle = text[size - 1] != '\n';
-  show_locked(con);
+  if (!con->err_tty || !diverted_locked(con, text, size)) {
+    hide_locked(con);
+    write_all(2, text, size);
+    con->middle = text[size - 1] != '\n';
+    show_locked(con);
+  }
   pthread_mutex_unlock(&con->lock);
 }
 

@@ -9,8 +9,13 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 
 #include "rt/runtime.h"
+
+/* Take text for the terminal, or answer false: it is written as ever. Called
+ * under the console's lock. */
+typedef bool (*console_divert_fn)(const char *text, size_t size, void *arg);
 
 typedef struct console {
   /* constant after console_init() */
@@ -20,9 +25,11 @@ typedef struct console {
   bool log_json;
   /* guarded by lock, a leaf */
   pthread_mutex_t lock;
-  char line[400]; /* the progress line, or empty */
-  bool drawn;     /* it is on the screen */
-  bool middle;    /* the screen's last line is not ended */
+  char line[400];           /* the progress line, or empty */
+  bool drawn;               /* it is on the screen */
+  bool middle;              /* the screen's last line is not ended */
+  console_divert_fn divert; /* NULL: none */
+  void *divert_arg;
   /* [any] why a script could not print (errno), or 0 */
   _Atomic(int) out_error;
 } console;
@@ -35,6 +42,8 @@ bool console_out(console *con, const char *text, size_t size);
 void console_err(console *con, const char *text, size_t size);
 /* Formatted, to stderr. */
 void console_say(console *con, const char *fmt, ...) RT_PRINTF(2, 3);
+/* From now on text for the terminal goes to `fn` first (NULL: no more). */
+void console_divert(console *con, console_divert_fn fn, void *arg);
 /* Show this line until the next one; NULL takes it away. */
 void console_progress(console *con, const char *line);
 
