@@ -106,6 +106,8 @@ local function on_message(topic, from, ...)
   end
 end
 
+local UNREAD_MAX = 1000
+
 local function error_of(map)
   if type(map) == "table" then return errors.from_map(map) end
   return map
@@ -133,12 +135,12 @@ local function on_event(kind, from, value, err)
     event.reason = value
   end
   if not mine[EVENTS] then mine[EVENTS] = channel.new({ library = true, source = pull }) end
+  -- whoever was asked that often needs no more of it
+  if kind == "CANCEL" and channel.count(mine[EVENTS]) >= UNREAD_MAX then return end
   channel.push(mine[EVENTS], event)
 end
 
 -- Messages that nobody reads stay in C: they are counted there, their senders refused in the end.
-local UNREAD_MAX = 1000
-
 local function hold_back()
   local mine, count = state(), 0
   if mine[LISTENERS] then

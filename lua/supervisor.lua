@@ -207,6 +207,9 @@ end
 function M.ready()
   local parent = M.parent()
   if not parent then return fail("INVALID", "this process has no supervisor") end
+  local state = task.state()
+  if state.said_ready then return true end
+  state.said_ready = true
   return core.note(parent, supervising.REQUEST, core.pid(), 0, "ready")
 end
 

@@ -23,6 +23,8 @@ local stop_all, pump = children.stop_all, children.pump
 
 local M = {}
 
+local REQUESTS_MAX = 1000
+
 --- Topics of the library's mail.
 M.REQUEST, M.REPLY = "@supervisor", "@supervisor.reply"
 
@@ -363,8 +365,8 @@ end
 -- What children say of themselves; before their EXIT, so it is noted at once.
 local told = {
   ready = function(self, child)
+    if not child.ready then internal.push(self.notes, true) end
     child.ready = true
-    internal.push(self.notes, true)
   end,
   exit = function(_, child, code)
     child.explicit = code
@@ -381,6 +383,9 @@ task.inlet(M.REQUEST, function(from, ref, op, arg)
   end
   local request = { from = from, ref = ref, op = op, arg = arg }
   if not self then return refuse(request, "it is no supervisor", "INVALID") end
+  if internal.count(self.requests) >= REQUESTS_MAX then
+    return refuse(request, "too many requests wait", "UNAVAILABLE")
+  end
   internal.push(self.requests, request)
 end)
 

@@ -11,6 +11,8 @@
 #include "process/sched.h"
 #include "process/spawn.h"
 
+#define NOTES_MAX 1000 /* waiting: CANCEL is left out beyond */
+
 bool rt__pid_alive(rt_runtime *rt, rt_pid pid) {
   rt__vm *vm = rt__vm_of_pid(rt, pid);
   return vm && rt__pids_alive(&vm->pids, pid);
@@ -165,8 +167,13 @@ static void link_down(rt__process *process, rt__package *package) {
   rt__package_free(package);
 }
 
-/* Asked to end; one that cannot hear it is ended, when the asker wants that. */
+/* Asked to end; one that cannot hear it is ended, when the asker wants that.
+ * One that was asked that often needs no more of it. */
 static void cancel(rt__process *process, rt__package *package) {
+  if (process->notes.count >= NOTES_MAX) {
+    rt__package_free(package);
+    return;
+  }
   if (!package->abnormal || process->reads_events) {
     put(process, package);
     return;

@@ -79,6 +79,22 @@ describe("unread mail", function()
     assert.equal("CANCELED", process.events():receive(WAIT).result.error:kind())
   end)
 
+  it("a flood of cancels is heard, and bounded", function()
+    local pid = process.spawn_monitored(function(parent)
+      local asked, go = process.events(), process.listen("go")
+      process.send(parent, "said", "up")
+      go:receive()
+      local count = 0
+      while asked:receive(0) do count = count + 1 end
+      return count
+    end, process.pid())
+    assert.equal("up", (said:receive(WAIT)))
+    for i = 1, 20000 do assert.is_true(process.cancel(pid, "again " .. i)) end
+    process.send(pid, "go")
+    local count = process.events():receive(WAIT).result.value
+    assert.is_true(count >= 1000 and count <= 3000, tostring(count))
+  end)
+
   it("that was held is read in order, with what comes meanwhile", function()
     local pid = process.spawn_monitored(function(parent)
       local flooded, go = process.listen("flood"), process.listen("go")
