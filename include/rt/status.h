@@ -76,6 +76,9 @@ typedef struct rt_error {
 
 /* [any] The library's version, e.g. "0.1.0"; static storage. */
 RT_API const char *rt_version(void);
+/* [any] Which LuaJIT it is built with: "bundled", or "packaged" (make
+ * LUAJIT=system), with which a long pattern match cannot be stopped. */
+RT_API const char *rt_luajit(void);
 /* [any] The text of a code, and its kind as scripts see it ("NOT_FOUND");
  * static storage, never NULL. */
 RT_API const char *rt_status_text(rt_err code);

@@ -12,6 +12,14 @@ const char *rt_version(void) {
   return RT_VERSION_STRING;
 }
 
+const char *rt_luajit(void) {
+#ifdef RT_LUAJIT_SYSTEM
+  return "packaged";
+#else
+  return "bundled";
+#endif
+}
+
 const char *rt_status_text(rt_err code) {
   switch (code) {
 #define CASE(name, number, kind, text)                                         \

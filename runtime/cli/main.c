@@ -263,6 +263,8 @@ static int special(const char *word) {
 
 static int print_version(void) {
   printf("runtime %s\n", rt_version());
+  if (!strcmp(rt_luajit(), "packaged"))
+    puts("packaged LuaJIT: scripts are not compiled");
   return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
 }
 

@@ -322,6 +322,31 @@ static void w29_a_waiter_keeps_the_first_event(void **state) {
   rt_bus_free(bus);
 }
 
+static void w29_which_kinds_accept(void **state) {
+  static const struct {
+    const char *kind;
+    bool accepts;
+  } cases[] = {{"accept", true},    {"a.accept", true}, {"a.b.accepted", true},
+               {"accepted", false}, {"xaccept", false}, {"x-accepted", false},
+               {"accept.x", false}, {"Accept", false}};
+  (void)state;
+  rt_bus *bus = start(0, 0);
+  rt_awaiter *awaiter;
+  rt_waiter *w;
+  rt_value *data;
+  bool accepted;
+  CHECK_OK(rt_awaiter_new(&awaiter, bus, "order", NULL, NULL));
+  for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+    CHECK_OK(rt_awaiter_prepare(&w, awaiter, "7", 30, NULL));
+    CHECK_OK(rt_bus_send(bus, "order", cases[i].kind, "7", NULL));
+    CHECK_OK(rt_waiter_wait(w, &accepted, &data, NULL));
+    assert_int_equal(accepted, cases[i].accepts);
+    rt_waiter_close(w);
+  }
+  rt_awaiter_free(awaiter);
+  rt_bus_free(bus);
+}
+
 static void w29_a_timeout_has_its_words(void **state) {
   (void)state;
   rt_bus *bus = start(0, 0);
@@ -407,6 +432,7 @@ int main(void) {
       cmocka_unit_test(w15_a_stuck_subscriber_does_not_hang_a_runtime),
       cmocka_unit_test(w15_w29_waiters_are_told_of_the_end),
       cmocka_unit_test(w29_a_waiter_keeps_the_first_event),
+      cmocka_unit_test(w29_which_kinds_accept),
       cmocka_unit_test(w29_a_timeout_has_its_words),
       cmocka_unit_test(w15_readers_of_feeds_are_told_of_the_end),
   };

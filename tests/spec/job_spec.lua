@@ -1,4 +1,5 @@
 --- Jobs: what they get, how they end, what they may send.
+local build = require("build")
 local env = require("session_env")
 local time = require("time")
 
@@ -384,7 +385,9 @@ describe("a job's time", function()
     { "a wait that is caught", function() while true do pcall(time.sleep, 60) end end },
   }
   for _, case in ipairs(loops) do
-    it("ends " .. case[1], function()
+    local test, title = it, "ends " .. case[1]
+    if title:find("pattern") then test, title = build.stops_patterns(it, pending, title) end
+    test(title, function()
       local body = case[2]
       local s = run_one({ timeout = "100ms", invoke = function() body() end })
       assert.equal("TIMEOUT", env.job(s, { state = "failed" }).errors[1].kind)

@@ -1,6 +1,8 @@
 -- Code that does not come back is ended, whatever it does, and hurts only itself.
 -- Each case runs in a process of its own, which must start, hear nothing and end when terminated;
 -- meanwhile a neighbour on every worker answers.
+local build = require("build")
+
 local WAIT = 60
 
 local function neighbours()
@@ -145,7 +147,9 @@ describe("a process that does not come back", function()
   end)
 
   for _, name in ipairs(names) do
-    it("is ended: " .. name, function()
+    local test, title = it, "is ended: " .. name
+    if name:find("pattern") then test, title = build.stops_patterns(it, pending, title) end
+    test(title, function()
       local pid = assert(process.spawn_monitored(cases[name]))
       local alive = process.listen("alive")
       for _, other in ipairs(others) do process.send(other, "are you") end
