@@ -253,7 +253,8 @@ struct editor_line *editor_line_new(editor *ed) {
   el_set(line->el, EL_EDITOR, "emacs");
   el_set(line->el, EL_HIST, history, line->history);
   el_set(line->el, EL_GETCFN, next_character);
-  el_set(line->el, EL_ADDFN, "complete", "complete the name", complete);
+  /* The narrow call would keep copies of the names for ever. */
+  el_wset(line->el, EL_ADDFN, L"complete", L"complete the name", complete);
   el_set(line->el, EL_BIND, "^I", "complete", NULL);
   el_set(line->el, EL_BIND, "^R", "em-inc-search-prev", NULL);
   el_source(line->el, NULL);
