@@ -147,6 +147,33 @@ static bytes decode_other(lua_State *L, bytes at, bytes end) {
 }
 
 /* Pushes exactly one value, also when the bytes are malformed (then NULL). */
+static inline bytes decode_tagged(lua_State *L, bytes at, bytes end) {
+  size_t left = (size_t)(end - at);
+  switch (*at) {
+  case 0xC2:
+  case 0xC3:
+    lua_pushboolean(L, *at == 0xC3);
+    return at + 1;
+  case 0xCC:
+    if (left < 2) break;
+    lua_pushnumber(L, at[1]);
+    return at + 2;
+  case 0xCD:
+    if (left < 3) break;
+    lua_pushnumber(L, at[1] << 8 | at[2]);
+    return at + 3;
+  case 0xCE:
+    if (left < 5) break;
+    lua_pushnumber(L, (uint32_t)at[1] << 24 | (uint32_t)at[2] << 16 |
+                          (uint32_t)at[3] << 8 | at[4]);
+    return at + 5;
+  default:
+    break;
+  }
+  return decode_other(L, at, end);
+}
+
+/* As decode_tagged(), whatever the value begins with. */
 static bytes decode(lua_State *L, bytes at, bytes end) {
   if (at >= end) return decode_other(L, at, end);
   unsigned tag = *at;
@@ -162,7 +189,7 @@ static bytes decode(lua_State *L, bytes at, bytes end) {
     lua_pushlstring(L, (const char *)at + 1, size);
     return at + size + 1;
   }
-  return decode_other(L, at, end);
+  return decode_tagged(L, at, end);
 }
 
 void rt__lua_decode(lua_State *L, rt_view view) {

@@ -149,6 +149,46 @@ local function random_value(random, depth)
 end
 
 describe("data", function()
+  it("keeps every number and string at the borders of its form", function()
+    local s = fresh("s")
+    local sub = assert(events.subscribe(s))
+    local list = { 0.5, 1 / 0, -1 / 0, 2 ^ 53, -2 ^ 53, 2 ^ 53 + 2, 1e300, -1e-300 }
+    for _, power in ipairs({ 5, 7, 8, 15, 16, 31, 32, 40, 52 }) do
+      for near = -1, 1 do
+        list[#list + 1] = 2 ^ power + near
+        list[#list + 1] = -2 ^ power + near
+      end
+    end
+    for _, size in ipairs({ 0, 31, 32, 255, 256, 65535, 65536 }) do
+      list[#list + 1] = ("x"):rep(size)
+    end
+    for _, value in ipairs(list) do
+      assert(events.send(s, "k", "p", value))
+      assert(events.send(s, "k", "p", { value = value, [1] = value }))
+      assert.equal(value, receive(sub:channel()).data)
+      assert.same({ value = value, [1] = value }, receive(sub:channel()).data)
+    end
+    assert(events.send(s, "k", "p", -0.0))
+    assert.equal(-1 / 0, 1 / receive(sub:channel()).data)
+    assert(events.send(s, "k", "p", 0 / 0))
+    local nan = receive(sub:channel()).data
+    assert.is_true(nan ~= nan)
+    for _, count in ipairs({ 0, 15, 16, 17, 65535, 65536 }) do
+      local array, map = {}, {}
+      for i = 1, count do
+        array[i] = i
+        map["k" .. i] = i
+      end
+      assert(events.send(s, "k", "p", { array = array, map = map }))
+      local got = receive(sub:channel()).data
+      assert.equal(count, #got.array)
+      for i = 1, count do
+        if got.array[i] ~= i or got.map["k" .. i] ~= i then error("changed at " .. i) end
+      end
+    end
+    sub:close()
+  end)
+
   it("arrives as it was sent, whatever tables came before it", function()
     local s = fresh("s")
     local sub = assert(events.subscribe(s))
