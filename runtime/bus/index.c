@@ -10,6 +10,10 @@
 
 /* --- scratch memory -------------------------------------------------- */
 
+static size_t more(size_t room) {
+  return room + room / 4 + 16;
+}
+
 static bool grow_nodes(rt__node ***array, size_t room) {
   rt__node **bigger = realloc(*array, room * sizeof(*bigger));
   if (bigger) *array = bigger;
@@ -18,7 +22,7 @@ static bool grow_nodes(rt__node ***array, size_t room) {
 
 static bool room_for_node(rt__index *index) {
   if (index->node_count < index->node_room) return true;
-  size_t room = index->node_room ? index->node_room * 2 : 16;
+  size_t room = more(index->node_room);
   if (!grow_nodes(&index->now, room) || !grow_nodes(&index->next, room))
     return false;
   index->node_room = room;
@@ -27,7 +31,7 @@ static bool room_for_node(rt__index *index) {
 
 static bool room_for_entry(rt__index *index) {
   if (index->entry_count < index->entry_room) return true;
-  size_t room = index->entry_room ? index->entry_room * 2 : 16;
+  size_t room = more(index->entry_room);
   rt__entry **bigger = realloc(index->found, room * sizeof(*bigger));
   if (!bigger) return false;
   index->found = bigger;
@@ -49,30 +53,46 @@ static rt__node *node_new(rt__index *index, rt__node *parent,
   return n;
 }
 
+/* NULL when memory is short. */
+static rt__extra *extra_of(rt__node *n) {
+  if (!n->extra) n->extra = calloc(1, sizeof(*n->extra));
+  return n->extra;
+}
+
 static void node_unlink(rt__index *index, rt__node *n) {
   rt__node *parent = n->parent;
-  if (parent->any == n) parent->any = NULL;
-  if (parent->rest == n) parent->rest = NULL;
-  if (n->label) rt__edges_remove(&index->edges, parent, n->label, &n->link);
-  for (uint32_t i = 0; i < n->option_count; i++)
-    rt__edges_remove(&index->edges, parent, n->options[i], &n->links[i]);
+  rt__extra *x = n->extra;
+  if (n->label)
+    rt__edges_remove(&index->edges, parent, n->label, &n->link);
+  else if (parent->extra->any == n)
+    parent->extra->any = NULL;
+  else
+    parent->extra->rest = NULL;
+  for (uint32_t i = 0; x && i < x->option_count; i++)
+    rt__edges_remove(&index->edges, parent, x->options[i], &x->links[i]);
+}
+
+static void extra_free(rt__index *index, rt__extra *x) {
+  if (!x) return;
+  for (uint32_t i = 0; i < x->option_count; i++)
+    rt__literals_unref(&index->literals, x->options[i]);
+  free(x->options);
+  free(x->links);
+  free(x);
 }
 
 static void node_free(rt__index *index, rt__node *n) {
-  for (uint32_t i = 0; i < n->option_count; i++)
-    rt__literals_unref(&index->literals, n->options[i]);
+  extra_free(index, n->extra);
   if (n->label != index->separator)
     rt__literals_unref(&index->literals, n->label);
   if (n->parent) n->parent->children--;
   index->node_count--;
-  free(n->options);
-  free(n->links);
   free(n);
 }
 
 /* Remove `n` and those above it that lead nowhere now. */
 static void prune(rt__index *index, rt__node *n) {
-  while (n->parent && !n->entries && !n->all_kinds && n->children == 0) {
+  while (n->parent && !n->entries && n->children == 0) {
     rt__node *parent = n->parent;
     node_unlink(index, n);
     node_free(index, n);
@@ -82,16 +102,18 @@ static void prune(rt__index *index, rt__node *n) {
 
 /* Intern the options of an alternation. */
 static bool take_options(rt__index *index, rt__node *n, const rt__segment *s) {
-  n->options = malloc(s->option_count * sizeof(*n->options));
-  n->links = malloc(s->option_count * sizeof(*n->links));
-  if (!n->options || !n->links) return false;
+  rt__extra *x = extra_of(n);
+  if (!x) return false;
+  x->options = malloc(s->option_count * sizeof(*x->options));
+  x->links = malloc(s->option_count * sizeof(*x->links));
+  if (!x->options || !x->links) return false;
   for (size_t i = 0; i < s->option_count; i++) {
     rt__literal *l = rt__literals_ref(&index->literals, s->options[i].at,
                                       s->options[i].size, false);
     if (!l) return false;
-    n->options[n->option_count++] = l;
+    x->options[x->option_count++] = l;
   }
-  qsort(n->options, n->option_count, sizeof(*n->options), rt__literal_order);
+  qsort(x->options, x->option_count, sizeof(*x->options), rt__literal_order);
   return true;
 }
 
@@ -109,8 +131,9 @@ static rt__node *labelled_child(rt__index *index, rt__node *from,
     return NULL;
   }
   rt__edges_add(&index->edges, from, n->label, &n->link, n, true);
-  for (uint32_t i = 0; i < n->option_count; i++)
-    rt__edges_add(&index->edges, from, n->options[i], &n->links[i], n, false);
+  rt__extra *x = n->extra;
+  for (uint32_t i = 0; x && i < x->option_count; i++)
+    rt__edges_add(&index->edges, from, x->options[i], &x->links[i], n, false);
   return n;
 }
 
@@ -137,15 +160,13 @@ static rt__node *separated(rt__index *index, rt__node *from) {
 }
 
 static rt__node *child(rt__index *index, rt__node *from, const rt__segment *s) {
-  if (s->kind == RT__SEGMENT_ANY) {
-    if (!from->any) from->any = node_new(index, from, s->kind);
-    return from->any;
-  }
-  if (s->kind == RT__SEGMENT_REST) {
-    if (!from->rest) from->rest = node_new(index, from, s->kind);
-    return from->rest;
-  }
-  return labelled(index, from, s);
+  if (s->kind != RT__SEGMENT_ANY && s->kind != RT__SEGMENT_REST)
+    return labelled(index, from, s);
+  rt__extra *x = extra_of(from);
+  if (!x) return NULL;
+  rt__node **n = s->kind == RT__SEGMENT_ANY ? &x->any : &x->rest;
+  if (!*n) *n = node_new(index, from, s->kind);
+  return *n;
 }
 
 /* --- adding and removing --------------------------------------------- */
@@ -191,10 +212,6 @@ static bool takes_all(const char *kind) {
   return strcmp(kind, "**") == 0;
 }
 
-static rt__entry **list_of(const rt__entry *e) {
-  return e->all ? &e->at->all_kinds : &e->at->entries;
-}
-
 static bool follow_both(rt__index *index, rt__node **at, const char *system,
                         const char *kind) {
   if (!follow(index, at, system)) return false;
@@ -214,11 +231,9 @@ rt_err rt__index_add(rt__index *index, const char *system, const char *kind,
     free(e);
     return RT_ENOMEM;
   }
-  *e = (rt__entry){at, NULL, NULL, arg, index->serial++, takes_all(kind)};
-  rt__entry **list = list_of(e);
-  e->next = *list;
+  *e = (rt__entry){at, NULL, at->entries, arg, index->serial++};
   if (e->next) e->next->prev = e;
-  *list = e;
+  at->entries = e;
   index->entry_count++;
   *out = e;
   return RT_OK;
@@ -229,7 +244,7 @@ void rt__index_remove(rt__index *index, rt__entry *entry) {
   if (entry->prev)
     entry->prev->next = entry->next;
   else
-    *list_of(entry) = entry->next;
+    at->entries = entry->next;
   if (entry->next) entry->next->prev = entry->prev;
   index->entry_count--;
   free(entry);

@@ -31,7 +31,7 @@ typedef struct search {
 
 /* Reach `n` in this step, and what `**` makes of it without a segment. */
 static size_t reach(rt__index *index, size_t count, rt__node *n) {
-  for (; n && n->stamp != index->stamp; n = n->rest) {
+  for (; n && n->stamp != index->stamp; n = rt__node_rest(n)) {
     n->stamp = index->stamp;
     index->next[count++] = n;
   }
@@ -54,7 +54,7 @@ static size_t step(rt__index *index, size_t count, const rt__literal *by) {
     rt__link *link = by ? rt__edges_find(&index->edges, n, by) : NULL;
     for (; link; link = link->next, index->cost++)
       reached = reach(index, reached, link->to);
-    if (segment) reached = reach(index, reached, n->any);
+    if (segment) reached = reach(index, reached, rt__node_any(n));
     if (segment && n->kind == RT__SEGMENT_REST)
       reached = reach(index, reached, n);
   }
@@ -93,7 +93,7 @@ static bool walk_both(search *s, const name *n) {
   size_t count = reach(index, 0, index->root);
   swap(index);
   if (!walk(s, &count, n->system)) return false;
-  for (size_t i = 0; i < count; i++) collect(s, index->now[i]->all_kinds);
+  for (size_t i = 0; i < count; i++) collect(s, index->now[i]->entries);
   if (s->first && s->found) return true;
   count = step(index, count, index->separator);
   if (!walk(s, &count, n->kind)) return false;
@@ -122,8 +122,8 @@ static size_t list_nodes(rt__index *index) {
   }
   for (size_t i = 0; i < count; i++) {
     rt__node *n = index->now[i];
-    if (n->any) index->now[count++] = n->any;
-    if (n->rest) index->now[count++] = n->rest;
+    if (rt__node_any(n)) index->now[count++] = rt__node_any(n);
+    if (rt__node_rest(n)) index->now[count++] = rt__node_rest(n);
   }
   return count;
 }
@@ -132,19 +132,24 @@ static bool is_top(const rt__index *index, const rt__node *n) {
   return !n->parent || n->label == index->separator;
 }
 
+static rt__token token_of(const rt__node *n) {
+  static const rt__extra none = {NULL, NULL, NULL, NULL, 0};
+  const rt__extra *x = n->extra ? n->extra : &none;
+  return (rt__token){(rt__segment_kind)n->kind, x->option_count, n->label,
+                     x->options};
+}
+
 /* Does the path to `n`, from the root or the separator, match? */
 static bool path_matches(scan *s, const rt__node *n, size_t from, size_t end) {
   const rt__index *index = s->search->index;
   size_t first = s->room;
-  for (; !is_top(index, n); n = n->parent)
-    s->tokens[--first] = (rt__token){(rt__segment_kind)n->kind, n->option_count,
-                                     n->label, n->options};
+  for (; !is_top(index, n); n = n->parent) s->tokens[--first] = token_of(n);
   s->subject.cost += s->room - first;
   return rt__subject_matches(&s->subject, from, end, s->tokens + first,
                              s->room - first);
 }
 
-static const rt__node *separator_of(const rt__index *index, const rt__node *n) {
+static rt__node *top_of(const rt__index *index, rt__node *n) {
   while (!is_top(index, n)) n = n->parent;
   return n;
 }
@@ -158,12 +163,12 @@ static bool system_matches(scan *s, rt__node *separator) {
   return separator->stamp == yes;
 }
 
-static void scan_node(scan *s, const rt__node *n) {
-  if (n->all_kinds && path_matches(s, n, 0, s->middle))
-    collect(s->search, n->all_kinds);
+static void scan_node(scan *s, rt__node *n) {
   if (!n->entries) return;
-  rt__node *separator = (rt__node *)separator_of(s->search->index, n);
-  if (system_matches(s, separator) && path_matches(s, n, s->middle, s->end))
+  rt__node *top = top_of(s->search->index, n);
+  if (!top->parent
+          ? path_matches(s, n, 0, s->middle)
+          : system_matches(s, top) && path_matches(s, n, s->middle, s->end))
     collect(s->search, n->entries);
 }
 
@@ -172,7 +177,7 @@ static size_t longest_path(const rt__index *index, size_t count) {
   for (size_t i = 0; i < count; i++) {
     const rt__node *n = index->now[i];
     size_t depth = 0;
-    if (!n->entries && !n->all_kinds) continue;
+    if (!n->entries) continue;
     for (; n->parent; n = n->parent) depth++;
     if (depth > longest) longest = depth;
   }

@@ -11,25 +11,39 @@ typedef struct rt__node rt__node;
 
 struct rt__entry {
   rt__node *at;
-  rt__entry *prev, *next; /* of the same list of the node */
+  rt__entry *prev, *next; /* of the same node */
   void *arg;
-  uint64_t serial : 63; /* order of arrival */
-  uint64_t all : 1;     /* takes all kinds */
+  uint64_t serial; /* order of arrival */
 };
 
-struct rt__node {
-  rt__node *parent;
-  rt__node *any, *rest;  /* by `*` and `**` */
-  rt__entry *entries;    /* whose patterns end here */
-  rt__entry *all_kinds;  /* whose system ends here and who take any kind */
-  rt__literal *label;    /* of a plain edge or of an alternation */
-  rt__link link;         /* by that label */
+/* What most nodes do not need. */
+typedef struct rt__extra {
+  rt__node *any, *rest;  /* children by `*` and `**` */
   rt__literal **options; /* of an alternation: sorted by address */
   rt__link *links;       /* by each option */
-  uint32_t option_count, children;
+  uint32_t option_count;
+} rt__extra;
+
+/* There may be hundreds of thousands: 72 bytes. */
+struct rt__node {
+  rt__node *parent;
+  /* whose patterns end here; before the separator: who take any kind */
+  rt__entry *entries;
+  rt__literal *label;  /* of a plain edge or of an alternation */
+  rt__link link;       /* by that label */
+  rt__extra *extra;    /* or NULL */
   uint64_t stamp : 62; /* of the step in which it was last reached */
   uint64_t kind : 2;   /* an rt__segment_kind */
+  uint32_t children;
 };
+
+static inline rt__node *rt__node_any(const rt__node *n) {
+  return n->extra ? n->extra->any : NULL;
+}
+
+static inline rt__node *rt__node_rest(const rt__node *n) {
+  return n->extra ? n->extra->rest : NULL;
+}
 
 struct rt__index {
   rt__literals literals;
