@@ -44,9 +44,14 @@ typedef struct rt_runtime_opts {
   void *log_arg;
   rt_output_fn output; /* NULL: output is dropped */
   void *output_arg;
+  uint64_t bus_intake_bytes; /* as in rt_bus_opts, of the runtime's bus */
+  uint32_t max_subscribers;
 } rt_runtime_opts;
 #define RT_RUNTIME_OPTS_INIT                                                   \
-  { sizeof(rt_runtime_opts), 0, false, 0, NULL, NULL, NULL, NULL, NULL, NULL }
+  {                                                                            \
+    sizeof(rt_runtime_opts), 0, false, 0, NULL, NULL, NULL, NULL, NULL, NULL,  \
+        0, 0                                                                   \
+  }
 
 /* A script: a file (`path`), or `code` of `code_size` bytes shown as `name` in
  * error messages. */

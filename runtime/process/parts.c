@@ -12,7 +12,10 @@
 #define STOP_BUS_S 5.0
 
 rt_err rt__parts_first(rt_runtime *rt, rt_error *err) {
-  rt_err rc = rt_bus_new(&rt->bus, NULL, err);
+  rt_bus_opts opts = RT_BUS_OPTS_INIT;
+  opts.intake_bytes = rt->opts.bus_intake_bytes;
+  opts.max_subscribers = rt->opts.max_subscribers;
+  rt_err rc = rt_bus_new(&rt->bus, &opts, err);
   if (rc == RT_OK) rc = rt__bridge_new(&rt->bridge, rt, rt->bus, err);
   if (rc == RT_OK) rc = rt__registry_new(&rt->registry, rt, err);
   return rc;

@@ -262,6 +262,60 @@ static void w15_a_stuck_subscriber_does_not_hang_a_runtime(void **state) {
   CHECK_OK(rt_bus_stop(bus, -1)); /* it is still there */
 }
 
+/* --- W-06, W-08: a runtime's bus has the bounds it is given ----------- */
+
+static const char *const cap_script =
+    "local events = require('events')\n"
+    "assert(events.stats().rejected.cap == 0)\n"
+    "assert(events.stats().published == 0)\n"
+    "local a = assert(events.subscribe('a'))\n"
+    "local b = assert(events.on('b', nil, print))\n"
+    "for i = 1, 2 do\n"
+    "  local sub, err = events.subscribe('c')\n"
+    "  assert(not sub and err:kind() == 'UNAVAILABLE')\n"
+    "  assert(err:message() == 'bus: cap of 2 subscribers reached')\n"
+    "end\n"
+    "local router, why = events.router { { system = 'x', handle = print } }\n"
+    "assert(not router and why:kind() == 'UNAVAILABLE')\n"
+    "assert(events.stats().rejected.cap == 3)\n"
+    "assert(events.stats().subscribers == 2)\n"
+    "a:close()\n"
+    "assert(events.awaiter('c')):close()\n"
+    "assert(process.exec(function()\n"
+    "  return require('events').subscribe('d') ~= nil\n"
+    "end))\n";
+
+static const char *const full_script =
+    "local events = require('events')\n"
+    "local sub = assert(events.subscribe('s', nil, {buffer = 1}))\n"
+    "local data = ('x'):rep(100000)\n"
+    "for i = 1, 200 do assert(events.send('s', 'k', 'p', data)) end\n"
+    "assert(events.subscribe('settle'))\n"
+    "assert(sub:dropped() == 199)\n";
+
+static void run_script(rt_runtime_opts *opts, const char *code) {
+  rt_runtime *rt;
+  rt_script script = RT_SCRIPT_INIT;
+  int exit_code = 1;
+  script.code = code;
+  script.code_size = strlen(code);
+  CHECK_OK(rt_runtime_new(&rt, opts, NULL));
+  CHECK_OK(rt_runtime_run(rt, &script, &exit_code, NULL));
+  rt_runtime_free(rt);
+  assert_int_equal(exit_code, 0);
+}
+
+static void w06_w08_a_runtime_gets_its_bounds(void **state) {
+  rt_runtime_opts opts = RT_RUNTIME_OPTS_INIT;
+  (void)state;
+  opts.workers = 1;
+  opts.max_subscribers = 2;
+  run_script(&opts, cap_script);
+  opts.max_subscribers = 0;
+  opts.bus_intake_bytes = 250000; /* the script has to wait for room */
+  run_script(&opts, full_script);
+}
+
 /* --- W-29: the awaiter ----------------------------------------------- */
 
 static void wait_canceled(void *arg) {
@@ -430,6 +484,7 @@ int main(void) {
       cmocka_unit_test(w15_leftovers_of_a_stop_are_answered),
       cmocka_unit_test(w15_a_stuck_subscriber_does_not_hang_the_end),
       cmocka_unit_test(w15_a_stuck_subscriber_does_not_hang_a_runtime),
+      cmocka_unit_test(w06_w08_a_runtime_gets_its_bounds),
       cmocka_unit_test(w15_w29_waiters_are_told_of_the_end),
       cmocka_unit_test(w29_a_waiter_keeps_the_first_event),
       cmocka_unit_test(w29_which_kinds_accept),
