@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "rt/bus.h"
+#include "bus/pattern.h"
 
 typedef struct network {
   int family; /* 0: no address */
@@ -16,13 +16,14 @@ typedef struct network {
 
 struct rt__rule {
   bool exclude;
-  char *class_; /* NULL: any */
-  char *text;   /* the pattern */
-  char *whole;  /* as it was given */
+  char *class_;         /* NULL: any */
+  rt__pattern *pattern; /* on the value */
+  char *whole;          /* as it was given */
   network net;
 };
 
 /* --- addresses ------------------------------------------------------- */
+
 static bool parse_address(const char *text, size_t size, network *out) {
   char copy[INET6_ADDRSTRLEN + 1];
   if (size == 0 || size >= sizeof(copy)) return false;
@@ -84,9 +85,8 @@ static bool inside(const network *outer, const network *inner) {
   return (outer->bytes[whole] & mask) == (inner->bytes[whole] & mask);
 }
 
-/* --- rules
- * ----------------------------------------------------------------------------
- */
+/* --- rules ----------------------------------------------------------- */
+
 static size_t class_size(const char *text) {
   size_t size = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
                              "abcdefghijklmnopqrstuvwxyz0123456789_-");
@@ -113,8 +113,8 @@ static rt_err parse_rule(rt__rule *rule, const char *text, rt_error *err) {
     }
   }
   if (*text == '\0') return rt_fail(err, RT_EINVAL, "an empty scope rule");
-  rule->text = strdup(text);
-  if (rule->text && rule->whole) return RT_OK;
+  rule->pattern = rt__pattern_new(text, strlen(text));
+  if (rule->pattern && rule->whole) return RT_OK;
   return rt_fail(err, RT_ENOMEM, "no memory");
 }
 
@@ -136,7 +136,7 @@ rt_err rt__scope_init(rt__scope *scope, const char *const *rules, size_t count,
 void rt__scope_deinit(rt__scope *scope) {
   for (size_t i = 0; i < scope->count; i++) {
     free(scope->rules[i].class_);
-    free(scope->rules[i].text);
+    rt__pattern_free(scope->rules[i].pattern);
     free(scope->rules[i].whole);
   }
   free(scope->rules);
@@ -146,7 +146,7 @@ void rt__scope_deinit(rt__scope *scope) {
 static bool fits(const rt__rule *rule, const char *value, size_t size,
                  const network *net) {
   if (rule->net.family) return net->family && inside(&rule->net, net);
-  return rt_pattern_match(rule->text, strlen(rule->text), value, size);
+  return rt__pattern_matches(rule->pattern, value, size);
 }
 
 bool rt__scope_has(const rt__scope *scope, const char *class_name,
