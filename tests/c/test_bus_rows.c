@@ -316,6 +316,29 @@ static void w06_w08_a_runtime_gets_its_bounds(void **state) {
   run_script(&opts, full_script);
 }
 
+/* --- W-39, W-40: the relay before and after the end ------------------ */
+
+static void w39_w40_nobody_is_reached_after_the_end(void **state) {
+  (void)state;
+  rt_runtime *rt;
+  rt_pid pid;
+  rt_error err = RT_ERROR_INIT;
+  rt_runtime_opts opts = RT_RUNTIME_OPTS_INIT;
+  opts.workers = 1;
+  CHECK_OK(rt_runtime_new(&rt, &opts, NULL));
+  CHECK_OK(rt_process_spawn(rt, &pid, "time", NULL, NULL, NULL, NULL));
+  assert_int_equal(rt_process_send(rt, 0, "t", NULL, &err), RT_ENOTFOUND);
+  assert_int_equal(rt_process_send(rt, UINT64_MAX, "t", NULL, &err),
+                   RT_ENOTFOUND);
+  assert_int_equal(rt_process_send(rt, pid, "@t", NULL, &err), RT_EINVAL);
+  assert_int_equal(rt_process_send(rt, pid, "", NULL, &err), RT_EINVAL);
+  rt_runtime_stop(rt, 0);
+  assert_int_equal(rt_process_send(rt, pid, "t", NULL, &err), RT_ENOTFOUND);
+  assert_string_equal(rt_status_kind(err.code), "NOT_FOUND");
+  assert_int_equal(rt_process_lookup(rt, "nobody"), 0);
+  rt_runtime_free(rt);
+}
+
 /* --- W-29: the awaiter ----------------------------------------------- */
 
 static void wait_canceled(void *arg) {
@@ -485,6 +508,7 @@ int main(void) {
       cmocka_unit_test(w15_a_stuck_subscriber_does_not_hang_the_end),
       cmocka_unit_test(w15_a_stuck_subscriber_does_not_hang_a_runtime),
       cmocka_unit_test(w06_w08_a_runtime_gets_its_bounds),
+      cmocka_unit_test(w39_w40_nobody_is_reached_after_the_end),
       cmocka_unit_test(w15_w29_waiters_are_told_of_the_end),
       cmocka_unit_test(w29_a_waiter_keeps_the_first_event),
       cmocka_unit_test(w29_which_kinds_accept),
