@@ -30,12 +30,14 @@ LUA_SRC   := $(sort $(shell find lua -name '*.lua' -not -path 'lua/meta/*' 2>/de
 HELP_SRC  := $(wildcard tests/support/*.c)
 TEST_SRC  := $(wildcard tests/c/test_*.c)
 BENCH_SRC := $(wildcard tests/bench/*.c)
+FAULT_SRC := $(wildcard tests/fault/*.c)
 
 LIB_OBJ   := $(LIB_SRC:%.c=$(BUILD)/obj/%.o) $(BUILD)/gen/embedded.o
 CLI_OBJ   := $(CLI_SRC:%.c=$(BUILD)/obj/%.o)
 HELP_OBJ  := $(HELP_SRC:%.c=$(BUILD)/obj/%.o)
 TEST_BIN  := $(TEST_SRC:tests/c/%.c=$(BUILD)/tests/%)
 BENCH_BIN := $(BENCH_SRC:tests/bench/%.c=$(BUILD)/bench/%)
+FAULT_BIN := $(FAULT_SRC:tests/fault/%.c=$(BUILD)/fault/%)
 ALL_BIN   := $(if $(CLI_SRC),$(BUILD)/runtime)
 
 VERSION := $(shell sed -n 's/^.define RT_VERSION_STRING *"\(.*\)"/\1/p' include/rt/*.h 2>/dev/null | head -n1)
@@ -150,22 +152,28 @@ $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o $(BUILD)/libruntime.a $(LJ_DEP)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) -rdynamic -o $@ $< $(BUILD)/libruntime.a $(LJ_LIBS) $(SYS_LIBS)
 
+$(BUILD)/fault/%: $(BUILD)/obj/tests/fault/%.o $(BUILD)/libruntime.a $(LJ_DEP)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) -rdynamic -o $@ $< $(BUILD)/libruntime.a $(LJ_LIBS) $(SYS_LIBS)
+
 -include $(shell find $(BUILD)/obj $(BUILD)/gen -name '*.d' 2>/dev/null)
 
 # --- Tests ---------------------------------------------------------------------
 # The public targets first install what is missing, then start make again, which looks at the machine anew.
 
 RUN := BUILD=$(BUILD) DEPS=$(DEPS) MAKE=$(MAKE) tests/run
-.PHONY: deps test test-c test-lua test-cli test-e2e test-embed build-tests
+.PHONY: deps test test-c test-lua test-cli test-e2e test-embed test-fault build-tests build-fault
 
 deps: ## install what is missing with apt (asks sudo when not root)
 	@LUAJIT=$(LUAJIT) tools/deps
 
 build-tests: all $(TEST_BIN)
+build-fault: all $(FAULT_BIN)
 
 test: deps ## run every test
-	@$(MAKE) --no-print-directory build-tests
-	@+$(RUN) c lua cli e2e embed
+	@$(MAKE) --no-print-directory build-tests build-fault
+	@+$(RUN) c lua fault cli e2e embed
 test-c: deps ## run the C units
 	@$(MAKE) --no-print-directory build-tests
 	@$(RUN) c
@@ -178,9 +186,18 @@ test-cli: deps ## test the command line
 test-e2e: deps ## test against real servers on loopback
 	@$(MAKE) --no-print-directory all
 	@$(RUN) e2e
+test-fault: deps ## hostile scripts beside an innocent one, and a short soak
+	@$(MAKE) --no-print-directory build-fault
+	@$(RUN) fault
 test-embed: deps ## test the installed headers and library
 	@$(MAKE) --no-print-directory all
 	@+$(RUN) embed
+
+.PHONY: crash
+ROUNDS ?= 200
+crash: deps ## kill sessions ROUNDS times at random instants, resume them (for a night)
+	@$(MAKE) --no-print-directory $(BUILD)/tests/test_crash
+	@CRASH_ROUNDS=$(ROUNDS) $(BUILD)/tests/test_crash
 
 # --- Sanitizers: the C units in folders of their own; LuaJIT itself is not instrumented ---
 

@@ -26,18 +26,31 @@ static uint32_t population(const rt__vm *vm) {
   return atomic_load_explicit(&vm->pids.live, memory_order_relaxed);
 }
 
+static bool crowded(rt__vm *vm) {
+  return atomic_load_explicit(&vm->crowded, memory_order_relaxed);
+}
+
 static rt__vm *first_with_room(rt__worker *worker, unsigned *count) {
   uint32_t full = worker->rt->vm_processes;
   rt__vm *vm;
   for (*count = 0; (vm = rt__worker_vm(worker, *count)) != NULL; ++*count)
-    if (population(vm) < full) return vm;
+    if (population(vm) < full && !crowded(vm)) return vm;
   return NULL;
+}
+
+/* Many processes are a reason for another VM, much memory is none: it would be
+ * bounded by nothing. */
+static bool all_full(rt__worker *worker) {
+  rt__vm *vm;
+  for (unsigned i = 0; (vm = rt__worker_vm(worker, i)) != NULL; i++)
+    if (crowded(vm)) return false;
+  return true;
 }
 
 static rt__vm *add_vm_locked(rt__worker *worker) {
   unsigned count;
   rt__vm *vm = first_with_room(worker, &count); /* another thread's */
-  if (vm || count == RT__VMS) return vm;
+  if (vm || count == RT__VMS || !all_full(worker)) return vm;
   vm = rt__vm_new(worker, count);
   atomic_store_explicit(&worker->vms[count], vm, memory_order_release);
   return vm;
@@ -61,17 +74,24 @@ static uint32_t load_of(rt__worker *worker) {
   return sum;
 }
 
-rt__vm *rt__runtime_place(rt_runtime *rt) {
-  unsigned count = rt->worker_count;
-  unsigned first = atomic_fetch_add(&rt->next_worker, 1) % count;
+static rt__worker *least_busy(rt_runtime *rt, unsigned first) {
   rt__worker *best = &rt->workers[first];
   uint32_t least = load_of(best);
-  for (unsigned i = 1; i < count; i++) {
-    rt__worker *worker = &rt->workers[(first + i) % count];
+  for (unsigned i = 1; i < rt->worker_count; i++) {
+    rt__worker *worker = &rt->workers[(first + i) % rt->worker_count];
     uint32_t load = load_of(worker);
     if (load + SLACK >= least) continue;
     best = worker;
     least = load;
   }
-  return vm_with_room(best);
+  return best;
+}
+
+/* From a different worker each time. */
+rt__vm *rt__runtime_place(rt_runtime *rt) {
+  unsigned first = atomic_fetch_add(&rt->next_worker, 1) % rt->worker_count;
+  rt__vm *vm = vm_with_room(least_busy(rt, first));
+  for (unsigned i = 0; !vm && i < rt->worker_count; i++)
+    vm = vm_with_room(&rt->workers[(first + i) % rt->worker_count]);
+  return vm;
 }

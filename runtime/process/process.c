@@ -31,25 +31,29 @@ rt__process *rt__process_find(rt__worker *worker, rt_pid pid) {
 void rt__process_ready(rt__process *process) {
   rt__worker *worker = process->vm->worker;
   if (process->queued || process->vm->running == process) return;
+  rt__run_queue *queue = &worker->run[process->later];
   process->queued = true;
   process->run_next = NULL;
-  if (worker->run)
-    worker->run_last->run_next = process;
+  process->run_prev = queue->last;
+  if (queue->last)
+    queue->last->run_next = process;
   else
-    worker->run = process;
-  worker->run_last = process;
+    queue->first = process;
+  queue->last = process;
 }
 
-static void unqueue(rt__process *process) {
-  rt__worker *worker = process->vm->worker;
-  rt__process **at = &worker->run, *last = NULL;
+void rt__process_unqueue(rt__process *process) {
   if (!process->queued) return;
-  while (*at != process) {
-    last = *at;
-    at = &last->run_next;
-  }
-  *at = process->run_next;
-  if (worker->run_last == process) worker->run_last = last;
+  rt__run_queue *queue = &process->vm->worker->run[process->later];
+  if (process->run_prev)
+    process->run_prev->run_next = process->run_next;
+  else
+    queue->first = process->run_next;
+  if (process->run_next)
+    process->run_next->run_prev = process->run_prev;
+  else
+    queue->last = process->run_prev;
+  process->run_prev = process->run_next = NULL;
   process->queued = false;
 }
 
@@ -154,6 +158,7 @@ static void adopt(rt__process *process, const rt__start *start) {
   process->internal = start->internal;
   process->state = LUA_NOREF;
   process->serial = ++process->vm->serials;
+  process->later = true;
   process->born = uv_hrtime();
   process->deadline_timer.fire = on_deadline;
 }
@@ -163,7 +168,7 @@ static void release(rt__process *process) {
   if (process->own_globals) luaL_unref(L, LUA_REGISTRYINDEX, process->globals);
   luaL_unref(L, LUA_REGISTRYINDEX, process->state);
   rt_value_unref(process->end_error);
-  rt__blocks_give(&process->vm->blocks, process, sizeof(*process));
+  free(process);
 }
 
 rt_err rt__process_start(rt__process **out, rt__vm *vm, const rt__start *start,
@@ -171,15 +176,13 @@ rt_err rt__process_start(rt__process **out, rt__vm *vm, const rt__start *start,
   lua_State *L = vm->L;
   int base = lua_gettop(L) - args;
   rt_pid pid = start->pid ? start->pid : rt__pids_take(&vm->pids);
-  rt__process *process =
-      pid ? rt__blocks_take(&vm->blocks, sizeof(*process)) : NULL;
+  rt__process *process = pid ? calloc(1, sizeof(*process)) : NULL;
   if (out) *out = NULL;
   if (!process) {
     lua_settop(L, base - 1);
     if (pid && !start->keep_pid) rt__pids_drop(&vm->pids, pid);
     return rt_fail(err, RT_EUNAVAIL, "no room for another process");
   }
-  memset(process, 0, sizeof(*process));
   process->pid = pid;
   process->vm = vm;
   adopt(process, start);
@@ -285,7 +288,7 @@ void rt__process_end(rt__process *process, rt_err how, rt_value *result,
   if (!error && process->end_error) error = process->end_error;
   if (!error && how != RT_OK) error = made = words_for(how);
   process->ending = how != RT_OK ? how : RT_ECANCELED;
-  unqueue(process);
+  rt__process_unqueue(process);
   rt__timer_stop(vm->worker, &process->deadline_timer);
   drop_fibers(process);
   rt__ops_drop(process);
@@ -295,6 +298,9 @@ void rt__process_end(rt__process *process, rt_err how, rt_value *result,
   rt__mailbox_clear(&process->notes);
   rt__held_clear(&process->held);
   unlist_process(process);
+  if (atomic_load_explicit(&vm->crowded, memory_order_relaxed))
+    vm->next_look = 0; /* there may be room now */
+  if (how == RT_ENOMEM || process->charged > vm->limit / 8) vm->full_after = 0;
   rt__pids_drop(&vm->pids, process->pid);
   tell(process, how, result, error);
   rt__peers_free(&process->watchers);
@@ -312,10 +318,13 @@ static void mark(rt__process *process, rt_err how, rt_value *error) {
 
 void rt__process_doom(rt__process *process, rt_err how, rt_value *error) {
   mark(process, how, error);
-  if (process->vm->running == process)
+  if (process->vm->running == process) {
     rt__vm_interrupt(process->vm);
-  else
-    rt__process_ready(process);
+    return;
+  }
+  rt__process_unqueue(process);
+  process->later = false; /* to end is short */
+  rt__process_ready(process);
 }
 
 void rt__process_kill(rt__process *process, rt_err how, rt_value *error) {
@@ -442,7 +451,6 @@ static bool resume(rt__process *process, rt__fiber *fiber) {
   int args = fiber->preempted ? 0 : fiber->args;
   fiber->preempted = false;
   fiber->args = 0;
-  fiber->ticket = 0;
   fiber->state = RT__FIBER_RUNNING;
   vm->fiber = fiber;
   rt__worker_enter(vm->worker, vm);
@@ -518,12 +526,12 @@ static bool take_turn(rt__process *process) {
   return run_fibers(process);
 }
 
-void rt__process_run(rt__process *process) {
+bool rt__process_run(rt__process *process, bool *more) {
   rt__vm *vm = process->vm;
   vm->running = process;
   bool alive = take_turn(process);
   vm->running = NULL;
-  if (!alive) return;
-  if (process->ready || process->preempted || rt__process_has_mail(process))
-    rt__process_ready(process);
+  *more = alive && (process->ready || process->preempted ||
+                    rt__process_has_mail(process));
+  return alive;
 }

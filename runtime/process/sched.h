@@ -3,11 +3,14 @@
  *   runtime --has--> workers --each has--> VMs --have--> processes --> fibers
  *
  * A fiber is a coroutine the scheduler resumes; a process is a group of them
- * with one mailbox, one set of globals, and one fate. The worker keeps a queue
- * of processes that can run; a process keeps a queue of its ready fibers.
- * A fiber that the hook stopped half-way (preempted) goes on before anything
- * else of its process runs, so that what the library keeps for one process is
- * never seen half-way by another fiber.
+ * with one mailbox, one set of globals, and one fate. The worker keeps two
+ * queues of processes that can run: those whose last turn was short, and those
+ * that compute for long or have not had a turn yet. Each gets half the time
+ * when both want it, so that however many compute, who only waits and answers
+ * keeps its rate. A process keeps a queue of its ready fibers. A fiber that the
+ * hook stopped half-way (preempted) goes on before anything else of its process
+ * runs, so that what the library keeps for one process is never seen half-way
+ * by another fiber.
  *
  * Thread rule: everything belongs to the worker's thread, but what is marked
  * [any] or [atomic].
@@ -35,7 +38,7 @@ typedef struct rt__timer rt__timer;
 
 #define RT__SLICE      64          /* ready fibers of a process in its turn */
 #define RT__PREEMPT_NS 10000000u   /* one fiber, then the watchdog interrupts */
-#define RT__HOLD_UP_NS 3000000000u /* where it cannot be preempted */
+#define RT__HOLD_UP_NS 2000000000u /* of CPU, where it cannot be preempted */
 
 #define RT__VMS          16     /* of a worker, at most: four bits of a PID */
 #define RT__VM_PROCESSES 100000 /* then another VM is made */
@@ -74,8 +77,7 @@ struct rt__fiber {
   rt__op *op; /* what it awaits */
   int ref;    /* of `co` in the VM's table `fibers` */
   uint32_t slot;
-  uint32_t ticket; /* of its wait for a channel; 0: no such wait */
-  int args;        /* values on `co` to resume with */
+  int args; /* values on `co` to resume with */
   rt__fiber_state state;
   bool parking; /* said it will wait; its yield is still to come */
   bool woken;   /* was woken before that yield came */
@@ -110,7 +112,7 @@ struct rt__process {
   rt_pid pid;
   rt__vm *vm;
   rt__process *prev, *next; /* all of the VM, oldest first */
-  rt__process *run_next;
+  rt__process *run_prev, *run_next;
   rt__fiber *fibers, *main;
   rt__fiber *ready, *ready_last, *preempted;
   rt__op *ops;
@@ -132,6 +134,7 @@ struct rt__process {
   rt_value *end_error; /* [own] map, may be NULL */
   int exit_code;
   bool exit_asked;
+  bool later; /* it waits in the second queue */
   bool queued, trap_links, nowait, is_main, internal, returned;
   bool asked;        /* told that the runtime is stopping */
   bool dying;        /* its error is being put into words */
@@ -185,7 +188,10 @@ bool rt__process_has_mail(const rt__process *process);
 rt__package *rt__process_next_mail(rt__process *process);
 /* Put it into its worker's queue when it can run. */
 void rt__process_ready(rt__process *process);
-void rt__process_run(rt__process *process);
+void rt__process_unqueue(rt__process *process);
+/* A turn. Answers whether it is still there, and in *more whether it could go
+ * on at once; who called it queues it again. */
+bool rt__process_run(rt__process *process, bool *more);
 /* A map {message, kind, ...} [own]; NULL when memory is short. */
 rt_value *rt__error_map(rt_err code, const char *message, const char *stack);
 
@@ -196,10 +202,6 @@ rt__fiber *rt__fiber_of(lua_State *L);
 rt__fiber *rt__fiber_new(lua_State *L, rt__process *process, int args);
 /* Its handle, and the fiber of a handle, or NULL when it has ended. */
 double rt__fiber_handle(const rt__fiber *fiber);
-/* Likewise of its wait for one value of one channel: begun now; NULL when that
- * has ended. */
-double rt__fiber_stand(rt__fiber *fiber);
-rt__fiber *rt__fiber_standing(rt__vm *vm, double wait);
 rt__fiber *rt__fiber_find(rt__vm *vm, double handle);
 void rt__fiber_ready(rt__fiber *fiber);
 void rt__fiber_drop(rt__fiber *fiber);
@@ -276,13 +278,17 @@ struct rt__vm {
   rt_builder *builder; /* for what is encoded here */
   bool refused;        /* an allocation of the running process */
   bool shielded;       /* library work outside of fibers: hands off */
-  size_t collected;    /* bytes left by the last full collection */
+  size_t next_look;    /* bytes; memory is looked at again from there on */
+  bool paced;          /* the collector is set to let nothing pile up */
+  uint64_t full_after; /* uv_hrtime(): no whole collection before that */
+  int cycles;          /* of the collector, until memory is judged */
+  uint64_t held_epoch, held_cpu; /* since when it could not be preempted */
+  _Atomic(bool) crowded;         /* no new processes: memory is short */
   rt__pids pids;
   rt__process *oldest, *newest;
   _Atomic(uint32_t) population;
   uint64_t serials; /* processes ever started */
   rt__fiber_slots slots;
-  uint32_t tickets;
   int fibers; /* ref: table ref -> coroutine of a fiber, which keeps it */
   int traceback, build, push_code; /* refs: C functions, made once */
   int message_meta, pid_texts;     /* refs: bind/mail.c */
@@ -310,8 +316,15 @@ void rt__vm_discharge(rt__vm *vm, size_t bytes);
 void rt__vm_interrupt(rt__vm *vm);
 /* The debug hook, set once for each VM. */
 void rt__vm_hook(lua_State *L, lua_Debug *ar);
-/* Between slices: is the memory getting short? */
-void rt__vm_check_memory(rt__vm *vm);
+/* Its thread: is there room for another process, if need be after a whole
+ * collection? */
+bool rt__vm_make_room(rt__vm *vm);
+/* Between slices: is the memory getting short? True: look again soon. */
+bool rt__vm_check_memory(rt__vm *vm);
+
+typedef struct rt__run_queue {
+  rt__process *first, *last;
+} rt__run_queue;
 
 /* --- worker --------------------------------------------------------------- */
 struct rt__worker {
@@ -326,9 +339,11 @@ struct rt__worker {
   uv_prepare_t prepare;
   rt__vm *vm; /* the first one; the main process and jobs run in it */
   rt__timers timers;
-  rt__process *run, *run_last;
-  size_t ops;     /* operations that have not ended */
-  uint64_t clock; /* uv_hrtime() at the last tick */
+  rt__run_queue run[2]; /* by process->later */
+  bool collecting;      /* memory has to be looked at again */
+  uint64_t served;      /* `clock` after the second one was served */
+  size_t ops;           /* operations that have not ended */
+  uint64_t clock;       /* uv_hrtime() at the last tick */
   uint32_t tick;
   bool slept;           /* the loop polled, and waited */
   bool can_spin;        /* there are other cores */

@@ -25,9 +25,18 @@ void rt__recipe_free(rt__recipe *recipe) {
   free(recipe);
 }
 
+static bool make_room(rt__worker *worker) {
+  bool made = false;
+  rt__vm *vm;
+  for (unsigned i = 0; (vm = rt__worker_vm(worker, i)) != NULL; i++)
+    if (vm->L && rt__vm_make_room(vm)) made = true;
+  return made;
+}
+
 rt_err rt__spawn(rt_runtime *rt, rt__vm *vm, rt__worker *from, rt_pid parent,
                  rt__recipe *recipe, rt_pid *out, rt_error *err) {
   if (!vm) vm = rt__runtime_place(rt);
+  if (!vm && from && make_room(from)) vm = rt__runtime_place(rt);
   rt_pid pid = vm ? rt__pids_take(&vm->pids) : 0;
   rt__package *package =
       pid ? rt__package_new(RT__SPAWN, parent, pid, NULL, NULL) : NULL;

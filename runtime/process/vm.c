@@ -9,6 +9,7 @@
 #include <lualib.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #ifndef RT_LUAJIT_SYSTEM
 #define HOOK_IN_C LUAJIT_HOOKC
@@ -211,16 +212,25 @@ void rt__vm_free(rt__vm *vm) {
 
 /* --- the hook ----------------------------------------------------------- */
 
-/* Inside a callback of a C function it cannot be preempted: it may hold up its
- * worker only for so long. */
-static bool held_up(rt__worker *worker, rt__process *process) {
-  uint64_t since = atomic_load(&worker->since);
-  if (uv_hrtime() - since < RT__HOLD_UP_NS) return false;
+static uint64_t cpu_ns(void) {
+  struct timespec ts;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+  return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+/* Below a C function it cannot be preempted: it may hold up its worker only for
+ * so long. */
+static bool held_up(rt__vm *vm, rt__process *process, uint64_t epoch) {
+  uint64_t now = cpu_ns();
+  if (vm->held_epoch != epoch) {
+    vm->held_epoch = epoch;
+    vm->held_cpu = now;
+  }
+  if (now - vm->held_cpu < RT__HOLD_UP_NS) return false;
   process->ending = RT_ETIMEOUT;
   if (process->dying) return true;
   process->end_error = rt__error_map(
-      RT_ETIMEOUT, "held up its worker inside a callback of a C function",
-      NULL);
+      RT_ETIMEOUT, "held up its worker where it cannot be preempted", NULL);
   return true;
 }
 
@@ -271,7 +281,7 @@ void rt__vm_hook(lua_State *L, lua_Debug *ar) {
     lua_yield(L, 0);
     return;
   }
-  if (!end && !held_up(worker, process)) {
+  if (!end && !held_up(vm, process, epoch)) {
     /* Inside a pattern match: it yields at the next instruction after that. */
     if (ar->event == HOOK_IN_C) rt__vm_interrupt(vm);
     return;
@@ -279,31 +289,4 @@ void rt__vm_hook(lua_State *L, lua_Debug *ar) {
   /* Whoever catches the error meets the hook at the next instruction. */
   rt__vm_interrupt(vm);
   luaL_error(L, "terminated");
-}
-
-static rt__process *largest(rt__vm *vm) {
-  rt__process *found = NULL;
-  for (rt__process *p = vm->oldest; p; p = p->next)
-    if (p->ending == RT_OK && (!found || p->charged > found->charged))
-      found = p;
-  return found;
-}
-
-/* At the soft limit collect; when that does not help, the process that
- * allocated most since the last time is ended. */
-void rt__vm_check_memory(rt__vm *vm) {
-  size_t soft = vm->limit / 4 * 3;
-  if (vm->used < soft || vm->used < vm->collected) return;
-  bool before = vm->shielded;
-  vm->shielded = true;
-  lua_gc(vm->L, LUA_GCCOLLECT, 0);
-  vm->shielded = before;
-  /* The next look comes when a sixteenth of the limit has been added. */
-  vm->collected = vm->used + vm->limit / 16;
-  if (vm->used >= soft) {
-    rt__process *process = largest(vm);
-    if (process) rt__process_kill(process, RT_ENOMEM, NULL);
-    vm->collected = 0;
-  }
-  for (rt__process *p = vm->oldest; p; p = p->next) p->charged = 0;
 }

@@ -190,25 +190,46 @@ static void end_running(rt__worker *worker) {
   atomic_store_explicit(&worker->since, 0, memory_order_release);
 }
 
+static bool can_run(const rt__worker *worker) {
+  return worker->run[0].first || worker->run[1].first || worker->collecting;
+}
+
+/* From the second queue when the first is empty, or has been served for long.
+ */
 static rt__process *take_ready(rt__worker *worker) {
-  rt__process *process = worker->run;
-  if (!process) return NULL;
-  worker->run = process->run_next;
-  if (!worker->run) worker->run_last = NULL;
-  process->run_next = NULL;
-  process->queued = false;
+  rt__process *process = worker->run[0].first, *late = worker->run[1].first;
+  if (late && (!process || worker->clock - worker->served > RT__PREEMPT_NS))
+    process = late;
+  if (process) rt__process_unqueue(process);
   return process;
 }
 
+static uint32_t ticks(const rt__worker *worker) {
+  return atomic_load_explicit(&worker->rt->ticks, memory_order_relaxed);
+}
+
+/* A turn, and in which queue the next is waited for: a long one is seen by the
+ * ticks of the watchdog, a short one meets one at most. */
+static void run_one(rt__worker *worker, rt__process *process) {
+  uint32_t before = ticks(worker);
+  bool more;
+  if (!rt__process_run(process, &more)) return;
+  uint32_t passed = ticks(worker) - before;
+  process->later = passed > 1 || (passed == 1 && process->preempted);
+  if (more) rt__process_ready(process);
+}
+
 static void run_ready(rt__worker *worker) {
-  if (!worker->run) return;
+  if (!can_run(worker)) return;
   begin_running(worker);
   uint64_t start = worker->clock;
   for (int i = 0; i < TURNS; i++) {
     rt__process *process = take_ready(worker);
     if (!process) break;
-    rt__process_run(process);
+    bool late = process->later;
+    run_one(worker, process);
     rt__worker_ticked(worker);
+    if (late) worker->served = worker->clock;
     if (worker->clock - start > TURN_NS) break;
   }
   end_running(worker);
@@ -237,7 +258,7 @@ static void on_prepare(uv_prepare_t *prepare) {
   rt__worker *worker = prepare->data;
   bool idle = worker->timers.count == 0 && worker->ops == 0;
   bool release = false, wait = false;
-  if (!worker->run && !worker->stop) {
+  if (!can_run(worker) && !worker->stop) {
     uv_mutex_lock(&worker->lock);
     atomic_store(&worker->polling, true);
     wait = atomic_load(&worker->inbox) == NULL;
@@ -313,8 +334,9 @@ static void learn(rt__worker *worker, uint64_t start) {
 
 static void check_memory(rt__worker *worker) {
   rt__vm *vm;
+  worker->collecting = false;
   for (unsigned i = 0; (vm = rt__worker_vm(worker, i)) != NULL; i++)
-    if (vm->L) rt__vm_check_memory(vm);
+    if (vm->L && rt__vm_check_memory(vm)) worker->collecting = true;
 }
 
 static void turn(rt__worker *worker) {
@@ -324,9 +346,9 @@ static void turn(rt__worker *worker) {
     rt__timers_run(worker);
     run_ready(worker);
     check_memory(worker);
-  } while (!worker->run && !worker->stop && ++rounds < SPIN_ROUNDS &&
+  } while (!can_run(worker) && !worker->stop && ++rounds < SPIN_ROUNDS &&
            spin(worker));
-  if (worker->run) {
+  if (can_run(worker)) {
     uv_run(&worker->loop, UV_RUN_NOWAIT);
     return;
   }

@@ -1,0 +1,120 @@
+/* memory.c - between turns: is a VM's memory getting short?
+ *
+ *   5/8 of the limit   it is collected without pause; when a whole collection
+ *                      does not help, no new process is placed here (crowded)
+ *   3/4                after a whole collection, the process that allocated
+ *                      most is ended
+ *   7/8                that collection is made at once, but for a quarter of
+ *                      the time at most
+ *   1                  a process is refused what it asks for, and ended
+ *   9/8                the library and the collector, too
+ *
+ * Worker's thread.
+ *
+ * SPDX-License-Identifier: MIT */
+#include "process/sched.h"
+
+#define STEP_NS 1000000u /* of a collection, between two turns */
+#define STEP_KB 64
+#define CYCLES  2 /* what dies during the first is freed by the second */
+
+/* The collector's pace; LuaJIT's own, and one that lets nothing pile up. */
+#define PAUSE       200
+#define STEPS       200
+#define PAUSE_SHORT 100
+#define STEPS_SHORT 800
+
+static bool is_short(const rt__vm *vm) {
+  return vm->used >= vm->limit / 8 * 5;
+}
+
+static rt__process *largest(rt__vm *vm) {
+  rt__process *found = NULL;
+  for (rt__process *p = vm->oldest; p; p = p->next)
+    if (p->ending == RT_OK && (!found || p->charged > found->charged))
+      found = p;
+  return found;
+}
+
+static void pace(rt__vm *vm, int pause, int steps) {
+  lua_gc(vm->L, LUA_GCSETPAUSE, pause);
+  lua_gc(vm->L, LUA_GCSETSTEPMUL, steps);
+}
+
+/* Answers whether the collection is complete. */
+static bool step(rt__vm *vm) {
+  uint64_t end = uv_hrtime() + STEP_NS;
+  do
+    if (lua_gc(vm->L, LUA_GCSTEP, STEP_KB)) vm->cycles--;
+  while (vm->cycles > 0 && uv_hrtime() < end);
+  return vm->cycles == 0;
+}
+
+/* For a quarter of the time at most; answers whether it was made. */
+static bool collect_all(rt__vm *vm) {
+  uint64_t start = uv_hrtime();
+  if (start < vm->full_after) return false;
+  lua_gc(vm->L, LUA_GCCOLLECT, 0);
+  uint64_t now = uv_hrtime();
+  vm->full_after = now + 3 * (now - start);
+  return true;
+}
+
+static bool collect(rt__vm *vm) {
+  bool before = vm->shielded, complete = true;
+  vm->shielded = true;
+  if (vm->used < vm->limit / 8 * 7 || !collect_all(vm)) complete = step(vm);
+  vm->shielded = before;
+  return complete;
+}
+
+/* Whoever has allocated a good part of it is ended, and there will be room.
+ * Where many did a little each, there will not. */
+static void judge(rt__vm *vm) {
+  bool crowded = is_short(vm);
+  vm->cycles = 0;
+  /* The next look comes when a sixteenth of the limit has been added. */
+  vm->next_look = vm->used + vm->limit / 16;
+  if (vm->used >= vm->limit / 4 * 3) {
+    rt__process *process = largest(vm);
+    if (process && process->charged > vm->limit / 8) {
+      crowded = false;
+      vm->next_look = 0;
+    }
+    if (process) rt__process_kill(process, RT_ENOMEM, NULL);
+  }
+  atomic_store(&vm->crowded, crowded);
+  for (rt__process *p = vm->oldest; p; p = p->next) p->charged = 0;
+}
+
+bool rt__vm_make_room(rt__vm *vm) {
+  bool before = vm->shielded;
+  if (!atomic_load(&vm->crowded)) return true;
+  vm->shielded = true;
+  if (collect_all(vm)) atomic_store(&vm->crowded, is_short(vm));
+  vm->shielded = before;
+  return !atomic_load(&vm->crowded);
+}
+
+static bool plenty(rt__vm *vm) {
+  if (is_short(vm)) return false;
+  if (!vm->paced) return true;
+  vm->paced = false;
+  vm->next_look = 0;
+  vm->cycles = 0;
+  atomic_store(&vm->crowded, false);
+  pace(vm, PAUSE, STEPS);
+  return true;
+}
+
+bool rt__vm_check_memory(rt__vm *vm) {
+  if (plenty(vm)) return false;
+  if (!vm->paced) pace(vm, PAUSE_SHORT, STEPS_SHORT);
+  vm->paced = true;
+  if (vm->cycles == 0) {
+    if (vm->used < vm->next_look) return false;
+    vm->cycles = CYCLES;
+  }
+  if (collect(vm)) judge(vm);
+  return vm->cycles > 0;
+}
