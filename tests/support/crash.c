@@ -1,0 +1,73 @@
+/* crash.c - fail points in SQLite's own system calls and statements (crash.h).
+ * SPDX-License-Identifier: MIT */
+#include "crash.h"
+
+#include <signal.h>
+#include <sqlite3.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static _Atomic long writes_left, statements_left;
+static bool tears;
+
+static void die(void) {
+  kill(getpid(), SIGKILL);
+  for (;;) pause();
+}
+
+/* Is this the one? */
+static bool counts_out(_Atomic long *left) {
+  return atomic_load(left) > 0 && atomic_fetch_sub(left, 1) == 1;
+}
+
+static ssize_t failing_write(int fd, const void *data, size_t size) {
+  if (counts_out(&writes_left)) {
+    if (tears) size = (size_t)write(fd, data, size / 2);
+    die();
+  }
+  return write(fd, data, size);
+}
+
+static ssize_t failing_pwrite(int fd, const void *data, size_t size, off_t at) {
+  if (counts_out(&writes_left)) {
+    if (tears) size = (size_t)pwrite(fd, data, size / 2, at);
+    die();
+  }
+  return pwrite(fd, data, size, at);
+}
+
+static int failing_truncate(int fd, off_t size) {
+  if (counts_out(&writes_left)) die();
+  return ftruncate(fd, size);
+}
+
+static void replace(const char *name, sqlite3_syscall_ptr fn) {
+  sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+  if (vfs->xSetSystemCall(vfs, name, fn) != SQLITE_OK) abort();
+}
+
+void crash_at_write(long n, bool torn) {
+  tears = torn;
+  atomic_store(&writes_left, n);
+  replace("write", (sqlite3_syscall_ptr)failing_write);
+  replace("pwrite", (sqlite3_syscall_ptr)failing_pwrite);
+  replace("pwrite64", (sqlite3_syscall_ptr)failing_pwrite);
+  replace("ftruncate", (sqlite3_syscall_ptr)failing_truncate);
+}
+
+static int on_statement(unsigned what, void *arg, void *stmt, void *text) {
+  (void)what, (void)arg, (void)stmt, (void)text;
+  if (counts_out(&statements_left)) die();
+  return 0;
+}
+
+static int on_open(sqlite3 *db, char **error, const void *api) {
+  (void)error, (void)api;
+  return sqlite3_trace_v2(db, SQLITE_TRACE_STMT, on_statement, NULL);
+}
+
+void crash_at_statement(long n) {
+  atomic_store(&statements_left, n);
+  if (sqlite3_auto_extension((void (*)(void))on_open) != SQLITE_OK) abort();
+}

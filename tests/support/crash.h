@@ -1,0 +1,16 @@
+/* crash.h - ends this program, as kill -9 does, inside what SQLite does.
+ *
+ * Both count down from now on, over all databases of the program: the `n`-th
+ * write to a file (`torn`: half of it is written), or the beginning of the
+ * `n`-th statement, so also between the statements of one transaction.
+ *
+ * SPDX-License-Identifier: MIT */
+#ifndef RT_TEST_CRASH_H
+#define RT_TEST_CRASH_H
+
+#include <stdbool.h>
+
+void crash_at_write(long n, bool torn);
+void crash_at_statement(long n);
+
+#endif
