@@ -116,13 +116,17 @@ static size_t edge_home(const void *from, const rt__literal *by) {
   return (size_t)(h ^ h >> 29);
 }
 
+static const void *from_of(const rt__edge *edge) {
+  return *(void *const *)edge->first->to;
+}
+
 /* Its place, or SIZE_MAX. */
 static size_t edge_place(const rt__edges *edges, const void *from,
                          const rt__literal *by) {
   if (edges->count == 0) return SIZE_MAX;
   size_t mask = edges->room - 1, i = edge_home(from, by) & mask;
-  for (; edges->slots[i].from; i = (i + 1) & mask)
-    if (edges->slots[i].from == from && edges->slots[i].by == by) return i;
+  for (; edges->slots[i].first; i = (i + 1) & mask)
+    if (edges->slots[i].by == by && from_of(&edges->slots[i]) == from) return i;
   return SIZE_MAX;
 }
 
@@ -133,8 +137,8 @@ rt__link *rt__edges_find(const rt__edges *edges, const void *from,
 }
 
 static void edge_put(rt__edge *slots, size_t room, const rt__edge *edge) {
-  size_t i = edge_home(edge->from, edge->by) & (room - 1);
-  while (slots[i].from) i = (i + 1) & (room - 1);
+  size_t i = edge_home(from_of(edge), edge->by) & (room - 1);
+  while (slots[i].first) i = (i + 1) & (room - 1);
   slots[i] = *edge;
 }
 
@@ -146,7 +150,7 @@ static bool edges_fit(rt__edges *edges, size_t count) {
   rt__edge *slots = calloc(room, sizeof(*slots));
   if (!slots) return edges->room > count;
   for (size_t i = 0; i < edges->room; i++)
-    if (edges->slots[i].from) edge_put(slots, room, &edges->slots[i]);
+    if (edges->slots[i].first) edge_put(slots, room, &edges->slots[i]);
   free(edges->slots);
   edges->slots = slots;
   edges->room = room;
@@ -169,7 +173,7 @@ void rt__edges_add(rt__edges *edges, void *from, const rt__literal *by,
   size_t at = edge_place(edges, from, by);
   *link = (rt__link){NULL, NULL, to};
   if (at == SIZE_MAX) {
-    const rt__edge edge = {from, by, link};
+    const rt__edge edge = {by, link};
     edge_put(edges->slots, edges->room, &edge);
     edges->count++;
   } else if (front) {
@@ -183,12 +187,12 @@ void rt__edges_add(rt__edges *edges, void *from, const rt__literal *by,
 static void edge_drop(rt__edges *edges, size_t hole) {
   size_t mask = edges->room - 1;
   rt__edge *s = edges->slots;
-  for (size_t i = (hole + 1) & mask; s[i].from; i = (i + 1) & mask)
-    if (!may_stay(hole, i, edge_home(s[i].from, s[i].by) & mask, mask)) {
+  for (size_t i = (hole + 1) & mask; s[i].first; i = (i + 1) & mask)
+    if (!may_stay(hole, i, edge_home(from_of(&s[i]), s[i].by) & mask, mask)) {
       s[hole] = s[i];
       hole = i;
     }
-  s[hole].from = NULL;
+  s[hole].first = NULL;
   edges->count--;
   edges_fit(edges, edges->count);
 }

@@ -32,7 +32,8 @@ rt__literal *rt__literals_ref(rt__literals *set, const char *text, size_t size,
 void rt__literals_unref(rt__literals *set, rt__literal *literal);
 void rt__literals_deinit(rt__literals *set);
 
-/* One node that an edge leads to; memory of that node. */
+/* One node that an edge leads to; memory of that node, whose own first member
+ * is the pointer to the node it is reached from. */
 typedef struct rt__link rt__link;
 struct rt__link {
   rt__link *prev, *next;
@@ -40,9 +41,8 @@ struct rt__link {
 };
 
 typedef struct rt__edge {
-  void *from; /* NULL: free */
   const rt__literal *by;
-  rt__link *first;
+  rt__link *first; /* NULL: free */
 } rt__edge;
 
 typedef struct rt__edges {

@@ -117,7 +117,7 @@ static size_t list_nodes(rt__index *index) {
   index->now[count++] = index->root;
   for (size_t i = 0; i < index->edges.room; i++) {
     const rt__edge *e = &index->edges.slots[i];
-    rt__node *n = e->from ? e->first->to : NULL;
+    rt__node *n = e->first ? e->first->to : NULL;
     if (n && n->label == e->by) index->now[count++] = n;
   }
   for (size_t i = 0; i < count; i++) {

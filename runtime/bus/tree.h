@@ -26,7 +26,7 @@ typedef struct rt__extra {
 
 /* There may be hundreds of thousands: 72 bytes. */
 struct rt__node {
-  rt__node *parent;
+  rt__node *parent; /* first, see rt__link */
   /* whose patterns end here; before the separator: who take any kind */
   rt__entry *entries;
   rt__literal *label;  /* of a plain edge or of an alternation */
