@@ -17,6 +17,7 @@ local task = require("rt.task")
 local type, setmetatable = type, setmetatable
 local send_core, take = core.send, core.take
 local poke, push, count, library = channel.poke, channel.push, channel.count, channel.library
+local is_waited_for = channel.waiting
 
 local M = {}
 
@@ -69,7 +70,8 @@ local function unpack_events(ch, batch, n)
   end
 end
 
--- Until something is in the ring, or the feed is empty and will send mail.
+-- Until something is in the ring, who waited has it, or the feed is empty and will send mail: that
+-- is what a receiver finds before it waits again.
 local function pull(ch)
   local handle = library(ch)
   local batch = take_spare()
@@ -80,7 +82,7 @@ local function pull(ch)
     elseif n < 0 then
       channel.close(ch)
     end
-  until n <= 0 or count(ch) > 0
+  until n <= 0 or count(ch) > 0 or not is_waited_for(ch)
   spare = batch
 end
 
