@@ -217,3 +217,46 @@ describe("a wait", function()
     assert.equal("TIMEOUT", select(3, process.events():receive(0.01)):kind())
   end)
 end)
+
+describe("a job", function()
+  local MODULES = { "dns", "events", "exec", "fs", "http", "session", "supervisor", "tcp", "time",
+    "tls", "udp" }
+
+  local function capability_file(dir, number, code)
+    local lines = {}
+    for i, name in ipairs(MODULES) do lines[i] = ("local %s = require('%s')"):format(name, name) end
+    local path, own = ("%s/w%d.lua"):format(dir, number), ("%s/%d"):format(dir, number)
+    assert(fs.mkdir(own))
+    assert(fs.write(path, table.concat(lines, " ") .. ([[
+
+      return capability {
+        name = "w%d", input = { "w%d" }, output = {}, timeout = "50ms", retries = 0,
+        invoke = function()
+          local dir, limit, ready = %q, nil, function() end
+          return (function() %s end)()
+        end,
+      }]]):format(number, number, own, code)))
+    return path
+  end
+
+  it("is ended by its timeout in each of these waits", function()
+    local session = require("session")
+    local dir = assert(fs.temp_dir("waits-jobs-"))
+    local files = {}
+    for i, wait in ipairs(waits) do files[i] = capability_file(dir, i, wait[3]) end
+    local s = assert(session.open { name = "jobs", dir = dir, capabilities = files })
+    for i in ipairs(waits) do assert(s:dispatch { class = "w" .. i, value = "x" }) end
+    assert(s:wait(60))
+    local seen = 0
+    for job in s:jobs() do
+      local name = waits[tonumber(job.capability:match("%d+"))][1]
+      assert.equal("failed", job.state, name)
+      assert.equal("TIMEOUT", job.errors[1].kind, name .. ": " .. tostring(job.errors[1].message))
+      seen = seen + 1
+    end
+    assert.equal(#waits, seen)
+    s:close()
+    for i in ipairs(waits) do require("registry").unregister("w" .. i) end
+    fs.remove(dir, { recursive = true })
+  end)
+end)
