@@ -29,6 +29,10 @@ void *rt__op_new(lua_State *L, size_t size, const rt__op_type *type) {
 }
 
 int rt__op_return(lua_State *L, rt__op *op) {
+  if (!op->ended && !op->anchor && lua_type(L, 1) == LUA_TUSERDATA) {
+    lua_pushvalue(L, 1);
+    op->anchor = luaL_ref(L, LUA_REGISTRYINDEX);
+  }
   lua_pushlightuserdata(L, op);
   return 1;
 }
@@ -39,6 +43,9 @@ void rt__op_fail(rt__op *op, const rt_error *err) {
 }
 
 static void unlink_op(rt__op *op) {
+  if (op->process && op->anchor)
+    luaL_unref(op->process->vm->L, LUA_REGISTRYINDEX, op->anchor);
+  op->anchor = 0;
   if (op->prev)
     op->prev->next = op->next;
   else if (op->process)

@@ -43,13 +43,15 @@ struct rt__op {
   void *fiber;          /* who awaits it; NULL: nobody */
   rt__op *prev, *next;
   rt_error error;
+  int anchor; /* ref of the object it was asked of, 0: none */
   bool failed, ended, detached, canceled;
 };
 
 /* A zeroed operation of `size` bytes (rt__op is its first member) for the
  * running process. Raises a Lua error when memory is short. */
 void *rt__op_new(lua_State *L, size_t size, const rt__op_type *type);
-/* Push it for the library; returns 1. */
+/* Push it for the library; returns 1. An object that is the first argument is
+ * kept until the operation is over: it may be all that the script waits on. */
 int rt__op_return(lua_State *L, rt__op *op);
 /* Note a failure; the operation ends with nil and this error. */
 void rt__op_fail(rt__op *op, const rt_error *err);

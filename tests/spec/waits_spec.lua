@@ -114,7 +114,8 @@ local waits = {
 }
 
 -- Runs in a process of its own: hears CANCEL in one coroutine, waits in another.
-local function waiting(code, dir, limit, to)
+-- With `collect`, all that is not kept is collected meanwhile.
+local function waiting(code, dir, limit, to, collect)
   local env = { dir = dir, limit = limit }
   for _, name in ipairs { "dns", "events", "exec", "fs", "http", "session", "supervisor", "tcp",
     "time", "tls", "udp" } do
@@ -123,7 +124,17 @@ local function waiting(code, dir, limit, to)
   function env.ready() process.send(to, "said", "ready") end
   local fn = assert(loadstring(code))
   setfenv(fn, setmetatable(env, { __index = _G }))
-  if not limit then
+  if collect then
+    function env.ready()
+      coroutine.spawn(function()
+        for _ = 1, 200 do
+          collectgarbage("step", 10000)
+          env.time.sleep(0)
+        end
+        process.send(to, "said", "ready")
+      end)
+    end
+  elseif not limit then
     local asked = process.events()
     coroutine.spawn(function()
       for event in asked:values() do
@@ -157,8 +168,9 @@ describe("a wait", function()
     fs.remove(dir, { recursive = true })
   end)
 
-  local function start(code, limit)
-    local pid = assert(process.spawn_monitored(waiting, code, dir, limit, process.pid()))
+  local function start(code, limit, collect)
+    local me = process.pid()
+    local pid = assert(process.spawn_monitored(waiting, code, dir, limit, me, collect))
     assert.equal("ready", (said:receive(WAIT)))
     return pid
   end
@@ -196,6 +208,13 @@ describe("a wait", function()
       assert.equal("heard enough", (said:receive(WAIT)))
       assert.is_nil(exit_of(pid).error)
     end)
+    it("keeps what it waits for: " .. name, function()
+      local pid = start(code, nil, true)
+      process.terminate(pid)
+      local result = exit_of(pid)
+      assert.is_nil(result.value)
+      assert.equal("CANCELED", result.error:kind())
+    end)
     if timed then
       it("times out: " .. name, function()
         local pid = start(code, 0.02)
@@ -224,7 +243,9 @@ describe("a job", function()
 
   local function capability_file(dir, number, code)
     local lines = {}
-    for i, name in ipairs(MODULES) do lines[i] = ("local %s = require('%s')"):format(name, name) end
+    for i, name in ipairs(MODULES) do
+      lines[i] = ("local %s = require('%s')"):format(name, name)
+    end
     local path, own = ("%s/w%d.lua"):format(dir, number), ("%s/%d"):format(dir, number)
     assert(fs.mkdir(own))
     assert(fs.write(path, table.concat(lines, " ") .. ([[
@@ -233,7 +254,9 @@ describe("a job", function()
         name = "w%d", input = { "w%d" }, output = {}, timeout = "50ms", retries = 0,
         invoke = function()
           local dir, limit, ready = %q, nil, function() end
-          return (function() %s end)()
+          local function wait() %s end
+          local value, err = wait()
+          error(("came back: %%s, %%s"):format(tostring(value), tostring(err)))
         end,
       }]]):format(number, number, own, code)))
     return path
