@@ -327,7 +327,7 @@ function M.get_options()
   return { trap_links = core.trap() }
 end
 
---- All processes, oldest first: {pid, state, mailbox, memory, age}.
+--- All processes, oldest first: {pid, name, state, mailbox, memory, age}.
 function M.list()
   return task.await(core.list())
 end

@@ -7,6 +7,7 @@
 #include "process/listing.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "process/held.h"
 #include "process/sched.h"
@@ -16,6 +17,7 @@ typedef struct row {
   uint64_t born;
   size_t mailbox, memory;
   const char *state;
+  char *name; /* [own] the first of its names in byte order, or NULL */
 } row;
 
 typedef struct listing {
@@ -60,6 +62,34 @@ static bool add_rows(listing *list, const rt__vm *vm) {
   return true;
 }
 
+/* --- names -------------------------------------------------------------- */
+
+static int by_pid(const void *a, const void *b) {
+  const row *x = a, *y = b;
+  return x->pid < y->pid ? -1 : x->pid > y->pid;
+}
+
+static bool put_name(rt_pid pid, const char *name, size_t size, void *arg) {
+  listing *list = arg;
+  row key = {.pid = pid};
+  row *found = bsearch(&key, list->rows, list->count, sizeof(key), by_pid);
+  (void)size;
+  if (!found || (found->name && strcmp(found->name, name) <= 0)) return true;
+  free(found->name);
+  found->name = strdup(name);
+  return found->name != NULL;
+}
+
+/* With all rows there. */
+static void put_names(listing *list, rt__names *names) {
+  if (list->count == 0) return;
+  qsort(list->rows, list->count, sizeof(*list->rows), by_pid);
+  rt__names_each(names, put_name, list);
+}
+
+/* --- from worker to worker -------------------------------------------------
+ */
+
 static void visit(rt__worker *worker, rt__task *task) {
   listing *list = (listing *)((char *)task - offsetof(listing, task));
   rt_error err = RT_ERROR_INIT;
@@ -72,9 +102,13 @@ static void visit(rt__worker *worker, rt__task *task) {
     }
   if (++list->next < worker->rt->worker_count)
     rt__worker_post(&worker->rt->workers[list->next], task);
-  else
+  else {
+    put_names(list, &worker->rt->names);
     rt__op_post(&list->op);
+  }
 }
+
+/* --- rows for Lua --------------------------------------------------------- */
 
 static int older_first(const void *a, const void *b) {
   const row *x = a, *y = b;
@@ -85,9 +119,13 @@ static int older_first(const void *a, const void *b) {
 static void push_row(lua_State *L, const listing *list, const row *r) {
   char pid[RT_PID_TEXT];
   rt_pid_text(r->pid, pid);
-  lua_createtable(L, 0, 5);
+  lua_createtable(L, 0, 6);
   lua_pushstring(L, pid);
   lua_setfield(L, -2, "pid");
+  if (r->name) {
+    lua_pushstring(L, r->name);
+    lua_setfield(L, -2, "name");
+  }
   lua_pushstring(L, r->state);
   lua_setfield(L, -2, "state");
   lua_pushnumber(L, (lua_Number)r->mailbox);
@@ -113,7 +151,9 @@ static int push_rows(lua_State *L, rt__op *op) {
 }
 
 static void release_rows(rt__op *op) {
-  free(((listing *)op)->rows);
+  listing *list = (listing *)op;
+  for (size_t i = 0; i < list->count; i++) free(list->rows[i].name);
+  free(list->rows);
 }
 
 static const rt__op_type listing_type = {"process.list", NULL, push_rows,

@@ -120,6 +120,15 @@ rt_err rt__names_remove(rt__names *names, const char *name, size_t size,
   return rc;
 }
 
+void rt__names_each(rt__names *names, rt__name_fn fn, void *arg) {
+  bool go = true;
+  uv_mutex_lock(&names->lock);
+  for (size_t i = 0; i < names->room && go; i++)
+    for (rt__name *name = names->buckets[i]; name && go; name = name->next)
+      go = fn(name->pid, name->text, name->size, arg);
+  uv_mutex_unlock(&names->lock);
+}
+
 void rt__names_drop(rt__names *names, rt_pid pid) {
   uv_mutex_lock(&names->lock);
   for (size_t i = 0; i < names->room && names->count > 0; i++)

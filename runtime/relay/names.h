@@ -25,6 +25,10 @@ rt_pid rt__names_find(rt__names *names, const char *name, size_t size);
  * whose PID is then in *owner (may be NULL). */
 rt_err rt__names_remove(rt__names *names, const char *name, size_t size,
                         rt_pid pid, rt_pid *owner);
+/* Call `fn` with each name, under the lock, until it answers false. */
+typedef bool (*rt__name_fn)(rt_pid pid, const char *name, size_t size,
+                            void *arg);
+void rt__names_each(rt__names *names, rt__name_fn fn, void *arg);
 /* All names of a process that ended. */
 void rt__names_drop(rt__names *names, rt_pid pid);
 

@@ -104,8 +104,12 @@ static void test_records(void **state) {
         "name   size\n"
         "a        10\n"
         "bcd   7.250\n");
+  gives(e, "process.registry.register('shell')", "true\n");
+  gives(e, "process.registry.register('a')", "true\n");
+  gives(e, "process.list()[1].name", "a\n");
   assert_int_equal(run(e, "process.list()"), RT_PROMPT_DONE);
   assert_non_null(strstr(printed(e), "pid "));
+  assert_non_null(strstr(printed(e), " name "));
   assert_non_null(strstr(printed(e), " state "));
   assert_null(strstr(printed(e), "{ "));
 }
