@@ -24,6 +24,7 @@ function Message:payload() end
 
 ---@class rt.ProcessInfo
 ---@field pid rt.Pid
+---@field name string?    one that it has registered
 ---@field state string
 ---@field mailbox integer  messages that wait
 ---@field memory integer   bytes, an estimate
