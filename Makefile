@@ -163,7 +163,7 @@ $(BUILD)/fault/%: $(BUILD)/obj/tests/fault/%.o $(BUILD)/libruntime.a $(LJ_DEP)
 # The public targets first install what is missing, then start make again, which looks at the machine anew.
 
 RUN := BUILD=$(BUILD) DEPS=$(DEPS) MAKE=$(MAKE) tests/run
-.PHONY: deps test test-c test-lua test-cli test-e2e test-embed test-fault build-tests build-fault
+.PHONY: deps test test-c test-lua test-cli test-e2e test-embed test-fault soak build-tests build-fault
 
 deps: ## install what is missing with apt (asks sudo when not root)
 	@LUAJIT=$(LUAJIT) tools/deps
@@ -189,6 +189,10 @@ test-e2e: deps ## test against real servers on loopback
 test-fault: deps ## hostile scripts beside an innocent one, and a short soak
 	@$(MAKE) --no-print-directory build-fault
 	@$(RUN) fault
+SECONDS ?= 600
+soak: deps ## random lives of processes for SECONDS, then nothing may be left (SEED)
+	@$(MAKE) --no-print-directory build-fault
+	@$(BUILD)/fault/soak $(SECONDS) $(SEED)
 test-embed: deps ## test the installed headers and library
 	@$(MAKE) --no-print-directory all
 	@+$(RUN) embed
