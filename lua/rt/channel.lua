@@ -56,7 +56,7 @@ local case_meta = { __metatable = false, __name = "channel case" }
 
 -- The slots; false where there is nothing.
 local RING, FIRST, COUNT, MASK, CAPACITY, CLOSED = 1, 2, 3, 4, 5, 6
-local PARKED = 7 -- the fiber that waits first
+local PARKED = 7 -- the wait of the fiber that came first
 local RECEIVERS, SENDERS = 8, 9 -- lists of who waits
 local OWNER = 10 -- the process it serves
 local SOURCE, LIBRARY = 11, 12

@@ -20,8 +20,8 @@ M.wake = core.wake
 
 --- hand(fiber, ...): likewise for one that yielded WAIT itself; its yield returns ...
 M.hand = core.hand
---- stand(owner or false, timeout) -> handle, owner: the running fiber is going to yield WAIT until
---- hand(); nothing when it is another process's. serial(): what `owner` would be.
+--- stand(owner or false, timeout) -> a number for the wait, owner: the running fiber is going to
+-- yield WAIT until hand(); nothing when it is another process's. serial(): what `owner` would be.
 M.stand, M.serial, M.WAIT = core.stand, core.serial, WAIT
 
 --- expired() -> nil, the error of a wait that timed out.

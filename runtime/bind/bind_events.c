@@ -358,7 +358,7 @@ static int send_failed(lua_State *L, rt_bus *bus, uint64_t size, rt_err rc) {
 static int l_send(lua_State *L) {
   rt_bus *bus = bus_of(L);
   sender *s = lua_touserdata(L, lua_upvalueindex(1));
-  rt_error err = RT_ERROR_INIT;
+  rt_error err; /* written by what fails, large to clear */
   rt__event_names n;
   const unsigned char *bytes = NULL;
   size_t size = 0;

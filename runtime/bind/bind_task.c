@@ -64,10 +64,10 @@ static int l_park(lua_State *L) {
   return 0;
 }
 
-/* stand(owner or false, timeout, mail) -> the running fiber's handle, its
- * owner: it parks for a channel; then yield the wait tag. Nothing when the
- * channel is another process's. `mail`: it is one of messages; false when there
- * are some that have not been put into channels. */
+/* stand(owner or false, timeout, mail) -> a number for this wait of the running
+ * fiber, its owner: it parks for a channel; then yield the wait tag. Nothing
+ * when the channel is another process's. `mail`: it is one of messages; false
+ * when there are some that have not been put into channels. */
 static int l_stand(lua_State *L) {
   rt__fiber *fiber = waiter(L);
   lua_Number serial = (lua_Number)fiber->process->serial;
@@ -80,7 +80,7 @@ static int l_stand(lua_State *L) {
     }
   }
   park(L, fiber, lua_isnumber(L, 2) ? lua_tonumber(L, 2) : -1);
-  lua_pushnumber(L, rt__fiber_handle(fiber));
+  lua_pushnumber(L, rt__fiber_stand(fiber));
   lua_pushnumber(L, serial);
   return 2;
 }
@@ -130,9 +130,9 @@ static int l_wake(lua_State *L) {
   return 1;
 }
 
-/* hand(fiber, ...) -> true when it was parked. Its yield returns ... */
+/* hand(wait, ...) -> true when it goes on. Its yield returns ... */
 static int l_hand(lua_State *L) {
-  rt__fiber *fiber = fiber_at(L, 1);
+  rt__fiber *fiber = rt__fiber_standing(rt__vm_of(L), luaL_checknumber(L, 1));
   lua_pushboolean(L, wake(L, fiber, lua_gettop(L) - 1));
   return 1;
 }

@@ -29,8 +29,8 @@ struct frame {
 typedef struct encoder {
   lua_State *L;
   const char *what;
-  rt__buf *out; /* marked as failed when memory is short */
-  rt_error *err;
+  rt__buf *out;  /* marked as failed when memory is short */
+  rt_error *err; /* may be NULL */
 } encoder;
 
 /* --- refusing ----------------------------------------------------------- */
@@ -213,7 +213,11 @@ static bool encode_map(encoder *e, int index, frame *f, int depth) {
     lua_settop(L, key);
     count++;
   }
-  if (!e->out->failed) rt__wire_seal(e->out, start, true, count);
+  if (e->out->failed) return true;
+  if (count < 16)
+    e->out->data[start] = (char)(0x80 | count);
+  else
+    rt__wire_seal(e->out, start, true, count);
   return true;
 }
 
@@ -291,18 +295,16 @@ static bool encode(encoder *e, int index, const frame *f, int depth) {
 
 rt_err rt__lua_encode_into(lua_State *L, int index, const char *what,
                            rt_builder *builder, rt_error *err) {
-  rt_error local = RT_ERROR_INIT;
   unsigned depth;
   rt__buf *out = rt__builder_slot(builder, &depth);
-  encoder e = {L, what, out, err ? err : &local};
+  encoder e = {L, what, out, err};
   frame root = {NULL, NULL, 0, 0};
   int top = lua_gettop(L);
   if (index < 0 && index > LUA_REGISTRYINDEX) index += top + 1;
   if (!out) return RT_OK; /* the builder tells at its end */
-  if (!lua_checkstack(L, 8)) return rt_fail(err, RT_ENOMEM, "no memory");
   bool ok = encode(&e, index, &root, (int)depth);
   lua_settop(L, top);
-  return ok ? RT_OK : e.err->code;
+  return ok ? RT_OK : RT_EINVAL;
 }
 
 rt_err rt__lua_encode(lua_State *L, int index, const char *what, rt_value **out,

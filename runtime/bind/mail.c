@@ -266,12 +266,11 @@ static bool has_room(lua_State *L, rt__vm *vm, int ch, rt__fiber **fiber,
                      int *count, int most) {
   lua_rawgeti(L, ch, PARKED);
   bool waits = lua_type(L, -1) == LUA_TNUMBER;
-  *fiber = waits ? rt__fiber_find(vm, lua_tonumber(L, -1)) : NULL;
+  *fiber = waits ? rt__fiber_standing(vm, lua_tonumber(L, -1)) : NULL;
   lua_pop(L, 1);
   *count = 0;
   if (waits) /* who waits first: nothing is in the ring, it is not closed */
-    return *fiber && (*fiber)->state == RT__FIBER_PARKED && !(*fiber)->op &&
-           lua_checkstack((*fiber)->co, 4);
+    return *fiber && !(*fiber)->op && lua_checkstack((*fiber)->co, 4);
   if (truth_in(L, ch, CLOSED) || truth_in(L, ch, RECEIVERS)) return false;
   *count = (int)number_in(L, ch, COUNT);
   return *count < most;

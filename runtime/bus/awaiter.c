@@ -48,10 +48,13 @@ static bool keep(rt_event *to, const rt_event *event) {
          path = strlen(event->path) + 1;
   char *text = malloc(system + kind + path);
   if (!text) return false;
-  to->system = memcpy(text, event->system, system);
-  to->kind = memcpy(text + system, event->kind, kind);
-  to->path = memcpy(text + system + kind, event->path, path);
+  memcpy(text, event->system, system);
+  memcpy(text + system, event->kind, kind);
+  memcpy(text + system + kind, event->path, path);
   to->data = rt_value_ref(event->data);
+  to->kind = text + system;
+  to->path = text + system + kind;
+  to->system = text;
   return true;
 }
 

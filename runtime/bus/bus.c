@@ -84,7 +84,7 @@ static void free_parts(rt_bus *bus) {
   rt__memo_free(bus->memo);
   rt__index_free(bus->index);
   rt__intake_deinit(&bus->intake, &bus->reader);
-  free(bus->places);
+  rt__bus_free_pages(bus);
   free(bus);
 }
 

@@ -2,7 +2,7 @@
  *
  *   any thread              lock              bus thread
  *   send ----------> intake (chunks) ------> dispatch: memo -> subscribers
- *   subscribe --call-^        (read unlocked) |  index (own lock), places
+ *   subscribe --call-^        (read unlocked) |  index (own lock), pages
  *
  * Subscriptions belong to the bus thread; what other threads want done to them
  * goes through the intake as a call, in the order of events. Senders ask the
@@ -32,9 +32,15 @@ typedef struct rt__sub {
   void *arg;
   union {
     rt__entry *entry;     /* of the living */
-    struct rt__sub *next; /* among the dead, until the running event is done */
+    struct rt__sub *next; /* among the dead and the vacant */
   } as;
-} rt__sub; /* dead, that is unsubscribed: its id is 0 */
+} rt__sub; /* lies in a page of them (subscribe.c) */
+
+#define RT__SUB_DEAD                                                           \
+  ((uint64_t)1 << 63) /* in the id: unsubscribed, or vacant */
+static inline bool rt__sub_lives(const rt__sub *sub) {
+  return !(sub->id & RT__SUB_DEAD);
+}
 
 /* Subscriptions that are served together: one call for all that match. One
  * group a bus (the bridge). Both are called on the bus thread. */
@@ -115,12 +121,6 @@ rt_err rt__bus_check_names(const char *system, const char *kind,
 
 /* --- between bus.c, send.c, subscribe.c and dispatch.c --------------- */
 
-/* A subscription's place: its id is (turn << 32 | place), never used again. */
-typedef struct rt__place {
-  rt__sub *sub; /* NULL: free */
-  uint32_t turn, next_free;
-} rt__place;
-
 enum { RT__FINGERPRINTS = 4096 };
 
 /* Why calls are refused, in the order of rt_bus_stats. */
@@ -162,11 +162,11 @@ struct rt_bus {
   /* bus thread only */
   RT__LINE rt__reader reader;
   rt__memo *memo;
-  rt__place *places;
-  uint32_t place_room, place_free; /* place_free: 0 is none */
-  rt__sub *dead;
-  uint64_t trimmed; /* when the spare memory was last looked at */
-  bool told;        /* rt__bus_tell_end() was called */
+  rt__sub **pages; /* of subscriptions, by place */
+  uint32_t page_count;
+  rt__sub *vacant, *dead; /* dead: vacant once the running event is done */
+  uint64_t trimmed;       /* when the spare memory was last looked at */
+  bool told;              /* rt__bus_tell_end() was called */
   /* written by the bus thread */
   atomic_uint_fast64_t delivered, dispatched;
   RT__LINE atomic_uint_fast64_t returned; /* bytes of what is dispatched */
@@ -179,6 +179,7 @@ void rt__bus_run(void *bus); /* the thread (dispatch.c) */
 void rt__bus_destroy(rt_bus *bus);
 /* [bus thread] (subscribe.c) */
 void rt__bus_bury(rt_bus *bus);
+void rt__bus_free_pages(rt_bus *bus);
 void rt__bus_tell_end(rt_bus *bus); /* those who want to know */
 void rt__bus_remove_all(rt_bus *bus);
 /* [latched] May `bytes` more come in now? (send.c) */

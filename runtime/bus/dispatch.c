@@ -82,7 +82,7 @@ static size_t living(rt__audience *r) {
   size_t kept = 0;
   rt__sub **members = r->subs + r->single_count;
   for (size_t i = 0; i < r->group_count; i++)
-    if (members[i]->id) r->args[kept++] = members[i]->arg;
+    if (rt__sub_lives(members[i])) r->args[kept++] = members[i]->arg;
   return kept;
 }
 
@@ -97,7 +97,7 @@ static void hand_out(rt_bus *bus, rt__audience *r, const rt_event *event,
   size_t heard = 0, members = r->group_count;
   for (size_t i = 0; i < r->single_count; i++) {
     rt__sub *sub = r->subs[i];
-    if (!sub->id) continue;
+    if (!rt__sub_lives(sub)) continue;
     sub->fn(event, sub->arg);
     heard++;
   }

@@ -8,43 +8,59 @@
 
 #include "bus/bus.h"
 
-/* --- places: ids to subscriptions ------------------------------------ */
+/* --- pages: ids to subscriptions ------------------------------------- */
 
-static bool places_grow(rt_bus *bus) {
-  uint32_t room = bus->place_room ? bus->place_room * 2 : 64;
-  rt__place *places = realloc(bus->places, room * sizeof(*places));
-  if (!places) return false;
-  for (uint32_t i = room; i-- > bus->place_room;) {
-    if (i == 0) break; /* place 0 stays unused: it ends the free list */
-    places[i] = (rt__place){NULL, 1, bus->place_free};
-    bus->place_free = i;
+/* An id is turn << 32 | place; it is never used again. The place of one that
+ * is dead keeps its last turn. */
+enum { PAGE = 64 };
+#define DEAD RT__SUB_DEAD
+#define TURN ((uint64_t)1 << 32)
+
+/* Room for one page more in the list of them. */
+static bool list_page(rt_bus *bus, rt__sub *page) {
+  uint32_t count = bus->page_count;
+  if ((count & (count - 1)) == 0) { /* its room is the next power of two */
+    size_t room = count ? (size_t)count * 2 : 1;
+    rt__sub **pages = realloc(bus->pages, room * sizeof(*pages));
+    if (!pages) return false;
+    bus->pages = pages;
   }
-  if (bus->place_room == 0) places[0] = (rt__place){NULL, 0, 0};
-  bus->places = places;
-  bus->place_room = room;
+  bus->pages[bus->page_count++] = page;
   return true;
 }
 
-static rt__place *place_of(rt_bus *bus, uint64_t id) {
-  uint32_t at = (uint32_t)id;
-  if (at >= bus->place_room) return NULL;
-  rt__place *p = &bus->places[at];
-  return p->sub && p->sub->id == id ? p : NULL;
+static void put_free(rt_bus *bus, rt__sub *sub) {
+  sub->as.next = bus->vacant;
+  bus->vacant = sub;
 }
 
-static void place_take(rt_bus *bus, rt__sub *sub) {
-  uint32_t at = bus->place_free;
-  rt__place *p = &bus->places[at];
-  bus->place_free = p->next_free;
-  p->sub = sub;
-  sub->id = (uint64_t)p->turn << 32 | at;
+static bool pages_grow(rt_bus *bus) {
+  rt__sub *page = calloc(PAGE, sizeof(*page));
+  if (!page || !list_page(bus, page)) {
+    free(page);
+    return false;
+  }
+  for (uint32_t i = PAGE; i-- > 0;) {
+    page[i].id = DEAD | ((bus->page_count - 1) * PAGE + i);
+    put_free(bus, &page[i]);
+  }
+  return true;
 }
 
-static void place_leave(rt_bus *bus, rt__place *p) {
-  p->sub = NULL;
-  if (++p->turn == 0) return; /* all its ids were used: rest in peace */
-  p->next_free = bus->place_free;
-  bus->place_free = (uint32_t)(p - bus->places);
+/* All places in order; NULL past the last. */
+static rt__sub *sub_at(const rt_bus *bus, uint32_t at) {
+  if (at / PAGE >= bus->page_count) return NULL;
+  return &bus->pages[at / PAGE][at % PAGE];
+}
+
+static rt__sub *sub_of(const rt_bus *bus, uint64_t id) {
+  rt__sub *sub = sub_at(bus, (uint32_t)id);
+  return sub && sub->id == id && rt__sub_lives(sub) ? sub : NULL;
+}
+
+void rt__bus_free_pages(rt_bus *bus) {
+  for (uint32_t i = 0; i < bus->page_count; i++) free(bus->pages[i]);
+  free(bus->pages);
 }
 
 /* --- on the bus thread ----------------------------------------------- */
@@ -67,53 +83,58 @@ static rt_err add(rt_bus *bus, const char *system, const char *kind,
   if (atomic_load(&bus->subscribers) >= bus->max_subscribers)
     return rt_fail(err, RT_EUNAVAIL, "bus: cap of %u subscribers reached",
                    bus->max_subscribers);
-  rt__sub *sub = malloc(sizeof(*sub));
-  if (sub) *sub = *what;
-  if (!sub || (!bus->place_free && !places_grow(bus)) ||
-      index_add(bus, system, kind, sub) != RT_OK) {
-    free(sub);
+  if (!bus->vacant && !pages_grow(bus))
+    return rt_fail(err, RT_ENOMEM, "bus: no memory");
+  rt__sub *sub = bus->vacant, *rest = sub->as.next;
+  if (index_add(bus, system, kind, sub) != RT_OK) {
+    sub->as.next = rest;
     return rt_fail(err, RT_ENOMEM, "bus: no memory");
   }
-  place_take(bus, sub);
+  bus->vacant = rest;
+  sub->id = (sub->id & ~DEAD) + TURN;
+  sub->fn = what->fn;
+  sub->ended = what->ended;
+  sub->arg = what->arg;
   *id = sub->id;
   atomic_fetch_add(&bus->subscribers, 1);
   return RT_OK;
 }
 
-static void drop(rt_bus *bus, rt__place *place) {
-  rt__sub *sub = place->sub;
+static void drop(rt_bus *bus, rt__sub *sub) {
   uv_mutex_lock(&bus->index_lock);
   rt__index_remove(bus->index, sub->as.entry);
   uv_mutex_unlock(&bus->index_lock);
   atomic_fetch_add_explicit(&bus->turn, 1, memory_order_release);
   if (sub->fn) atomic_fetch_sub(&bus->subscribers, 1);
-  place_leave(bus, place);
-  sub->id = 0;
+  sub->id |= DEAD;
   sub->as.next = bus->dead;
   bus->dead = sub;
 }
 
+/* One whose turns are all used stays empty for good. */
 void rt__bus_bury(rt_bus *bus) {
   while (bus->dead) {
     rt__sub *sub = bus->dead;
     bus->dead = sub->as.next;
-    free(sub);
+    if ((sub->id & ~DEAD) + TURN < DEAD) put_free(bus, sub);
   }
 }
 
 void rt__bus_tell_end(rt_bus *bus) {
-  for (uint32_t i = 1; i < bus->place_room; i++) {
-    const rt__sub *sub = bus->places[i].sub;
-    if (sub && sub->fn && sub->ended)
+  const rt__sub *sub;
+  for (uint32_t i = 0; (sub = sub_at(bus, i)); i++) {
+    if (!rt__sub_lives(sub)) continue;
+    if (sub->fn && sub->ended)
       sub->ended(sub->arg);
-    else if (sub && !sub->fn && bus->group.ended)
+    else if (!sub->fn && bus->group.ended)
       bus->group.ended(sub->arg, bus->group.self);
   }
 }
 
 void rt__bus_remove_all(rt_bus *bus) {
-  for (uint32_t i = 1; i < bus->place_room; i++)
-    if (bus->places[i].sub) drop(bus, &bus->places[i]);
+  rt__sub *sub;
+  for (uint32_t i = 0; (sub = sub_at(bus, i)); i++)
+    if (rt__sub_lives(sub)) drop(bus, sub);
   rt__bus_bury(bus);
   atomic_store(&bus->subscribers, 0);
 }
@@ -130,8 +151,8 @@ rt_err rt__bus_join(rt_bus *bus, uint64_t *id, const char *system,
 }
 
 void rt__bus_leave(rt_bus *bus, uint64_t id) {
-  rt__place *place = place_of(bus, id);
-  if (place) drop(bus, place);
+  rt__sub *sub = sub_of(bus, id);
+  if (sub) drop(bus, sub);
 }
 
 void rt__bus_count_dropped(rt_bus *bus, uint64_t count) {

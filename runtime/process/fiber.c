@@ -6,6 +6,7 @@
  *
  * SPDX-License-Identifier: MIT */
 #include <stdlib.h>
+#include <string.h>
 
 #include "process/sched.h"
 
@@ -67,11 +68,27 @@ double rt__fiber_handle(const rt__fiber *fiber) {
 }
 
 rt__fiber *rt__fiber_find(rt__vm *vm, double handle) {
-  uint64_t id = handle >= 0 && handle < 9e15 ? (uint64_t)handle : 0;
+  uint64_t id = handle >= 0 && handle < 9.1e15 ? (uint64_t)handle : 0;
   uint32_t i = (uint32_t)id & ((1u << SLOT_BITS) - 1);
   if (i >= vm->slots.used) return NULL;
   const rt__fiber_slot *slot = &vm->slots.at[i];
   return slot->generation == id >> SLOT_BITS ? slot->fiber : NULL;
+}
+
+double rt__fiber_stand(rt__fiber *fiber) {
+  rt__vm *vm = fiber->process->vm;
+  if (++vm->tickets == 0) vm->tickets = 1;
+  fiber->ticket = vm->tickets;
+  return (double)((uint64_t)fiber->ticket << SLOT_BITS | fiber->slot);
+}
+
+rt__fiber *rt__fiber_standing(rt__vm *vm, double wait) {
+  uint64_t id = wait >= 0 && wait < 9.1e15 ? (uint64_t)wait : 0;
+  uint32_t i = (uint32_t)id & ((1u << SLOT_BITS) - 1);
+  uint32_t ticket = (uint32_t)(id >> SLOT_BITS);
+  rt__fiber *fiber = i < vm->slots.used ? vm->slots.at[i].fiber : NULL;
+  if (!fiber || ticket == 0 || fiber->ticket != ticket) return NULL;
+  return fiber->state == RT__FIBER_PARKED ? fiber : NULL;
 }
 
 /* --- making
@@ -79,9 +96,10 @@ rt__fiber *rt__fiber_find(rt__vm *vm, double handle) {
 
 static rt__fiber *make(rt__vm *vm) {
   if (!rt__vm_charge(vm, sizeof(rt__fiber))) return NULL;
-  rt__fiber *fiber = calloc(1, sizeof(*fiber));
+  rt__fiber *fiber = rt__blocks_take(&vm->blocks, sizeof(*fiber));
+  if (fiber) memset(fiber, 0, sizeof(*fiber));
   if (fiber && take_slot(&vm->slots, fiber)) return fiber;
-  free(fiber);
+  rt__blocks_give(&vm->blocks, fiber, sizeof(*fiber));
   rt__vm_discharge(vm, sizeof(*fiber));
   return NULL;
 }
@@ -140,6 +158,7 @@ void rt__fiber_wake(rt__fiber *fiber) {
 
 void rt__fiber_unpark(rt__fiber *fiber) {
   fiber->parking = fiber->woken = false;
+  fiber->ticket = 0;
   rt__timer_stop(fiber->process->vm->worker, &fiber->timer);
   if (fiber->op) rt__op_detach(fiber->op);
   fiber->op = NULL;
@@ -182,5 +201,5 @@ void rt__fiber_drop(rt__fiber *fiber) {
   if (process->main == fiber) process->main = NULL;
   forget(vm, fiber);
   rt__vm_discharge(vm, sizeof(*fiber));
-  free(fiber);
+  rt__blocks_give(&vm->blocks, fiber, sizeof(*fiber));
 }

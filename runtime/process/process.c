@@ -168,7 +168,7 @@ static void release(rt__process *process) {
   if (process->own_globals) luaL_unref(L, LUA_REGISTRYINDEX, process->globals);
   luaL_unref(L, LUA_REGISTRYINDEX, process->state);
   rt_value_unref(process->end_error);
-  free(process);
+  rt__blocks_give(&process->vm->blocks, process, sizeof(*process));
 }
 
 rt_err rt__process_start(rt__process **out, rt__vm *vm, const rt__start *start,
@@ -176,13 +176,15 @@ rt_err rt__process_start(rt__process **out, rt__vm *vm, const rt__start *start,
   lua_State *L = vm->L;
   int base = lua_gettop(L) - args;
   rt_pid pid = start->pid ? start->pid : rt__pids_take(&vm->pids);
-  rt__process *process = pid ? calloc(1, sizeof(*process)) : NULL;
+  rt__process *process =
+      pid ? rt__blocks_take(&vm->blocks, sizeof(*process)) : NULL;
   if (out) *out = NULL;
   if (!process) {
     lua_settop(L, base - 1);
     if (pid && !start->keep_pid) rt__pids_drop(&vm->pids, pid);
     return rt_fail(err, RT_EUNAVAIL, "no room for another process");
   }
+  memset(process, 0, sizeof(*process));
   process->pid = pid;
   process->vm = vm;
   adopt(process, start);
@@ -451,6 +453,7 @@ static bool resume(rt__process *process, rt__fiber *fiber) {
   int args = fiber->preempted ? 0 : fiber->args;
   fiber->preempted = false;
   fiber->args = 0;
+  fiber->ticket = 0;
   fiber->state = RT__FIBER_RUNNING;
   vm->fiber = fiber;
   rt__worker_enter(vm->worker, vm);

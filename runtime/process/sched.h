@@ -77,7 +77,8 @@ struct rt__fiber {
   rt__op *op; /* what it awaits */
   int ref;    /* of `co` in the VM's table `fibers` */
   uint32_t slot;
-  int args; /* values on `co` to resume with */
+  uint32_t ticket; /* of its wait for a channel; 0: no such wait */
+  int args;        /* values on `co` to resume with */
   rt__fiber_state state;
   bool parking; /* said it will wait; its yield is still to come */
   bool woken;   /* was woken before that yield came */
@@ -202,6 +203,10 @@ rt__fiber *rt__fiber_of(lua_State *L);
 rt__fiber *rt__fiber_new(lua_State *L, rt__process *process, int args);
 /* Its handle, and the fiber of a handle, or NULL when it has ended. */
 double rt__fiber_handle(const rt__fiber *fiber);
+/* Likewise of its wait for one value of one channel: begun now; NULL when that
+ * has ended. */
+double rt__fiber_stand(rt__fiber *fiber);
+rt__fiber *rt__fiber_standing(rt__vm *vm, double wait);
 rt__fiber *rt__fiber_find(rt__vm *vm, double handle);
 void rt__fiber_ready(rt__fiber *fiber);
 void rt__fiber_drop(rt__fiber *fiber);
@@ -289,6 +294,7 @@ struct rt__vm {
   _Atomic(uint32_t) population;
   uint64_t serials; /* processes ever started */
   rt__fiber_slots slots;
+  uint32_t tickets;
   int fibers; /* ref: table ref -> coroutine of a fiber, which keeps it */
   int traceback, build, push_code; /* refs: C functions, made once */
   int message_meta, pid_texts;     /* refs: bind/mail.c */

@@ -151,6 +151,19 @@ describe("W-12 W-35 a reader that never reads", function()
     end
   end)
 
+  it("has its bound exactly while a small buffer is read", function()
+    local s = fresh("s")
+    local sub = assert(events.subscribe(s, nil, { buffer = 4 }))
+    send_range(s, 1, 4)
+    settle()
+    assert.equal("1", kit.paths(sub:channel(), 1))
+    send_range(s, 5, 6)
+    settle()
+    assert.equal(1, sub:dropped())
+    assert.equal("3 4 5 6", kit.paths(sub:channel(), 4))
+    sub:close()
+  end)
+
   it("is told of at doubled marks", function()
     local s = fresh("s")
     local lagging = assert(events.subscribe("bus", "subscriber.lagging"))
@@ -286,6 +299,29 @@ describe("W-29 an awaiter", function()
     time.sleep(0)
     _, err = waiter:wait()
     assert.equal("TIMEOUT", err:kind())
+    awaiter:close()
+  end)
+
+  it("keeps no waiter that timed out", function()
+    local awaiter = assert(events.awaiter(fresh("s")))
+    local seen = setmetatable({}, { __mode = "k" })
+    local function lose()
+      local waiter = assert(awaiter:prepare("p", { timeout = 0 }))
+      waiter:wait()
+      seen[waiter] = true
+    end
+    for _ = 1, 100 do
+      lose()
+    end
+    local start, left = time.monotonic(), 100
+    while left > 1 and time.monotonic() - start < kit.LONG do -- one may be on the stack
+      collectgarbage("step", 1000)
+      left = 0
+      for _ in pairs(seen) do
+        left = left + 1
+      end
+    end
+    assert.is_true(left <= 1)
     awaiter:close()
   end)
 
