@@ -180,7 +180,7 @@ static int live(const char *how, long n) {
   add_capabilities(rt);
   so.name = "crash";
   so.dir = dir;
-  so.concurrency = 16;
+  so.concurrency = 4u << (atoi(getenv("CRASH_LIFE")) % 5);
   MUST(rt_session_open(&s, rt, &so, &err));
   for (int i = 0; i < SEED_N; i++) {
     rt_value *value = node_value(first_node(i));
