@@ -142,12 +142,22 @@ static int give_all(lua_State *L) {
   return 0;
 }
 
+/* As check(), with the metatable at hand. */
+static subscription *check_quickly(lua_State *L, int metatable) {
+  if (lua_getmetatable(L, 1)) {
+    bool same = lua_rawequal(L, -1, metatable);
+    lua_pop(L, 1);
+    if (same) return lua_touserdata(L, 1);
+  }
+  return check(L);
+}
+
 /* take(sub, out) -> n: out holds the fields of the n oldest events, four
  * for each: system, kind, path, data; of the first three only what differs
  * from the event before is set. With 0 the next one is announced by mail; -1:
  * closed and empty. What cannot be given stays in the feed. */
 static int l_take(lua_State *L) {
-  subscription *sub = check(L);
+  subscription *sub = check_quickly(L, lua_upvalueindex(2));
   bool end = true;
   taken t;
   t.count = 0;
@@ -417,7 +427,8 @@ int rt__open_events(lua_State *L) {
   lua_pushcclosure(L, l_send, 1);
   lua_setfield(L, -2, "send");
   lua_pushcfunction(L, give_all);
-  lua_pushcclosure(L, l_take, 1);
+  luaL_getmetatable(L, META);
+  lua_pushcclosure(L, l_take, 2);
   lua_setfield(L, -2, "take");
   return 1;
 }
