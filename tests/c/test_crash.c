@@ -342,7 +342,6 @@ static bool crashed_often;
  * come to its line in the log each time); else all is done. */
 static void check_job(known *k, int cap, long n, rt_view job, int life) {
   rt_view state = rt_view_get(job, "state");
-  size_t size;
   (void)life;
   if (is_text(state, "failed") && k->crashes >= 3 &&
       is_text(rt_view_get(job, "reason"), "crashed the runtime")) {
@@ -350,11 +349,14 @@ static void check_job(known *k, int cap, long n, rt_view job, int life) {
     return;
   }
   bool skipped = cap == GATED && n % 2 == 1;
-  if (!is_text(state, skipped ? "skipped" : "completed"))
-    fail_msg("%s of %ld is %s (%s), ran %d times in %d lives", cap_names[cap],
-             n, rt_view_string(state, &size),
-             rt_view_string(rt_view_get(job, "reason"), &size), k->runs[cap][n],
-             k->lives[cap][n]);
+  if (!is_text(state, skipped ? "skipped" : "completed")) {
+    size_t size = 0, more = 0;
+    const char *is = rt_view_string(state, &size);
+    const char *why = rt_view_string(rt_view_get(job, "reason"), &more);
+    fail_msg("%s of %ld is %.*s (%.*s), ran %d times in %d lives",
+             cap_names[cap], n, (int)size, is ? is : "", (int)more,
+             why ? why : "", k->runs[cap][n], k->lives[cap][n]);
+  }
   if (!skipped && k->runs[cap][n] < 1)
     fail_msg("%s of %ld never ran", cap_names[cap], n);
 }
