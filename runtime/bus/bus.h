@@ -164,9 +164,10 @@ struct rt_bus {
   rt__memo *memo;
   rt__sub **pages; /* of subscriptions, by place */
   uint32_t page_count;
-  rt__sub *vacant, *dead; /* dead: vacant once the running event is done */
-  uint64_t trimmed;       /* when the spare memory was last looked at */
-  bool told;              /* rt__bus_tell_end() was called */
+  rt__sub *vacant, *dead;     /* dead: vacant once the running event is done */
+  uint64_t trimmed;           /* when the spare memory was last looked at */
+  uint32_t patience, in_vain; /* of staying awake */
+  bool told;                  /* rt__bus_tell_end() was called */
   /* written by the bus thread */
   atomic_uint_fast64_t delivered, dispatched;
   RT__LINE atomic_uint_fast64_t returned; /* bytes of what is dispatched */

@@ -9,14 +9,15 @@
 #include "bus/bus.h"
 #include "value/wire.h"
 
-/* About what two wake-ups cost. */
-#define LINGER_NS 15000u
+/* About what two wake-ups cost, and what is worth it anyway. */
+#define LINGER_NS     15000u
+#define LINGER_MIN_NS 500u
 /* How long memory must not have been needed before it goes. */
 #define TRIM_NS 100000000u
 
 /* Less than so many bytes: the sender has just begun. Between two looks into
  * the queue then: about half a microsecond. */
-enum { BATCH = 4096, PAUSES = 16 };
+enum { BATCH = 4096, PAUSES = 16, LOOKS = 2, ANEW = 64 };
 
 /* --- routes ---------------------------------------------------------- */
 
@@ -229,21 +230,32 @@ static found work(rt_bus *bus) {
   return done || span.end - span.at >= BATCH ? MUCH : LITTLE;
 }
 
+/* How long to stay awake. What was in vain is halved, for on a busy machine it
+ * holds up those who would send; now and then it is tried again. */
+static void learn(rt_bus *bus, bool paid) {
+  if (paid || ++bus->in_vain % ANEW == 0)
+    bus->patience = LINGER_NS;
+  else if (bus->patience > LINGER_MIN_NS)
+    bus->patience /= 2;
+}
+
 /* Waking a sleeping thread costs its sender far more than queueing an event,
- * so stay awake for a moment; a busy machine gets the time. Looking all the
- * time would take the memory from the sender that writes it. False: nothing
- * came. */
+ * so stay awake for a moment. Looking all the time would take the memory from
+ * the sender that writes it. False: nothing came. */
 static bool linger(rt_bus *bus) {
-  uint64_t now = rt__now_ns(), until = now + LINGER_NS;
+  uint64_t now = rt__now_ns(), until = now + bus->patience;
+  bool came = false;
   do {
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < LOOKS && !came; i++) {
       rt__relax(PAUSES);
-      if (work(bus) != NOTHING) return true;
+      came = work(bus) != NOTHING;
     }
+    if (came) break;
     now = rt__now_ns();
   } while (now < until);
-  trim(bus, now);
-  return false;
+  learn(bus, came);
+  if (!came) trim(bus, now);
+  return came;
 }
 
 typedef enum state { WORK, SLEEP, SLEEP_FAT, TELL_END, END } state;

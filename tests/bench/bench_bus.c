@@ -15,7 +15,7 @@
 #include "bus/pattern.h"
 #include "rt/bus.h"
 
-enum { EVENTS = 2000000, FEW = 200000, ROUNDS = 5, PINGS = 20000 };
+enum { EVENTS = 2000000, FEW = 200000, ROUNDS = 5, PINGS = 10000 };
 
 static double seconds_since(uint64_t start) {
   return (double)(rt__now_ns() - start) / 1e9;
