@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "process/held.h"
 #include "relay/mailbox.h"
 #include "relay/names.h"
 #include "relay/pids.h"
@@ -127,6 +128,32 @@ static void mailbox_keeps_order_and_counts(void **state) {
   rt_value_unref(value);
 }
 
+/* Channel 1 gets the packages 0 2 4..., channel 2 the others. */
+static void held_mail_is_kept_by_channel(void **state) {
+  (void)state;
+  static const char channels[2];
+  rt__held *list = NULL;
+  size_t bytes, more;
+  for (rt_pid i = 0; i < 20; i++) {
+    rt__held *held = rt__held_for(&list, &channels[i & 1]);
+    assert_non_null(held);
+    rt__mailbox_put(&held->mail, rt__package_new(RT__MESSAGE, i, 9, "t", NULL));
+  }
+  assert_int_equal(rt__held_count(list, &bytes), 20);
+  for (rt_pid i = 0; i < 20; i += 2) {
+    rt__held *held = rt__held_of(list, &channels[0]);
+    rt__package *package = rt__held_take(&list, held);
+    assert_true(package->from == i);
+    rt__package_free(package);
+  }
+  assert_null(rt__held_of(list, &channels[0]));
+  assert_int_equal(rt__held_count(list, &more), 10);
+  assert_int_equal(more * 2, bytes);
+  rt__held_clear(&list);
+  assert_null(list);
+  assert_int_equal(rt__held_count(list, &bytes), 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(pid_text_and_back),
@@ -135,6 +162,7 @@ int main(void) {
       cmocka_unit_test(names_are_unique),
       cmocka_unit_test(names_vanish_with_their_process),
       cmocka_unit_test(mailbox_keeps_order_and_counts),
+      cmocka_unit_test(held_mail_is_kept_by_channel),
   };
   return cmocka_run_group_tests_name("relay", tests, NULL, NULL);
 }
