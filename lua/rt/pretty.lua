@@ -42,9 +42,15 @@ local function is_name(key)
   return type(key) == "string" and key:find("^[%a_][%w_]*$") ~= nil and not keywords[key]
 end
 
+-- The text of a table that has one of its own: by its __tostring, or as an object of the library.
 local function own_text(value)
   local meta = getmetatable(value)
-  return type(meta) == "table" and type(meta.__tostring) == "function"
+  if type(meta) ~= "table" then return nil end
+  if type(meta.__tostring) == "function" then return tostring(value) end
+  if meta.__metatable == false and type(meta.__name) == "string" then
+    return "<" .. meta.__name .. ">"
+  end
+  return nil
 end
 
 local function scalar(value)
@@ -119,7 +125,8 @@ end
 
 function render(value, state, depth, path)
   if type(value) ~= "table" then return scalar(value) end
-  if own_text(value) then return tostring(value) end
+  local own = own_text(value)
+  if own then return own end
   local known = state.above[value]
   if known then return "<cycle: " .. known .. ">" end
   if next(value) == nil then return "{}" end
@@ -230,10 +237,10 @@ end
 --- The value as a prompt shows it: a string as it is, records as a table.
 function M.text(value, width)
   if type(value) ~= "table" then return tostring(value) end
-  if not own_text(value) then
-    local columns = columns_of(value)
-    if columns then return records(value, columns) end
-  end
+  local own = own_text(value)
+  if own then return own end
+  local columns = columns_of(value)
+  if columns then return records(value, columns) end
   local state = { above = {}, width = width > 20 and width or 80, get = sandbox.base.rawget }
   return render(value, state, 0, "top")
 end

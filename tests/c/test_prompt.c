@@ -94,6 +94,7 @@ static void test_tables(void **state) {
   assert_non_null(strstr(printed(e), "... 9900 more"));
   gives(e, "{ [1] = 'a', [3] = 'c', z = 1, y = errors.new('oh') }",
         "{ \"a\", [3] = \"c\", y = oh, z = 1 }\n");
+  gives(e, "channel.new(), { time.timer('1h') }", "<channel>\t{ <timer> }\n");
   gives(e, "setmetatable({}, { __tostring = function() return 'me' end })",
         "me\n");
 }
