@@ -54,13 +54,13 @@ end
 
 -- --- mail ----------------------------------------------------------------------------------------
 
--- What a process keeps here, in slots of its state (bind/mail.c knows the first two).
-local INBOX = 1 -- channel
-local LISTENERS = 2 -- topic -> channel
-local EVENTS = 3 -- channel
-local EXECS = 4 -- PID -> who waits for its result
+-- What a process keeps here, in slots of its state (bind/mail.c knows the first), besides
+-- core.inbox(): one that has only an inbox needs no state.
+local LISTENERS = 1 -- topic -> channel
+local EVENTS = 2 -- channel
+local EXECS = 3 -- PID -> who waits for its result
 
-local state = task.state
+local state, peek = task.state, task.peek
 
 local function table_in(mine, slot)
   local t = mine[slot]
@@ -84,21 +84,16 @@ local function drain_all()
 end
 
 local function new_channel(messages)
-  return channel.new({ mail = messages and channel.MESSAGES or channel.MAIL, source = pull })
+  return channel.mail(messages and channel.MESSAGES or channel.MAIL, pull)
 end
 
-local function inbox_of(mine)
-  local ch = mine[INBOX]
-  if not ch then
-    ch = new_channel(true)
-    mine[INBOX] = ch
-  end
-  return ch
+local function inbox_of()
+  return core.inbox() or core.inbox(new_channel(true))
 end
 
 local function on_message(topic, from, ...)
-  local mine = state()
-  local ch = mine[LISTENERS] and mine[LISTENERS][topic] or inbox_of(mine)
+  local mine = peek()
+  local ch = mine and mine[LISTENERS] and mine[LISTENERS][topic] or inbox_of()
   if channel.messages(ch) then
     channel.push(ch, new_message(topic, from, ...))
   else
@@ -142,14 +137,14 @@ end
 
 -- Messages that nobody reads stay in C: they are counted there, their senders refused in the end.
 local function hold_back()
-  local mine, count = state(), 0
-  if mine[LISTENERS] then
+  local mine, count = peek(), 0
+  if mine and mine[LISTENERS] then
     for _, ch in pairs(mine[LISTENERS]) do
       if channel.waiting(ch) then return end
       count = count + channel.count(ch)
     end
   end
-  local inbox = mine[INBOX]
+  local inbox = core.inbox()
   if inbox then
     if channel.waiting(inbox) then return end
     count = count + channel.count(inbox)
@@ -167,7 +162,7 @@ task.inlet("@event", on_event)
 ---@return rt.Channel
 function M.inbox()
   core.listen()
-  local ch = inbox_of(state())
+  local ch = inbox_of()
   drain_all()
   return ch
 end

@@ -11,11 +11,12 @@
 -- The module `channel` is the public face. The library feeds channels of its own (inboxes,
 -- subscriptions, timers) through M.internal, none of which waits or raises:
 --
---   new{capacity=, library=true, mail=, source=}  a channel. No capacity: unbounded. `library`:
---                      scripts may not send into it. `mail`: it is for messages, internal.MAIL for
---                      first payloads, internal.MESSAGES for objects. `source(ch)` is asked to push
---                      more when a receiver finds the ring empty (pull what C still holds for it);
---                      it may also close the channel
+--   new{capacity=, library=true, source=}  a channel. No capacity: unbounded. `library`: scripts
+--                      may not send into it. `source(ch)` is asked to push more when a
+--                      receiver finds the ring empty (pull what C still holds for it); it may
+--                      also close the channel
+--   mail(kind, source) a channel of messages: internal.MAIL for their first payloads,
+--                      internal.MESSAGES for objects
 --   push(ch, v)        append whatever the capacity says; false when closed
 --   offer(ch, v)       append when there is room; false when full or closed
 --   displace(ch, v)    append; when full the oldest value goes. True, and true when one went
@@ -461,7 +462,7 @@ end
 
 function internal.new(opts)
   opts = opts or {}
-  return make(opts.capacity or huge, opts.mail or opts.library, opts.source)
+  return make(opts.capacity or huge, opts.library, opts.source)
 end
 
 function internal.push(ch, value)
@@ -491,6 +492,10 @@ function internal.count(ch)
 end
 
 internal.MAIL, internal.MESSAGES = MAIL, MESSAGES
+
+function internal.mail(kind, source)
+  return make(huge, kind, source)
+end
 
 function internal.messages(ch)
   return ch[LIBRARY] == MESSAGES

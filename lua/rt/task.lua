@@ -32,6 +32,8 @@ M.spawn = core.spawn
 
 --- A table private to the running process, for the library; key it by module name.
 M.state = core.state
+-- peek(): the same, or nil when nothing has been kept yet.
+M.peek = core.peek
 
 --- Wait for a C operation.
 ---@param op userdata  what a C half returned

@@ -164,6 +164,14 @@ static int l_state(lua_State *L) {
   return 1;
 }
 
+/* peek() -> that table, or nil when there is none yet */
+static int l_peek(lua_State *L) {
+  rt__process *process = process_of(L);
+  if (process->state == LUA_NOREF) return 0;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, process->state);
+  return 1;
+}
+
 /* globals() -> the globals of the running process */
 static int l_globals(lua_State *L) {
   lua_rawgeti(L, LUA_REGISTRYINDEX, process_of(L)->globals);
@@ -253,18 +261,29 @@ static int l_settings(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg functions[] = {
-    {"await", l_await},       {"take", l_take},
-    {"park", l_park},         {"stand", l_stand},
-    {"serial", l_serial},     {"unpark", l_unpark},
-    {"expired", l_expired},   {"wake", l_wake},
-    {"hand", l_hand},         {"fiber", l_fiber},
-    {"spawn", l_spawn},       {"state", l_state},
-    {"globals", l_globals},   {"yieldable", l_yieldable},
-    {"keep_on", l_keep_on},   {"output", l_output},
-    {"exit", l_exit},         {"clone", l_clone},
-    {"embedded", l_embedded}, {"modules", l_modules},
-    {"settings", l_settings}, {NULL, NULL}};
+static const luaL_Reg functions[] = {{"await", l_await},
+                                     {"take", l_take},
+                                     {"park", l_park},
+                                     {"stand", l_stand},
+                                     {"serial", l_serial},
+                                     {"unpark", l_unpark},
+                                     {"expired", l_expired},
+                                     {"wake", l_wake},
+                                     {"hand", l_hand},
+                                     {"fiber", l_fiber},
+                                     {"spawn", l_spawn},
+                                     {"state", l_state},
+                                     {"peek", l_peek},
+                                     {"globals", l_globals},
+                                     {"yieldable", l_yieldable},
+                                     {"keep_on", l_keep_on},
+                                     {"output", l_output},
+                                     {"exit", l_exit},
+                                     {"clone", l_clone},
+                                     {"embedded", l_embedded},
+                                     {"modules", l_modules},
+                                     {"settings", l_settings},
+                                     {NULL, NULL}};
 
 static void set_tag(lua_State *L, const char *name, const char *tag) {
   lua_pushlightuserdata(L, (void *)tag);

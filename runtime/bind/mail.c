@@ -34,7 +34,7 @@ enum {
 };
 #define MESSAGES 2
 /* slots of a process's state */
-enum { STATE_INBOX = 1, STATE_LISTENERS };
+enum { STATE_LISTENERS = 1 };
 
 #define UNREAD_MAX 1000  /* messages in a ring; more wait in C, counted */
 #define DIRECT_MAX 65536 /* bytes of a message that may wait in a ring */
@@ -177,17 +177,18 @@ static bool truth_in(lua_State *L, int table, int slot) {
 
 /* Pushes the channel for the topic at `topic`. */
 static bool find_channel(lua_State *L, const rt__process *to, int topic) {
-  if (to->state == LUA_NOREF) return false;
-  lua_rawgeti(L, LUA_REGISTRYINDEX, to->state);
-  lua_rawgeti(L, -1, STATE_LISTENERS);
-  if (lua_istable(L, -1)) {
-    lua_pushvalue(L, topic);
-    lua_rawget(L, -2);
-    if (lua_istable(L, -1)) return true;
-    lua_pop(L, 1);
+  if (to->state != LUA_NOREF) {
+    lua_rawgeti(L, LUA_REGISTRYINDEX, to->state);
+    lua_rawgeti(L, -1, STATE_LISTENERS);
+    if (lua_istable(L, -1)) {
+      lua_pushvalue(L, topic);
+      lua_rawget(L, -2);
+      if (lua_istable(L, -1)) return true;
+    }
   }
-  lua_rawgeti(L, -2, STATE_INBOX);
-  return lua_istable(L, -1);
+  if (to->inbox == LUA_NOREF) return false;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, to->inbox);
+  return true;
 }
 
 /* {topic, from, count, payloads...}, from the stack. */
@@ -433,6 +434,19 @@ int rt__mail_send(lua_State *L) {
 
 /* --- receiving
  * --------------------------------------------------------------------- */
+
+/* inbox() -> the channel of the running process's inbox, if it has one;
+ * inbox(channel) sets it */
+int rt__mail_inbox(lua_State *L) {
+  rt__process *process = process_of(L);
+  if (lua_istable(L, 1) && process->inbox == LUA_NOREF) {
+    lua_settop(L, 1);
+    process->inbox = luaL_ref(L, LUA_REGISTRYINDEX);
+  }
+  if (process->inbox == LUA_NOREF) return 0;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, process->inbox);
+  return 1;
+}
 
 /* pause(): leave messages where they are until listen() */
 int rt__mail_pause(lua_State *L) {

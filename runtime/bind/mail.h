@@ -18,6 +18,7 @@ rt_err rt__mail_encode(lua_State *L, int first, const char *what,
 
 /* Functions of rt.core.process. */
 int rt__mail_listen(lua_State *L);
+int rt__mail_inbox(lua_State *L);
 int rt__mail_pause(lua_State *L);
 int rt__mail_next(lua_State *L);
 int rt__mail_pump(lua_State *L);

@@ -156,7 +156,7 @@ static void adopt(rt__process *process, const rt__start *start) {
   process->nowait = start->nowait;
   process->is_main = start->is_main;
   process->internal = start->internal;
-  process->state = LUA_NOREF;
+  process->state = process->inbox = LUA_NOREF;
   process->serial = ++process->vm->serials;
   process->later = true;
   process->born = uv_hrtime();
@@ -167,6 +167,7 @@ static void release(rt__process *process) {
   lua_State *L = process->vm->L;
   if (process->own_globals) luaL_unref(L, LUA_REGISTRYINDEX, process->globals);
   luaL_unref(L, LUA_REGISTRYINDEX, process->state);
+  luaL_unref(L, LUA_REGISTRYINDEX, process->inbox);
   rt_value_unref(process->end_error);
   rt__blocks_give(&process->vm->blocks, process, sizeof(*process));
 }

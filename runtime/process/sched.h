@@ -123,6 +123,7 @@ struct rt__process {
   struct rt__held *held; /* messages for channels that are full */
   rt__peer *watchers, *links;
   int globals, state;      /* registry refs, or LUA_NOREF */
+  int inbox;               /* likewise: its channel */
   uint64_t serial;         /* who it is, within its VM */
   uint64_t born, deadline; /* uv_hrtime(); deadline 0: none */
   rt__timer deadline_timer;
