@@ -326,6 +326,12 @@ int main(int argc, char **argv) {
   uv_cond_init(&f.changed);
   for (size_t i = 0; i < count; i++) {
     if (argc > 2 && !strstr(attacks[i].name, argv[2])) continue;
+    if (!strcmp(rt_luajit(), "packaged") &&
+        strstr(attacks[i].name, "catastrophic")) {
+      printf("pending - %s: %s (needs the check in our build of LuaJIT)\n", way,
+             attacks[i].name);
+      continue;
+    }
     const char *why = NULL;
     if (!f.rt && !start(&f)) why = "the runtime does not start";
     if (!why) why = run(&f, &attacks[i], i + 1, way);
