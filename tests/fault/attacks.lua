@@ -1,7 +1,7 @@
 --- What a hostile script may try, one function for each attack, in the order they are run.
--- An attack goes on until it is ended from outside, unless it is one of `memory`, which may meet the
--- limit of its VM first. Where it asks for something that scripts do not get, it checks that it does
--- not get it and raises when it does: the suite takes an error for a breach.
+-- An attack goes on until it is ended from outside, unless it is one of `memory`, which may meet
+-- the limit of its VM first. Where it asks for something that scripts do not get, it checks that it
+-- does not get it and raises when it does: the suite takes an error for a breach.
 -- SPDX-License-Identifier: MIT
 local M = {}
 
@@ -102,7 +102,9 @@ end, { held = true })
 
 -- --- metamethods ---------------------------------------------------------------------------------
 
-for _, event in ipairs({ "index", "newindex", "add", "unm", "eq", "lt", "le", "concat", "call", "len" }) do
+for _, event in ipairs({
+  "index", "newindex", "add", "unm", "eq", "lt", "le", "concat", "call", "len",
+}) do
   attack("loop in __" .. event, function()
     local use = {
       index = function(a) return a.x end,
@@ -161,7 +163,7 @@ attack("error with a hostile __tostring", function()
   end
 end)
 
--- --- callbacks of the library ----------------------------------------------------------------------
+-- --- callbacks of the library -------------------------------------------------------------------
 
 attack("loop in a sort callback", function()
   while true do pcall(table.sort, { 3, 2, 1, 5, 4 }, forever) end
@@ -187,7 +189,7 @@ attack("endless reader of load", function()
   while true do pcall(load, function() return "local x = 1 " end) end
 end, { memory = true })
 
--- --- coroutines ------------------------------------------------------------------------------------
+-- --- coroutines ---------------------------------------------------------------------------------
 
 attack("loop in nested coroutines", function()
   local function nest(n)

@@ -1,5 +1,5 @@
---- A process that harms nobody: each round it waits for a moment, sends itself through a partner and
--- computes a little. It prints a line for each round, which the suite counts.
+--- A process that harms nobody: each round it waits for a moment, sends itself through a partner
+-- and computes a little. It prints a line for each round, which the suite counts.
 -- SPDX-License-Identifier: MIT
 local time = require("time")
 

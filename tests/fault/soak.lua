@@ -75,7 +75,8 @@ local function read()
   while true do
     local result = channel.select({ inbox:case_receive(), notes:case_receive(), default = true })
     if result.default then return end
-    if result.channel == notes and result.value.kind == process.event.EXIT then ended = ended + 1 end
+    local note = result.channel == notes and result.value
+    if note and note.kind == process.event.EXIT then ended = ended + 1 end
   end
 end
 
