@@ -1,7 +1,7 @@
 /* test_repl.c - `runtime repl` on a terminal: the program itself, seen and
  * typed at through a pseudo terminal. Environment: RUNTIME, the program.
  * SPDX-License-Identifier: MIT */
-#include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pty.h>
 #include <setjmp.h>
@@ -287,6 +287,11 @@ int main(void) {
       CASE(test_wide_characters),
 #endif
   };
-  if (!getenv("RUNTIME")) return 0;
+  int fd = posix_openpt(O_RDWR | O_NOCTTY);
+  if (fd < 0 || !getenv("RUNTIME")) {
+    puts("pending - no pseudo terminals here, or RUNTIME is not set");
+    return 0;
+  }
+  close(fd);
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
