@@ -169,6 +169,7 @@ static void release(rt__process *process) {
   luaL_unref(L, LUA_REGISTRYINDEX, process->state);
   luaL_unref(L, LUA_REGISTRYINDEX, process->inbox);
   rt_value_unref(process->end_error);
+  free(process->where);
   rt__blocks_give(&process->vm->blocks, process, sizeof(*process));
 }
 
@@ -235,16 +236,16 @@ rt_value *rt__error_map(rt_err code, const char *message, const char *stack) {
   return map;
 }
 
-static rt_value *words_for(rt_err how) {
+static const char *text_of(rt_err how) {
   switch (how) {
   case RT_ECANCELED:
-    return rt__error_map(how, "terminated", NULL);
+    return "terminated";
   case RT_ETIMEOUT:
-    return rt__error_map(how, "deadline exceeded", NULL);
+    return "deadline exceeded";
   case RT_ENOMEM:
-    return rt__error_map(how, "out of memory: the VM's limit is reached", NULL);
+    return "out of memory: the VM's limit is reached";
   default:
-    return rt__error_map(how, "the runtime is stopping", NULL);
+    return "the runtime is stopping";
   }
 }
 
@@ -252,7 +253,7 @@ static void log_death(rt__process *process, rt_err how, rt_value *error) {
   size_t size = 0, traced = 0;
   char pid[RT_PID_TEXT];
   if (process->is_main || process->on_exit) return; /* who started it tells */
-  if (how != RT_EUNKNOWN && how != RT_ENOMEM) return;
+  if (how != RT_EUNKNOWN && (how != RT_ENOMEM || process->where)) return;
   rt_view view = rt_value_view(error);
   const char *text = rt_view_string(rt_view_get(view, "message"), &size);
   const char *stack = rt_view_string(rt_view_get(view, "stack"), &traced);
@@ -266,6 +267,7 @@ static void tell(rt__process *process, rt_err how, rt_value *result,
                  rt_value *error) {
   rt_runtime *rt = process->vm->worker->rt;
   log_death(process, how, error);
+  rt__process_tell_where(process, how, error);
   rt__process_announce(process, how, result, error);
   if (process->on_exit)
     process->on_exit(process, how, result, error, process->exit_arg);
@@ -287,9 +289,12 @@ void rt__process_end(rt__process *process, rt_err how, rt_value *result,
                      rt_value *error) {
   rt__vm *vm = process->vm;
   rt_value *made = NULL;
+  if (process->preempted && how != RT_OK)
+    rt__process_note(process, process->preempted->co);
   if (process->dying) how = RT_EUNKNOWN;
   if (!error && process->end_error) error = process->end_error;
-  if (!error && how != RT_OK) error = made = words_for(how);
+  if (!error && how != RT_OK)
+    error = made = rt__error_map(how, text_of(how), process->where);
   process->ending = how != RT_OK ? how : RT_ECANCELED;
   rt__process_unqueue(process);
   rt__timer_stop(vm->worker, &process->deadline_timer);
@@ -462,6 +467,7 @@ static bool resume(rt__process *process, rt__fiber *fiber) {
   vm->fiber = NULL;
   if (vm->refused && process->ending == RT_OK) process->ending = RT_ENOMEM;
   vm->refused = false;
+  if (process->ending == RT_ENOMEM) rt__process_note(process, co);
   if (process->exit_asked)
     rt__process_end(process, RT_OK, NULL, NULL);
   else if (process->ending != RT_OK)

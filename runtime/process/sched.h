@@ -38,7 +38,7 @@ typedef struct rt__timer rt__timer;
 
 #define RT__SLICE      64          /* ready fibers of a process in its turn */
 #define RT__PREEMPT_NS 10000000u   /* one fiber, then the watchdog interrupts */
-#define RT__HOLD_UP_NS 2000000000u /* of CPU, where it cannot be preempted */
+#define RT__HOLD_UP_NS 1000000000u /* of CPU, where it cannot be preempted */
 
 #define RT__VMS          16     /* of a worker, at most: four bits of a PID */
 #define RT__VM_PROCESSES 100000 /* then another VM is made */
@@ -134,6 +134,7 @@ struct rt__process {
   void *public_arg;
   rt_err ending;       /* not RT_OK: it is to end, for this reason */
   rt_value *end_error; /* [own] map, may be NULL */
+  char *where;         /* [own] it was computing when it had to end, or NULL */
   int exit_code;
   bool exit_asked;
   bool later; /* it waits in the second queue */
@@ -177,6 +178,10 @@ void rt__process_kill(rt__process *process, rt_err how, rt_value *error);
 /* The same, but it ends in a turn of its own: for those whose end is brought
  * about by the end of another, in chains of any length. */
 void rt__process_doom(rt__process *process, rt_err how, rt_value *error);
+/* Note in `where` what this coroutine of it is just doing; and log that. */
+void rt__process_note(rt__process *process, lua_State *L);
+void rt__process_tell_where(rt__process *process, rt_err how,
+                            const rt_value *error);
 /* End it now. Not from inside its own fibers. */
 void rt__process_end(rt__process *process, rt_err how, rt_value *result,
                      rt_value *error);
@@ -287,7 +292,8 @@ struct rt__vm {
   size_t next_look;    /* bytes; memory is looked at again from there on */
   bool paced;          /* the collector is set to let nothing pile up */
   uint64_t full_after; /* uv_hrtime(): no whole collection before that */
-  int cycles;          /* of the collector, until memory is judged */
+  unsigned told; /* lines about processes that were computing at the end */
+  int cycles;    /* of the collector, until memory is judged */
   uint64_t held_epoch, held_cpu; /* since when it could not be preempted */
   _Atomic(bool) crowded;         /* no new processes: memory is short */
   rt__pids pids;

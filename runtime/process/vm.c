@@ -274,6 +274,7 @@ void rt__vm_hook(lua_State *L, lua_Debug *ar) {
   rt__process *process = vm->running;
   if (!process || !vm->fiber || vm->shielded) return;
   bool end = must_end(vm, process);
+  if (end) rt__process_note(process, L);
   if (ar->event != HOOK_IN_C && lua_isyieldable(L)) {
     /* In a coroutine of a coroutine: who resumed it has to meet the hook, too,
      * or could go on with another one for ever. */
@@ -286,6 +287,7 @@ void rt__vm_hook(lua_State *L, lua_Debug *ar) {
     if (ar->event == HOOK_IN_C) rt__vm_interrupt(vm);
     return;
   }
+  rt__process_note(process, L);
   /* Whoever catches the error meets the hook at the next instruction. */
   rt__vm_interrupt(vm);
   luaL_error(L, "terminated");

@@ -321,18 +321,18 @@ attack("processes that wait", function()
   while true do
     process.spawn_linked(function() process.inbox():receive() end)
   end
-end, { memory = true, slow = true })
+end, { memory = true })
 
 attack("processes that spawn", function()
   local source = "./tests/fault/fork.lua"
   while true do process.spawn_linked(source) end
-end, { memory = true, slow = true })
+end, { memory = true })
 
 attack("processes that compute", function()
   while true do
     process.spawn_linked(function() while true do end end)
   end
-end, { memory = true, slow = true })
+end, { memory = true })
 
 attack("timers", function()
   local time = require("time")
@@ -346,7 +346,7 @@ attack("timers that are due", function()
     time.after(0)
     time.sleep(0)
   end
-end, { memory = true })
+end, { memory = true, waits = true })
 
 attack("channels", function()
   local kept = {}
@@ -363,7 +363,7 @@ attack("subscriptions", function()
   while true do
     kept[#kept + 1] = events.subscribe("attack", "a.b.c")
   end
-end, { memory = true })
+end, { memory = true, waits = true })
 
 attack("events", function()
   local events = require("events")
@@ -371,7 +371,7 @@ attack("events", function()
   local s = ("x"):rep(1000)
   while true do events.send("attack", "flood", "p", s) end
   sub:close()
-end, { memory = true })
+end, { memory = true, waits = true })
 
 attack("names", function()
   local i = 0
@@ -384,7 +384,7 @@ end, { memory = true })
 attack("waking itself", function()
   local time = require("time")
   while true do time.sleep(0) end
-end)
+end, { waits = true })
 
 attack("sending to itself", function()
   local me, inbox = process.pid(), process.inbox()
@@ -392,7 +392,7 @@ attack("sending to itself", function()
     process.send(me, "x")
     inbox:receive()
   end
-end)
+end, { waits = true })
 
 attack("output", function()
   while true do print("") end
@@ -483,6 +483,6 @@ attack("os and io", function()
   end
   absent("other locale", os.setlocale("de_DE.UTF-8"))
   forever()
-end)
+end, { waits = true })
 
 return M
