@@ -262,14 +262,10 @@ format: deps ## format the C sources
 $(BUILD)/install/libruntime.a: $(BUILD)/libruntime.a $(LJ_DEP)
 	@mkdir -p $(@D)
 	$(call say,AR,$@)
-ifeq ($(LUAJIT),system)
-	$(Q)cp $< $@
-else
-	$(Q)ld -r -o $(@D)/runtime.o --whole-archive $(BUILD)/libruntime.a $(LJ_LIBS)
+	$(Q)ld -r -o $(@D)/runtime.o --whole-archive $(BUILD)/libruntime.a $(LJ_DEP)
 	$(Q)objcopy -w --keep-global-symbol='rt_*' $(@D)/runtime.o
 	$(Q)objcopy -w --localize-symbol='rt__*' $(@D)/runtime.o
 	$(Q)rm -f $@ && ar rcs $@ $(@D)/runtime.o
-endif
 
 DEST = $(DESTDIR)$(PREFIX)
 install: all $(BUILD)/install/libruntime.a ## install below DESTDIR/PREFIX (/usr/local)
