@@ -41,7 +41,7 @@ void rt__process_note(rt__process *process, lua_State *L) {
 /* Who is ended with another, or with many, is not told of one by one. */
 static bool worth_a_line(rt__process *process, rt_err how) {
   if (how == RT_OK || how == RT_EUNKNOWN || !process->where) return false;
-  if (process->is_main) return false;
+  if (process->is_main || process->on_exit) return false; /* told elsewhere */
   if (how == RT_ECANCELED) return !process->end_error;
   return how != RT_ECLOSED || ++process->vm->told <= LINES;
 }
