@@ -253,12 +253,16 @@ static void three_loops_share_a_vm(void **state) {
 
 /* --- None is lost -------------------------------------------------------- */
 
-enum { ARMS = 200000 };
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { ARMS = 100000, ARMS_S = 10 };
+#else
+enum { ARMS = 1000000, ARMS_S = 20 };
+#endif
 
 /* Arm, wait until the hook has fired, arm again; for some seconds at most. */
 static void *arm_and_wait(void *arg) {
   struct vm *vm = arg;
-  double end = now() + 5;
+  double end = now() + ARMS_S;
   while (!atomic_load(&vm->armable)) sched_yield();
   for (unsigned i = 1; i <= ARMS && now() < end; i++) {
     luaJIT_arm(vm->L);
