@@ -457,9 +457,10 @@ static bool resume(rt__process *process, rt__fiber *fiber) {
   rt__vm *vm = process->vm;
   lua_State *co = fiber->co;
   int args = fiber->preempted ? 0 : fiber->args;
+  /* One that was preempted on its way to a wait still goes there. */
+  if (!fiber->preempted) fiber->ticket = 0;
   fiber->preempted = false;
   fiber->args = 0;
-  fiber->ticket = 0;
   fiber->state = RT__FIBER_RUNNING;
   vm->fiber = fiber;
   rt__worker_enter(vm->worker, vm);
