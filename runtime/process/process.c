@@ -308,7 +308,8 @@ void rt__process_end(rt__process *process, rt_err how, rt_value *result,
   unlist_process(process);
   if (atomic_load_explicit(&vm->crowded, memory_order_relaxed))
     vm->next_look = 0; /* there may be room now */
-  if (how == RT_ENOMEM || process->charged > vm->limit / 8) vm->full_after = 0;
+  if (how == RT_ENOMEM || process->charged > vm->limit / 8)
+    vm->full_after = vm->next_look = 0;
   rt__pids_drop(&vm->pids, process->pid);
   tell(process, how, result, error);
   rt__peers_free(&process->watchers);

@@ -212,11 +212,16 @@ static uint32_t ticks(const rt__worker *worker) {
  * ticks of the watchdog, a short one meets one at most. */
 static void run_one(rt__worker *worker, rt__process *process) {
   uint32_t before = ticks(worker);
+  rt__vm *vm = process->vm;
   bool more;
-  if (!rt__process_run(process, &more)) return;
-  uint32_t passed = ticks(worker) - before;
-  process->later = passed > 1 || (passed == 1 && process->preempted);
-  if (more) rt__process_ready(process);
+  if (rt__process_run(process, &more)) {
+    uint32_t passed = ticks(worker) - before;
+    process->later = passed > 1 || (passed == 1 && process->preempted);
+    if (more) rt__process_ready(process);
+  }
+  /* The next one must not be refused for what this one took; it may be ended
+   * here. */
+  if (vm->used >= vm->limit / 8 * 7) rt__vm_check_memory(vm);
 }
 
 static void run_ready(rt__worker *worker) {

@@ -438,6 +438,43 @@ static void clones_share_a_prototype(void **state) {
   lua_close(vm.L);
 }
 
+static void *allocate_at_most(void *ud, void *block, size_t old, size_t size) {
+  size_t *left = ud;
+  if (size > old && size - old > *left) return NULL;
+  *left += old;
+  *left -= size;
+  if (size > 0) return realloc(block, size);
+  free(block);
+  return NULL;
+}
+
+/* The stock library takes the base of the frame that entered compiled code for
+ * that of the running function, and crashes. */
+static void memory_runs_out_in_compiled_code(void **state) {
+  (void)state;
+  size_t left = 8 << 20;
+  lua_State *L = lua_newstate(allocate_at_most, &left);
+  assert_non_null(L);
+  luaL_openlibs(L);
+  for (int i = 0; i < 20; i++)
+    answer_is_true(L, "local function same(v) return v end "
+                      "local function add(t, v) t[#t + 1] = same(v) end "
+                      "local function fill(n) "
+                      "  local t, a, b, c = {}, n, n, n "
+                      "  repeat add(t, same(n)) until false "
+                      "end "
+                      "local function key(n) "
+                      "  local t = {} "
+                      "  for i = 1, 1e9 do t['k' .. same(i)] = same(n) end "
+                      "end "
+                      "for i = 1, 3 do "
+                      "  if pcall(fill, i) or pcall(key, i) then return end "
+                      "  collectgarbage() "
+                      "end "
+                      "return true");
+  lua_close(L);
+}
+
 /* --- Deadline ------------------------------------------------------------ */
 
 struct deadline {
@@ -472,6 +509,7 @@ int main(void) {
       cmocka_unit_test(plain_search_is_linear_and_right),
       cmocka_unit_test(compiled_loops_end),
       cmocka_unit_test(clones_share_a_prototype),
+      cmocka_unit_test(memory_runs_out_in_compiled_code),
   };
   struct deadline d = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER,
                        false};
