@@ -114,7 +114,8 @@ function M.open(opts)
   check.table(opts, 1, "open")
   local config = settings(opts)
   if opts.capabilities then
-    local names, err = register.borrow(opts.capabilities)
+    local names, err = {}, nil
+    if next(opts.capabilities) ~= nil then names, err = register.borrow(opts.capabilities) end
     if not names then return nil, err end
     config.brought, config.only = names, config.only or names
   end

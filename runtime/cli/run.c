@@ -293,9 +293,9 @@ static void tell_refused(work *w) {
     console_say(&w->c->console, "runtime: seeds over a limit: %u\n", limit);
 }
 
+/* No seeds are a round too, which ends at once. */
 static step dispatch_seeds(work *w) {
   if (was_finished(w)) return STEP_ON;
-  if (!rt_view_count(rt_value_view(w->seeds))) return STEP_ON;
   w->replied = false;
   rt_session_dispatch_async(w->session, w->seeds, NULL, on_reply, w);
   wait_for(w, &w->replied, false, -1);
@@ -304,15 +304,7 @@ static step dispatch_seeds(work *w) {
   return next;
 }
 
-/* Has anything ever been dispatched? */
-static bool has_work(work *w) {
-  rt_view assets = rt_view_get(rt_value_view(w->before), "assets");
-  return rt_view_count(rt_value_view(w->seeds)) > 0 ||
-         rt_view_count(assets) > 0;
-}
-
 static step wait_finished(work *w) {
-  if (!has_work(w)) return STEP_ON;
   w->replied = false;
   rt_session_wait_async(w->session, on_reply, w);
   if (!wait_for(w, &w->replied, true, -1)) return STEP_STOP;
@@ -462,6 +454,8 @@ static int recall(work *w) {
   rt_view seeds = rt_view_get(config, "seeds");
   if (rt_view_type(seeds) == RT_ARRAY) {
     rc = rt_view_copy(&w->seeds, seeds, &err);
+  } else {
+    rc = rt_value_from_json(&w->seeds, "[]", 2, &err);
   }
   if (rc != RT_OK || !cli_settings_merge(&w->settings, config)) {
     return cli_fail(w->c, "out of memory");

@@ -167,7 +167,7 @@ static rt_err on_rejected(const rt__asset_row *row, void *arg) {
 }
 
 static rt_err admit_one(rt_session *s, const admitted *one, int64_t depth,
-                        rt_error *err) {
+                        int64_t root, rt_error *err) {
   input in = {.value = {one->value, one->row.value.size},
               .key = {one->key, one->row.key.size}};
   rt__text key = key_text(s, one->cls, &in);
@@ -184,8 +184,14 @@ static rt_err admit_one(rt_session *s, const admitted *one, int64_t depth,
   row.depth = depth;
   origin from = {.parent = row.parent,
                  .depth = depth,
+                 .root = root,
                  .capability = (uint32_t)row.capability};
   return store_new(s, one->cls, &row, hash, &from, false, err);
+}
+
+static rt_err on_parent(const rt__asset_row *row, void *arg) {
+  *(int64_t *)arg = row->root;
+  return RT_OK;
 }
 
 /* What depth had turned away below `parent`, which now is at depth - 1. */
@@ -193,13 +199,17 @@ static rt_err admit(rt_session *s, int64_t parent, int64_t depth,
                     rt_error *err) {
   if (s->max_depth < 0 || depth > s->max_depth) return RT_OK;
   admission adm = {s, NULL, NULL};
+  int64_t root = 0;
   adm.last = &adm.first;
   rt_err rc = rt__store_rejected(s->store, parent, on_rejected, &adm, err);
+  if (rc == RT_OK && adm.first) {
+    rc = rt__store_load(s->store, parent, on_parent, &root, err);
+  }
   if (rc == RT_OK && adm.first) rc = rt__store_unreject(s->store, parent, err);
   while (adm.first) {
     admitted *one = adm.first;
     adm.first = one->next;
-    if (rc == RT_OK) rc = admit_one(s, one, depth, err);
+    if (rc == RT_OK) rc = admit_one(s, one, depth, root, err);
     rt_value_unref(one->metadata);
     free(one->value);
     free(one->key);

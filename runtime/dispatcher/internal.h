@@ -258,6 +258,7 @@ struct rt_session {
   int64_t round;
   bool round_open, paused, touched, held, discard;
   bool draining, drained, closing, failed, loaded, rescanned, killed;
+  bool refused;   /* its opening came to nothing */
   char *reason;   /* why it is draining */
   rt_error fault; /* while failed */
   uint64_t wake_ns, kill_ns, giveup_ns, deadline_ns, retry_ns, times_ns;

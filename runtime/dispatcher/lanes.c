@@ -4,6 +4,7 @@
  * file. A capability that is not loaded keeps its lanes, without a cap: their
  * open jobs count as skipped until it is back.
  * SPDX-License-Identifier: MIT */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -183,6 +184,21 @@ static rt__known *find_known(rt_session *s, const char *name) {
   return NULL;
 }
 
+/* For reports, which read the file and know no declarations. */
+static rt_err note_instances(rt_session *s, const rt_capability *decl,
+                             rt_error *err) {
+  size_t size = sizeof(RT__META_INSTANCES) + strlen(decl->name);
+  char *name = malloc(size);
+  if (!name) return rt_fail(err, RT_ENOMEM, "no memory");
+  snprintf(name, size, "%s%s", RT__META_INSTANCES, decl->name);
+  rt_err rc = RT_OK;
+  if (rt__store_meta_int(s->store, name, 0) != decl->max_instances) {
+    rc = rt__store_set_int(s->store, name, decl->max_instances, err);
+  }
+  free(name);
+  return rc;
+}
+
 rt_err rt__session_add_cap(rt_session *s, rt__cap *cap, bool backfill,
                            rt_error *err) {
   if (!rt__session_wants(s, cap->decl->name)) return RT_OK;
@@ -196,6 +212,7 @@ rt_err rt__session_add_cap(rt_session *s, rt__cap *cap, bool backfill,
     rc = rt__known_new(s, &row, &known, err);
     if (rc == RT_OK) rc = rt__store_put_capability(s->store, &row, err);
   }
+  if (rc == RT_OK) rc = note_instances(s, cap->decl, err);
   if (rc != RT_OK) return rc;
   known->cap = cap;
   for (size_t i = 0; rc == RT_OK && i < s->class_count; i++) {

@@ -324,6 +324,10 @@ void rt__session_unload(rt_session *s) {
   rt__notes_drop(s);
   rt__buf_deinit(&s->scratch);
   rt__buf_deinit(&s->item_scratch);
-  rt__store_close(s->store);
+  if (s->refused) {
+    rt__store_abandon(s->store);
+  } else {
+    rt__store_close(s->store);
+  }
   s->store = NULL;
 }

@@ -110,6 +110,7 @@ static void run_open(rt__engine *engine, rt__cmd *cmd) {
   s->wake_ns = UINT64_MAX;
   rt_err rc = rt__session_load(s, &err);
   if (rc != RT_OK) {
+    s->refused = true;
     rt__session_unload(s);
     s->engine = NULL;
     tell_opened(s, rc, &err);
@@ -157,7 +158,9 @@ static rt_err dispatch_all(rt_session *s, call *c, rt_builder *out,
   rt_iter iter = rt_iter_of(view);
   rt_view item = view;
   rt_outcome outcome = RT_QUEUED;
-  if (many && !rt_iter_next(&iter, NULL, &item)) return RT_OK;
+  if (many && !rt_iter_next(&iter, NULL, &item)) {
+    return rt__session_round(s, err); /* one with nothing in it: it ends */
+  }
   do {
     rt_err rc = rt__session_take(s, item, NULL, &c->opts, &outcome, err);
     if (rc != RT_OK) return rc;

@@ -93,6 +93,7 @@ struct rt__store {
   int lock; /* the ownership */
   char *path;
   bool created, open; /* open: inside a transaction */
+  bool fresh;         /* there was no file before */
   uint64_t hash_key[2];
   int64_t last_asset, last_edge;
   uint64_t inode, device;

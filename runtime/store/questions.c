@@ -122,9 +122,11 @@ static const char WHY[] =
     " WHERE state='delayed' AND reason='" RT__WAITS_FOR_RATE
     "' GROUP BY capability)"
     " SELECT p.name,o.n,o.loaded,coalesce(r.n,0),coalesce(d.n,0),d.due,"
-    "coalesce(w.n,0) FROM open o JOIN capability p ON p.id=o.cap"
+    "coalesce(w.n,0),coalesce(m.value,0) FROM open o JOIN capability p ON "
+    "p.id=o.cap"
     " LEFT JOIN ran r ON r.cap=o.cap LEFT JOIN late d ON d.cap=o.cap"
     " LEFT JOIN parked w ON w.cap=o.cap"
+    " LEFT JOIN meta m ON m.name='" RT__META_INSTANCES "'||p.name"
     " WHERE o.n>0 ORDER BY p.id";
 
 static void reason(rt_builder *b, const char *what, int64_t count,
@@ -151,7 +153,10 @@ static void reasons(rt_builder *b, sqlite3_stmt *stmt) {
   reason(b, "retrying", delayed, stmt, true);
   int64_t parked = sqlite3_column_int64(stmt, 6);
   reason(b, RT__WAITS_FOR_RATE, parked, stmt, false);
-  reason(b, "queued", open - running - delayed - parked, stmt, false);
+  int64_t instances = sqlite3_column_int64(stmt, 7);
+  bool full = instances > 0 && running >= instances;
+  reason(b, full ? "waits for an instance" : "queued",
+         open - running - delayed - parked, stmt, false);
 }
 
 rt_err rt_report_why(rt_report *report, rt_value **out, rt_error *err) {

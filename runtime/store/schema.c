@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: MIT */
 #include "store/schema.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -79,6 +80,14 @@ static const char VIEWS[] =
     " JOIN capability p ON p.id = l.capability"
     " LEFT JOIN job j ON j.asset = a.id AND j.capability = l.capability;";
 
+/* What the system said of the write that failed. SQLite does not keep it for
+ * a commit (sqlite3_system_errno), and all it did since then went well. */
+static const char *io_words(const char *words) {
+  if (errno == EFBIG) return "a file has reached the limit of its size";
+  if (errno == EDQUOT) return "the disk quota is used up";
+  return words;
+}
+
 rt_err rt__sql_fail(sqlite3 *db, const char *what, rt_error *err) {
   int code = db ? sqlite3_errcode(db) & 0xff : SQLITE_NOMEM;
   rt_err rc = RT_EUNAVAIL;
@@ -90,6 +99,7 @@ rt_err rt__sql_fail(sqlite3 *db, const char *what, rt_error *err) {
   const char *words = db ? sqlite3_errmsg(db) : "no memory";
   if (code == SQLITE_BUSY) words = "another program holds a lock on the file";
   if (code == SQLITE_FULL) words = "the disk is full";
+  if (code == SQLITE_IOERR) words = io_words(words);
   rt_fail(err, rc, "%s: %s", what, words);
   if (err) err->retryable = rc == RT_EUNAVAIL;
   return rc;

@@ -190,13 +190,39 @@ rt_err rt__store_open(rt__store **out, const char *dir, const char *name,
   /* Looked at again as its owner: another may just have made it. */
   if (rc == RT_OK) rc = check_exists(store->path, name, mode, &exists, err);
   store->created = !exists;
+  store->fresh = rc == RT_OK && access(store->path, F_OK) != 0;
   if (rc == RT_OK) rc = open_db(store, exists, sync_normal, err);
   if (rc != RT_OK) goto fail;
   *out = store;
   return RT_OK;
 fail:
-  rt__store_close(store);
+  rt__store_abandon(store);
   return rc;
+}
+
+static void remove_suffix(const rt__store *store, const char *suffix) {
+  size_t stem = strlen(store->path) - strlen(".sqlite");
+  char *path = malloc(stem + strlen(suffix) + 1);
+  if (!path) return;
+  memcpy(path, store->path, stem);
+  strcpy(path + stem, suffix);
+  unlink(path);
+  free(path);
+}
+
+void rt__store_abandon(rt__store *store) {
+  static const char *const suffixes[] = {".sqlite", ".sqlite-wal",
+                                         ".sqlite-shm", ".lock"};
+  if (store && store->fresh && store->lock >= 0) {
+    for (int i = 0; i < RT__SQL_COUNT; i++) {
+      sqlite3_finalize(store->stmts[i]);
+      store->stmts[i] = NULL;
+    }
+    sqlite3_close(store->db);
+    store->db = NULL;
+    for (int i = 0; i < 4; i++) remove_suffix(store, suffixes[i]);
+  }
+  rt__store_close(store);
 }
 
 void rt__store_close(rt__store *store) {

@@ -29,6 +29,9 @@ rt_err rt__store_open(rt__store **out, const char *dir, const char *name,
                       rt_open_mode mode, bool sync_normal, rt_error *err);
 /* Roll back what is open and release the file. NULL is allowed. */
 void rt__store_close(rt__store *store);
+/* The same, and when opening it made the file, the file goes too: for an
+ * opening that came to nothing. NULL is allowed. */
+void rt__store_abandon(rt__store *store);
 bool rt__store_created(const rt__store *store);
 /* The first change of a transaction begins it; RT_OK when one is open. */
 rt_err rt__store_begin(rt__store *store, rt_error *err);
@@ -145,6 +148,8 @@ rt_err rt__store_rejected(rt__store *store, int64_t parent, rt__asset_fn fn,
                           void *arg, rt_error *err);
 rt_err rt__store_unreject(rt__store *store, int64_t parent, rt_error *err);
 
+/* Named value: this, and a capability's name: its max_instances. */
+#define RT__META_INSTANCES "instances:"
 /* The reason of a delayed job that is no retry. */
 #define RT__WAITS_FOR_RATE "waits for its rate"
 /* --- jobs that are no uneventful success ----------------------------- */

@@ -116,6 +116,52 @@ static void a_slow_key_is_parked(void **state) {
   kit_stop(k);
 }
 
+static atomic_bool let_go;
+
+static void held(kit_job *job, rt__end *end) {
+  (void)job, (void)end;
+  KIT_UNTIL(atomic_load(&let_go));
+}
+
+/* How many jobs does `why` count under these words? */
+static int64_t why_count(kit *k, const char *session, const char *words) {
+  rt_report *report = NULL;
+  rt_value *why = NULL;
+  rt_view reason;
+  int64_t count = 0;
+  KIT_OK(rt_report_open(&report, k->dir, session, err));
+  KIT_OK(rt_report_why(report, &why, err));
+  rt_iter iter = rt_iter_of(rt_view_get(rt_value_view(why), "reasons"));
+  while (rt_iter_next(&iter, NULL, &reason)) {
+    size_t size = 0;
+    const char *what = rt_view_string(rt_view_get(reason, "what"), &size);
+    if (size != strlen(words) || memcmp(what, words, size) != 0) continue;
+    count += rt_view_int(rt_view_get(reason, "count"), 0);
+  }
+  rt_value_unref(why);
+  rt_report_close(report);
+  return count;
+}
+
+static void why_knows_instances(void **state) {
+  kit *k = kit_start(state);
+  atomic_store(&let_go, false);
+  kit_cap(k, "one", (kit_opts){.input = "a", .max_instances = 1, .fn = held});
+  rt_session *s = kit_open(k, "why", NULL);
+  rt_session_pause(s);
+  dispatch_text(s, "a", "x", 3);
+  assert_int_equal(why_count(k, "why", "queued"), 3);
+  assert_int_equal(why_count(k, "why", "waits for an instance"), 0);
+  rt_session_resume(s);
+  KIT_UNTIL(why_count(k, "why", "running") == 1);
+  KIT_UNTIL(why_count(k, "why", "waits for an instance") == 2);
+  assert_int_equal(why_count(k, "why", "queued"), 0);
+  atomic_store(&let_go, true);
+  kit_wait(s);
+  kit_close(s);
+  kit_stop(k);
+}
+
 /* --- sessions side by side ------------------------------------------- */
 static atomic_int turns[2];
 
@@ -262,6 +308,16 @@ static void foreign_files_are_left_alone(void **state) {
   kit_stop(k);
 }
 
+static bool refused_for(rt_session *s, const char *words) {
+  static const char json[] = "{\"class\":\"node\",\"value\":\"1\"}";
+  rt_error why = RT_ERROR_INIT;
+  rt_value *asset = NULL;
+  KIT_OK(rt_value_from_json(&asset, json, sizeof(json) - 1, err));
+  rt_err rc = rt_session_dispatch(s, asset, NULL, NULL, &why);
+  rt_value_unref(asset);
+  return rc == RT_EUNAVAIL && strstr(why.message, words);
+}
+
 /* Files may not grow for a while: the session waits, and then goes on. */
 static void a_full_disk_is_waited_for(void **state) {
   kit *k = kit_start(state);
@@ -273,7 +329,7 @@ static void a_full_disk_is_waited_for(void **state) {
   kit_cap(k, "left", (kit_opts){0});
   rt_session *s = kit_open(k, "full", NULL);
   setrlimit(RLIMIT_FSIZE, &small);
-  KIT_UNTIL(kit_dispatch(s, "node", "1") == RT_EUNAVAIL);
+  KIT_UNTIL(refused_for(s, "the limit of its size"));
   setrlimit(RLIMIT_FSIZE, &before);
   KIT_UNTIL(kit_dispatch(s, "node", "1") >= 0);
   kit_wait(s);
@@ -302,6 +358,9 @@ static void too_many_for_a_class_are_told(void **state) {
   o.dir = k->dir;
   assert_int_equal(rt__session_open(&s, k->engine, &o, &why), RT_EINVAL);
   assert_non_null(strstr(why.message, "crowded"));
+  char path[200];
+  snprintf(path, sizeof(path), "%s/crowd.sqlite", k->dir);
+  assert_int_not_equal(access(path, F_OK), 0);
   KIT_OK(rt_registry_remove(k->registry, "c5", err));
   s = kit_open(k, "crowd", NULL);
   kit_close(s);
@@ -334,6 +393,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(a_rate_is_kept),
       cmocka_unit_test(each_key_has_its_rate),
       cmocka_unit_test(a_slow_key_is_parked),
+      cmocka_unit_test(why_knows_instances),
       cmocka_unit_test(one_backlog_does_not_hold_up_another),
       cmocka_unit_test(the_queue_by_hand),
       cmocka_unit_test(hostile_names_are_refused),

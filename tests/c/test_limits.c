@@ -1,5 +1,7 @@
 /* test_limits.c - depth, assets, fanout, scope, and what became of the rest.
  * SPDX-License-Identifier: MIT */
+#include <sqlite3.h>
+
 #include "dispatcher/scope.h"
 #include "engine_kit.h"
 
@@ -80,6 +82,25 @@ static int64_t depth_of(kit *k, const char *session, const char *key) {
   return depth;
 }
 
+/* The number that a column of `asset` has for a value of node. */
+static int64_t column_of(kit *k, const char *session, const char *value,
+                         const char *column) {
+  char path[200], sql[200];
+  sqlite3 *db = NULL;
+  sqlite3_stmt *stmt = NULL;
+  snprintf(path, sizeof(path), "%s/%s.sqlite", k->dir, session);
+  snprintf(sql, sizeof(sql), "SELECT %s FROM asset WHERE value='%s'", column,
+           value);
+  assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+  sqlite3_busy_timeout(db, 30000);
+  assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &stmt, NULL), SQLITE_OK);
+  assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
+  int64_t number = sqlite3_column_int64(stmt, 0);
+  sqlite3_finalize(stmt);
+  sqlite3_close(db);
+  return number;
+}
+
 static void a_shorter_path_admits_more(void **state) {
   kit *k = kit_start(state);
   rt_session_opts o = RT_SESSION_OPTS_INIT;
@@ -97,6 +118,13 @@ static void a_shorter_path_admits_more(void **state) {
   assert_int_equal(depth_of(k, "depth", "node:6"), 2);
   assert_int_equal(depth_of(k, "depth", "node:10"), 6);
   assert_int_equal(depth_of(k, "depth", "node:11"), -1);
+  /* 6 was admitted below 5, which the first seed had led to; so were 7... */
+  int64_t seed = column_of(k, "depth", "s", "id");
+  assert_int_equal(column_of(k, "depth", "5", "root"), seed);
+  assert_int_equal(column_of(k, "depth", "7", "root"), seed);
+  assert_int_equal(column_of(k, "depth", "10", "root"), seed);
+  assert_int_equal(column_of(k, "depth", "short", "root"),
+                   column_of(k, "depth", "short", "id"));
   assert_int_equal(kit_assets(k, "depth"), 12);
   kit_close(s);
   kit_stop(k);

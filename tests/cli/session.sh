@@ -66,6 +66,9 @@ same "seeds alone: lines" 1 "$(wc -l <out)"
 rt run -c caps -s word:a --log-format json --log-level debug --progress always --session seven >out 2>err
 same "--progress always, JSON log: still 6 lines" 6 "$(wc -l <out)"
 expect "no seeds" 0 "no seeds" run -c caps --session eight
+expect "no seeds: status" 0 "" status eight
+check "no seeds: finished" grep -Eq '^ *state +finished' out
+expect "no seeds: resume" 0 "eight finished" resume eight
 
 # --- what reads
 expect "sessions" 0 "" sessions
@@ -134,4 +137,32 @@ expect "resume with more capabilities" 0 "" resume wide -c more
 same "prints only what is new" "end:axxxx" "$(keys out)"
 expect "resume uses stored options again" 0 "" resume wide
 expect "a second retry of nothing" 0 "0 failed" jobs two --retry
+
+# --- a file that may not grow for a while
+cat >steps.lua <<'END'
+return capability {
+  name = "step", input = { "step" }, output = { "step" },
+  invoke = function(job, asset)
+    local n = tonumber(asset.value)
+    if n >= 200 then return end
+    job:send { class = "step", value = tostring(n + 1), metadata = { text = ("x"):rep(2000) } }
+  end,
+}
+END
+if command -v prlimit >/dev/null; then
+  soft=$(prlimit --fsize --noheadings --raw --output SOFT)
+  # shellcheck disable=SC2016 # for the inner shell
+  timeout -k 10 "$limit" bash -c 'echo $$ >pid; exec prlimit --fsize=300000: "$@"' - \
+    "$runtime" run -c steps.lua -s step:1 --session steps >/dev/null 2>err &
+  job=$!
+  check "a run waits at the limit of its file's size, and says so" \
+    until_true 60 grep -q "waits: .*limit of its size" err
+  check "the limit is lifted" prlimit --pid "$(cat pid)" --fsize="$soft:"
+  wait "$job"
+  same "then it goes on to its end" 0 $?
+  expect "its assets" 0 "" status steps
+  check "are all there" grep -Eq "step +200" out
+else
+  pass "a run waits at the limit of its file's size # SKIP no prlimit here"
+fi
 finish

@@ -305,6 +305,27 @@ describe("a session", function()
     assert.equal("INVALID", err:kind())
   end)
 
+  it("takes an empty list of capabilities as none", function()
+    local s = env.open({})
+    assert.equal("stored", s:dispatch({ class = "a", value = "1" }))
+    assert.is_truthy(s:wait("30s"))
+    assert.equal(1, #env.list(s:assets()))
+  end)
+
+  it("leaves no file when it is refused", function()
+    local fs = require("fs")
+    local caps = {}
+    for i = 1, 63 do
+      caps[i] = { name = "crowd" .. i, input = { "a" }, output = {}, invoke = function() end }
+    end
+    local s, err = session.open({ name = "refused", dir = env.dir, capabilities = caps })
+    assert.is_nil(s)
+    assert.equal("INVALID", err:kind())
+    for _, suffix in ipairs({ ".sqlite", ".sqlite-wal", ".sqlite-shm", ".lock" }) do
+      assert.is_nil((fs.stat(env.dir .. "/refused" .. suffix)))
+    end
+  end)
+
   it("is listed and removed", function()
     local s = env.open(chain(), { name = "listed" })
     env.run(s, "a", { "1" })
