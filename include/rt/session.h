@@ -91,7 +91,8 @@ RT_API rt_err rt_session_dispatch(rt_session *session, const rt_value *asset,
                                   const rt_dispatch_opts *opts,
                                   rt_outcome *outcome, rt_error *err);
 /* One asset or an array of them, applied in order; when the intake is full the
- * reply comes once there was room. */
+ * reply comes once there was room. An empty array is a round with nothing
+ * in it, which finishes at once. */
 RT_API void rt_session_dispatch_async(rt_session *session,
                                       const rt_value *assets,
                                       const rt_dispatch_opts *opts,
