@@ -31,8 +31,8 @@ RT_API rt_err rt_process_spawn(rt_runtime *rt, rt_pid *out, const char *source,
                                const rt_value *args, rt_exit_fn on_exit,
                                void *arg, rt_error *err);
 /* Send a message; `payloads` is an array of values or NULL. RT_ENOTFOUND: no
- * such process; RT_EINVAL: a reserved topic ("@..."); RT_EFULL: it has 64 MiB
- * of messages that it did not read. */
+ * such process; RT_EINVAL: a reserved topic ("@..."), or more than 4,000
+ * payloads; RT_EFULL: it has 64 MiB of messages that it did not read. */
 RT_API rt_err rt_process_send(rt_runtime *rt, rt_pid to, const char *topic,
                               const rt_value *payloads, rt_error *err);
 /* The process registered under `name`, or 0. */

@@ -345,14 +345,31 @@ static bool is_full(lua_State *L, const rt__process *process, int ch,
          (count > 0 && rt__package_size(package) > DIRECT_MAX);
 }
 
+/* Messages held for a channel that is closed are dropped, as any are. */
+static void drop_held(rt__process *process, const void *channel) {
+  rt__held *held;
+  while ((held = rt__held_of(process->held, channel))) {
+    rt__package *package = rt__held_take(&process->held, held);
+    rt__pids_unload(&process->vm->pids, process->pid,
+                    rt__package_size(package));
+    rt__package_free(package);
+  }
+}
+
 /* Put the next message aside when its channel is full: it stays counted. */
 static bool hold(lua_State *L, rt__process *process) {
   rt__package *package = process->mail.first;
   rt__held *held = NULL;
   int top = lua_gettop(L);
   lua_pushstring(L, package->topic);
-  if (find_channel(L, process, top + 1) && is_full(L, process, -1, package))
-    held = rt__held_for(&process->held, lua_topointer(L, -1));
+  if (find_channel(L, process, top + 1)) {
+    int ch = lua_gettop(L);
+    const void *channel = lua_topointer(L, ch);
+    if (truth_in(L, ch, CLOSED))
+      drop_held(process, channel);
+    else if (is_full(L, process, ch, package))
+      held = rt__held_for(&process->held, channel);
+  }
   lua_settop(L, top);
   if (held) rt__mailbox_put(&held->mail, rt__mailbox_take(&process->mail));
   return held != NULL;
@@ -417,6 +434,8 @@ int rt__mail_send(lua_State *L) {
   check_string(L, 2);
   const char *topic = lua_tostring(L, 2);
   rt_pid to = rt__mail_dest(L, 1);
+  if (lua_gettop(L) - 2 > RT__PAYLOADS_MAX)
+    return luaL_error(L, "more than %d payloads", RT__PAYLOADS_MAX);
   if (*topic == 0) return fail(L, RT_EINVAL, "the topic is empty");
   if (*topic == '@')
     return fail(L, RT_EINVAL, "topics that begin with '@' are reserved");
@@ -469,6 +488,7 @@ static int push_payloads(lua_State *L, const rt_value *payloads) {
 static void take_held(lua_State *L, rt__process *process, int ch, bool all) {
   rt__held *held;
   const void *channel = lua_topointer(L, ch);
+  if (truth_in(L, ch, CLOSED)) drop_held(process, channel);
   while ((held = rt__held_of(process->held, channel))) {
     const rt__package *package = held->mail.first;
     int top = lua_gettop(L);
@@ -502,18 +522,16 @@ int rt__mail_next(lua_State *L) {
   while (!process->notes.first && process->reads_mail && process->mail.first &&
          hold(L, process)) {
   }
-  rt__package *package = rt__process_next_mail(process);
+  const rt__package *package = rt__process_first_mail(process);
   if (!package) return 0;
-  rt_value *payloads = package->payloads;
-  package->payloads = NULL;
   lua_pushstring(L, package->topic);
   if (package->from)
     rt__mail_push_pid(L, package->from);
   else
     lua_pushnil(L);
-  rt__package_free(package);
-  int count = push_payloads(L, payloads);
-  rt_value_unref(payloads);
+  int count = push_payloads(L, package->payloads);
+  /* taken last: an error before would leave it to nobody */
+  rt__package_free(rt__process_next_mail(process));
   return count + 2;
 }
 

@@ -33,7 +33,9 @@ rt_err rt__route(rt_runtime *rt, rt__worker *from, rt__package *package) {
     rt__package_free(package);
     return RT_EFULL;
   }
-  if (from == vm->worker) {
+  /* One whose start is still in the inbox gets it there, behind that. */
+  if (from == vm->worker &&
+      (package->kind == RT__SPAWN || rt__pids_get(&vm->pids, package->to))) {
     rt__deliver(from, package);
     return RT_OK;
   }
@@ -240,6 +242,8 @@ rt_err rt_process_send(rt_runtime *rt, rt_pid to, const char *topic,
     return rt_fail(err, RT_EINVAL, "topic: empty, or begins with '@'");
   if (payloads && rt_view_type(rt_value_view(payloads)) != RT_ARRAY)
     return rt_fail(err, RT_EINVAL, "payloads: an array expected");
+  if (payloads && rt_view_count(rt_value_view(payloads)) > RT__PAYLOADS_MAX)
+    return rt_fail(err, RT_EINVAL, "payloads: more than %d", RT__PAYLOADS_MAX);
   switch (rt__process_mail(rt, to, topic, payloads)) {
   case RT_OK:
     return RT_OK;

@@ -183,6 +183,7 @@ rt_err rt__process_start(rt__process **out, rt__vm *vm, const rt__start *start,
   if (out) *out = NULL;
   if (!process) {
     lua_settop(L, base - 1);
+    if (start->own_globals) luaL_unref(L, LUA_REGISTRYINDEX, start->globals);
     if (pid && !start->keep_pid) rt__pids_drop(&vm->pids, pid);
     return rt_fail(err, RT_EUNAVAIL, "no room for another process");
   }
@@ -373,7 +374,10 @@ static rt_value *raised(rt__vm *vm, rt__fiber *fiber) {
   lua_remove(L, -2);
   rt_value *map = NULL;
   if (rt__vm_call(vm, 2, 2)) {
-    if (lua_isfunction(L, top + 2)) return NULL;
+    if (lua_isfunction(L, top + 2)) {
+      lua_remove(L, top + 1);
+      return NULL;
+    }
     map = rt__lua_error_value(L, top + 1);
   }
   lua_settop(L, top);
@@ -464,6 +468,7 @@ static bool resume(rt__process *process, rt__fiber *fiber) {
   fiber->args = 0;
   fiber->state = RT__FIBER_RUNNING;
   vm->fiber = fiber;
+  vm->refused = false; /* that was somebody else */
   rt__worker_enter(vm->worker, vm);
   int rc = lua_resume(co, args);
   vm->fiber = NULL;
@@ -489,6 +494,11 @@ bool rt__process_has_mail(const rt__process *process) {
   return process->notes.first || (process->mail.first && process->reads_mail);
 }
 
+const rt__package *rt__process_first_mail(const rt__process *process) {
+  if (process->notes.first) return process->notes.first;
+  return process->reads_mail ? process->mail.first : NULL;
+}
+
 rt__package *rt__process_next_mail(rt__process *process) {
   rt__package *package = rt__mailbox_take(&process->notes);
   if (package || !process->reads_mail) return package;
@@ -500,12 +510,19 @@ rt__package *rt__process_next_mail(rt__process *process) {
 }
 
 /* Calls the library's inlet, which takes the mail and wakes who waits for it.
- * Answers false when the process is no more. */
+ * What it fails at is not tried again. Answers false when the process is no
+ * more. */
 static bool read_mail(rt__process *process) {
   rt__vm *vm = process->vm;
   lua_State *L = vm->L;
   lua_rawgeti(L, LUA_REGISTRYINDEX, vm->refs[RT__REF_INLET]);
-  rt__vm_call(vm, 0, 0);
+  const rt__package *first = rt__process_first_mail(process);
+  vm->refused = false;
+  if (!rt__vm_call(vm, 0, 0)) {
+    if (rt__process_first_mail(process) == first)
+      rt__package_free(rt__process_next_mail(process));
+    if (vm->refused && process->ending == RT_OK) process->ending = RT_ENOMEM;
+  }
   if (process->ending == RT_OK) return true;
   rt__process_end(process, process->ending, NULL, NULL);
   return false;

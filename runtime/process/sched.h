@@ -127,7 +127,7 @@ struct rt__process {
   uint64_t serial;         /* who it is, within its VM */
   uint64_t born, deadline; /* uv_hrtime(); deadline 0: none */
   rt__timer deadline_timer;
-  uint64_t charged; /* bytes it allocated, net, while running */
+  uint64_t charged; /* bytes allocated while it ran, since last judged */
   rt__ended_fn on_exit;
   void *exit_arg, *user;
   rt_exit_fn public_exit;
@@ -190,8 +190,10 @@ void *rt__process_user(rt__process *process);
 void rt__process_set_deadline(rt__process *process, double seconds);
 /* The process with this PID in this worker, or NULL. */
 rt__process *rt__process_find(rt__worker *worker, rt_pid pid);
-/* Is there something the inlet would take? And the next of it, or NULL. */
+/* Is there something the inlet would take? The next of it, or NULL: to look
+ * at, and to have. */
 bool rt__process_has_mail(const rt__process *process);
+const rt__package *rt__process_first_mail(const rt__process *process);
 rt__package *rt__process_next_mail(rt__process *process);
 /* Put it into its worker's queue when it can run. */
 void rt__process_ready(rt__process *process);
@@ -355,6 +357,7 @@ struct rt__worker {
   rt__run_queue run[2]; /* by process->later */
   bool collecting;      /* memory has to be looked at again */
   uint64_t served;      /* `clock` after the second one was served */
+  bool brief;           /* and no tick passed meanwhile */
   size_t ops;           /* operations that have not ended */
   uint64_t clock;       /* uv_hrtime() at the last tick */
   uint32_t tick;
@@ -396,7 +399,9 @@ void rt__worker_bound_stack(const rt__worker *worker, lua_State *L);
 /* Ask its thread to end; then rt__worker_join(). */
 void rt__worker_halt(rt__worker *worker);
 void rt__worker_join(rt__worker *worker);
-/* Release it, once the threads of all workers have ended. */
+/* Once the threads of all workers have ended: run what was still posted; and
+ * release it. */
+void rt__worker_settle(rt__worker *worker);
 void rt__worker_close(rt__worker *worker);
 /* [any] End this process, wherever it is. */
 void rt__worker_kill(rt__worker *worker, rt_pid pid);

@@ -139,10 +139,19 @@ void rt_runtime_stop(rt_runtime *rt, double grace) {
   uv_mutex_unlock(&rt->lock);
 }
 
+/* What goes from worker to worker and home again (a listing) needs two rounds.
+ */
+static void settle(rt_runtime *rt) {
+  for (unsigned round = 0; round < 2; round++)
+    for (unsigned i = 0; i < rt->worker_count && rt->workers; i++)
+      if (rt->workers[i].vm) rt__worker_settle(&rt->workers[i]);
+}
+
 void rt_runtime_free(rt_runtime *rt) {
   if (!rt) return;
   rt_runtime_stop(rt, 0);
   if (rt->abandoned) return;
+  settle(rt);
   for (unsigned i = 0; i < rt->worker_count && rt->workers; i++)
     if (rt->workers[i].vm) rt__worker_close(&rt->workers[i]);
   rt__parts_free(rt);

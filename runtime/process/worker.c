@@ -29,6 +29,7 @@
 #define STACK_RESERVE (128u << 10)
 #define TURNS         256       /* processes run before I/O is looked at */
 #define TURN_NS       4000000u  /* or this long */
+#define NEWBORN_TURNS 4         /* one of so many is for the second queue */
 #define SPIN_NS       20000u    /* to wait awake for what is posted */
 #define SPIN_LOOKS    16        /* before the core is offered to others */
 #define SPIN_ROUNDS   32        /* before I/O is looked at */
@@ -175,7 +176,7 @@ void rt__worker_enter(rt__worker *worker, rt__vm *vm) {
   uint64_t epoch = atomic_load_explicit(&worker->epoch, memory_order_relaxed);
   rt__worker_ticked(worker);
   atomic_store_explicit(&worker->since, worker->clock, memory_order_relaxed);
-  atomic_store_explicit(&worker->inside, vm, memory_order_relaxed);
+  atomic_store_explicit(&worker->inside, vm, memory_order_release);
   atomic_store_explicit(&worker->epoch, epoch + 1, memory_order_release);
 }
 
@@ -194,12 +195,14 @@ static bool can_run(const rt__worker *worker) {
   return worker->run[0].first || worker->run[1].first || worker->collecting;
 }
 
-/* From the second queue when the first is empty, or has been served for long.
- */
-static rt__process *take_ready(rt__worker *worker) {
+/* From the second queue when the first is empty, or has been served for long;
+ * also now and then while those of the second take short turns, as the newborn
+ * mostly do. */
+static rt__process *take_ready(rt__worker *worker, int turn) {
   rt__process *process = worker->run[0].first, *late = worker->run[1].first;
-  if (late && (!process || worker->clock - worker->served > RT__PREEMPT_NS))
-    process = late;
+  bool due = worker->clock - worker->served > RT__PREEMPT_NS ||
+             (worker->brief && turn % NEWBORN_TURNS == 0);
+  if (late && (!process || due)) process = late;
   if (process) rt__process_unqueue(process);
   return process;
 }
@@ -229,12 +232,14 @@ static void run_ready(rt__worker *worker) {
   begin_running(worker);
   uint64_t start = worker->clock;
   for (int i = 0; i < TURNS; i++) {
-    rt__process *process = take_ready(worker);
+    rt__process *process = take_ready(worker, i);
     if (!process) break;
     bool late = process->later;
+    uint32_t before = ticks(worker);
     run_one(worker, process);
     rt__worker_ticked(worker);
     if (late) worker->served = worker->clock;
+    if (late) worker->brief = ticks(worker) == before;
     if (worker->clock - start > TURN_NS) break;
   }
   end_running(worker);
@@ -355,6 +360,8 @@ static void turn(rt__worker *worker) {
            spin(worker));
   if (can_run(worker)) {
     uv_run(&worker->loop, UV_RUN_NOWAIT);
+    if (worker->slept) hold_again(worker);
+    worker->slept = false;
     return;
   }
   uint64_t start = uv_hrtime();
@@ -442,6 +449,10 @@ void rt__worker_halt(rt__worker *worker) {
 
 void rt__worker_join(rt__worker *worker) {
   uv_thread_join(&worker->thread);
+}
+
+void rt__worker_settle(rt__worker *worker) {
+  drain(worker);
 }
 
 /* After every worker's thread has ended, so that none posts any more. */

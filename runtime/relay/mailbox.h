@@ -10,6 +10,8 @@
 #include "process/worker.h"
 #include "rt/process.h"
 
+#define RT__PAYLOADS_MAX 4000 /* of a message; they go over a Lua stack */
+
 typedef enum rt__package_kind {
   RT__MESSAGE, /* topic, payloads */
   RT__MONITOR,

@@ -55,6 +55,26 @@ describe("unread mail", function()
     end)
   end
 
+  it("of a channel that is closed is dropped", function()
+    local flooded, wanted = process.listen("flood"), process.listen("wanted")
+    local me = process.pid()
+    local function unread()
+      for _ = 1, 1500 do assert(process.send(me, "flood", true)) end
+      assert.is_nil((wanted:receive(0)))
+      return row_of(me).mailbox
+    end
+    assert.equal(500, unread())
+    flooded:close()
+    assert.is_true(process.unlisten(flooded))
+    assert.equal(0, row_of(me).mailbox)
+    flooded = process.listen("flood")
+    assert.equal(500, unread())
+    flooded:close()
+    assert.equal(0, unread())
+    process.unlisten(flooded)
+    process.unlisten(wanted)
+  end)
+
   it("is refused in the end, of any topic", function()
     local pid = process.spawn_monitored(function(parent)
       local flooded, wanted = process.listen("flood"), process.listen("wanted")
