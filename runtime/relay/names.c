@@ -1,4 +1,8 @@
 /* names.c - a hash table of names under one lock.
+ *
+ * Names are found by their text, and by whose they are: when a process ends,
+ * only its own are looked at.
+ *
  * SPDX-License-Identifier: MIT */
 #include "relay/names.h"
 
@@ -6,7 +10,9 @@
 #include <string.h>
 
 struct rt__name {
-  rt__name *next;
+  rt__name *next; /* in the bucket of its text */
+  rt__name *owned,
+      **owned_at; /* in that of its process, and what points here */
   rt_pid pid;
   size_t size;
   char text[];
@@ -42,9 +48,22 @@ static rt__name **find_locked(rt__names *names, const char *text, size_t size) {
   return at;
 }
 
+/* Where the names of a process are; the second half of the buckets. */
+static rt__name **owned_by(rt__name **buckets, size_t room, rt_pid pid) {
+  uint64_t h = pid * 0x9e3779b97f4a7c15u;
+  return &buckets[room + ((size_t)(h >> 32) & (room - 1))];
+}
+
+static void own(rt__name **at, rt__name *name) {
+  name->owned = *at;
+  name->owned_at = at;
+  if (name->owned) name->owned->owned_at = &name->owned;
+  *at = name;
+}
+
 static bool grow_locked(rt__names *names) {
   size_t room = names->room ? names->room * 2 : 64;
-  rt__name **buckets = calloc(room, sizeof(*buckets));
+  rt__name **buckets = calloc(room * 2, sizeof(*buckets));
   if (!buckets) return false;
   for (size_t i = 0; i < names->room; i++)
     for (rt__name *name = names->buckets[i], *next; name; name = next) {
@@ -52,6 +71,7 @@ static bool grow_locked(rt__names *names) {
       next = name->next;
       name->next = *at;
       *at = name;
+      own(owned_by(buckets, room, name->pid), name);
     }
   free(names->buckets);
   names->buckets = buckets;
@@ -72,6 +92,7 @@ static rt_err add_locked(rt__names *names, const char *text, size_t size,
   memcpy(name->text, text, size);
   name->text[size] = 0;
   *at = name;
+  own(owned_by(names->buckets, names->room, pid), name);
   names->count++;
   return RT_OK;
 }
@@ -98,6 +119,8 @@ rt_pid rt__names_find(rt__names *names, const char *name, size_t size) {
 static void unlink_locked(rt__names *names, rt__name **at) {
   rt__name *name = *at;
   *at = name->next;
+  *name->owned_at = name->owned;
+  if (name->owned) name->owned->owned_at = name->owned_at;
   names->count--;
   free(name);
 }
@@ -131,11 +154,13 @@ void rt__names_each(rt__names *names, rt__name_fn fn, void *arg) {
 
 void rt__names_drop(rt__names *names, rt_pid pid) {
   uv_mutex_lock(&names->lock);
-  for (size_t i = 0; i < names->room && names->count > 0; i++)
-    for (rt__name **at = &names->buckets[i]; *at;)
-      if ((*at)->pid == pid)
-        unlink_locked(names, at);
+  if (names->count > 0) {
+    rt__name **at = owned_by(names->buckets, names->room, pid), *name;
+    while ((name = *at))
+      if (name->pid == pid) /* which takes it off here, too */
+        unlink_locked(names, find_locked(names, name->text, name->size));
       else
-        at = &(*at)->next;
+        at = &name->owned;
+  }
   uv_mutex_unlock(&names->lock);
 }

@@ -10,7 +10,7 @@
 typedef struct rt__name rt__name;
 typedef struct rt__names {
   uv_mutex_t lock;
-  rt__name **buckets;
+  rt__name **buckets; /* by text; as many again by process */
   size_t count, room;
 } rt__names;
 

@@ -106,6 +106,40 @@ static void names_vanish_with_their_process(void **state) {
   rt__names_deinit(&names);
 }
 
+/* Against a plain array, at random. */
+static void names_as_a_model_has_them(void **state) {
+  (void)state;
+  enum { NAMES = 500, PIDS = 7 };
+  rt_pid model[NAMES] = {0};
+  uint32_t seed = 1;
+  rt__names names;
+  assert_int_equal(rt__names_init(&names), RT_OK);
+  for (int step = 0; step < 20000; step++) {
+    char text[16];
+    seed = seed * 1664525u + 1013904223u;
+    unsigned at = (seed >> 8) % NAMES;
+    rt_pid pid = 1 + (seed >> 20) % PIDS;
+    size_t size = (size_t)snprintf(text, sizeof(text), "n%u", at);
+    if (seed >> 28 == 0) {
+      rt__names_drop(&names, pid);
+      for (int i = 0; i < NAMES; i++)
+        if (model[i] == pid) model[i] = 0;
+    } else if (seed >> 28 < 12) {
+      rt_err rc = rt__names_add(&names, text, size, pid);
+      assert_int_equal(rc, model[at] ? RT_EEXIST : RT_OK);
+      if (!model[at]) model[at] = pid;
+    } else {
+      rt_err rc = rt__names_remove(&names, text, size, pid, NULL);
+      assert_int_equal(rc, !model[at]         ? RT_ENOTFOUND
+                           : model[at] != pid ? RT_EPERM
+                                              : RT_OK);
+      if (model[at] == pid) model[at] = 0;
+    }
+    assert_true(rt__names_find(&names, text, size) == model[at]);
+  }
+  rt__names_deinit(&names);
+}
+
 static void mailbox_keeps_order_and_counts(void **state) {
   (void)state;
   rt__mailbox box = {0};
@@ -161,6 +195,7 @@ int main(void) {
       cmocka_unit_test(pids_are_not_used_again),
       cmocka_unit_test(names_are_unique),
       cmocka_unit_test(names_vanish_with_their_process),
+      cmocka_unit_test(names_as_a_model_has_them),
       cmocka_unit_test(mailbox_keeps_order_and_counts),
       cmocka_unit_test(held_mail_is_kept_by_channel),
   };
