@@ -154,13 +154,12 @@ void rt__names_each(rt__names *names, rt__name_fn fn, void *arg) {
 
 void rt__names_drop(rt__names *names, rt_pid pid) {
   uv_mutex_lock(&names->lock);
-  if (names->count > 0) {
-    rt__name **at = owned_by(names->buckets, names->room, pid), *name;
-    while ((name = *at))
-      if (name->pid == pid) /* which takes it off here, too */
-        unlink_locked(names, find_locked(names, name->text, name->size));
-      else
-        at = &name->owned;
+  rt__name *name = NULL, *next;
+  if (names->count > 0) name = *owned_by(names->buckets, names->room, pid);
+  for (; name; name = next) {
+    next = name->owned;
+    if (name->pid == pid)
+      unlink_locked(names, find_locked(names, name->text, name->size));
   }
   uv_mutex_unlock(&names->lock);
 }
