@@ -70,21 +70,22 @@ int rt__spawn_push_code(lua_State *L) {
 }
 
 static void unstarted(rt__worker *worker, rt__package *package,
-                      const rt__recipe *recipe, const char *why) {
+                      const rt__recipe *recipe, const rt_error *err) {
   rt__vm *vm = rt__vm_of_pid(worker->rt, package->to);
-  rt_value *error = rt__error_map(RT_EINTERNAL, why, NULL);
+  rt_err code = err->code == RT_ECLOSED ? RT_ECLOSED : RT_EINTERNAL;
+  rt_value *error = rt__error_map(code, err->message, NULL);
   rt__pids_drop(&vm->pids, package->to);
   if (recipe->monitored)
     rt__announce_dead(worker, RT__MONITOR, package->to, package->from);
   if (recipe->linked)
     rt__announce_dead(worker, RT__LINK, package->to, package->from);
-  rt_runtime_log(worker->rt, RT_LOG_ERROR, NULL, "cannot start %s: %s",
-                 recipe->code->name, why);
+  if (code != RT_ECLOSED)
+    rt_runtime_log(worker->rt, RT_LOG_ERROR, NULL, "cannot start %s: %s",
+                   recipe->code->name, err->message);
   if (recipe->on_exit)
     recipe->on_exit(package->to, NULL, rt_value_ref(error),
                     recipe->on_exit_arg);
-  if (recipe->is_main)
-    rt__runtime_main_ended(worker->rt, RT_EINTERNAL, error, NULL);
+  if (recipe->is_main) rt__runtime_main_ended(worker->rt, code, error, NULL);
   rt_value_unref(error);
 }
 
@@ -121,7 +122,7 @@ void rt__spawn_run(rt__worker *worker, rt__package *package) {
   if (halting) rt_fail(&err, RT_ECLOSED, "the runtime is stopping");
   rt__process *process = halting ? NULL : start(worker, package, recipe, &err);
   if (!process) {
-    unstarted(worker, package, recipe, err.message);
+    unstarted(worker, package, recipe, &err);
   } else {
     if (recipe->monitored) rt__process_watch(process, package->from);
     if (recipe->linked) rt__process_link(process, package->from);
