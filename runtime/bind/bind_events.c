@@ -337,7 +337,7 @@ static rt_err send_data(rt_bus *bus, const rt__event_names *n,
   unsigned char *to;
   if (size <= INLINE_MAX) return rt__bus_send_names(bus, n, bytes, size);
   rt_value *data = rt__value_alloc(size, &to);
-  if (!data) return RT_ENOMEM;
+  if (!data) return rt__bus_refuse(bus, RT_ENOMEM);
   memcpy(to, bytes, size);
   rt_err rc = rt_bus_send(bus, n->system, n->kind, n->path, data);
   rt_value_unref(data);
@@ -349,6 +349,7 @@ static rt_err encode_data(lua_State *L, rt_builder *builder,
                           const unsigned char **bytes, size_t *size,
                           rt_error *err) {
   if (lua_isnoneornil(L, 4)) return RT_OK;
+  rt_builder_reset(builder); /* an error may have ended the call before */
   rt_err rc = rt__lua_encode_into(L, 4, "data", builder, err);
   if (rc == RT_OK) return rt__builder_peek(builder, bytes, size, err);
   rt_builder_reset(builder);

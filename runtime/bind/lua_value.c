@@ -2,7 +2,8 @@
  *
  * Encoding refuses what cannot cross a border and names the key path to it;
  * the path is a chain of frames on the C stack, written out only on failure.
- * It never raises, so that the builder of a caller cannot be lost.
+ * It raises only where Lua's own stack cannot grow, so the builder belongs to
+ * somebody who outlives the call, and is reset before it is used.
  *
  * SPDX-License-Identifier: MIT */
 #include <lauxlib.h>
@@ -12,8 +13,13 @@
 
 #include "bind/lua_error.h"
 #include "bind/lua_value.h"
-#include "process/worker.h"
+#include "process/sched.h"
 #include "value/wire.h"
+
+/* What a table takes in Lua at least. A value may be as large as the VM's
+ * limit, counted so: what is larger has the same parts many times, and may be
+ * without end (tables that hold the one before twice). */
+enum { TABLE_BYTES = 64 };
 
 /* Integers a double holds exactly. */
 #define EXACT 9007199254740992.0
@@ -29,8 +35,9 @@ struct frame {
 typedef struct encoder {
   lua_State *L;
   const char *what;
-  rt__buf *out;  /* marked as failed when memory is short */
-  rt_error *err; /* may be NULL */
+  rt__buf *out; /* marked as failed when memory is short, or it is large */
+  uint64_t limit, tables; /* bytes: at most, and of tables so far */
+  rt_error *err;          /* may be NULL */
 } encoder;
 
 /* --- refusing ----------------------------------------------------------- */
@@ -132,10 +139,16 @@ size_t rt__lua_array_size(lua_State *L, int index, bool *array) {
   return *array ? n : 0;
 }
 
+static bool grow(encoder *e, size_t more) {
+  rt__buf *out = e->out;
+  if (out->size + more > e->limit) out->failed = true;
+  return rt__buf_reserve(out, more);
+}
+
 /* Room for `more` bytes, which `commit` adds; NULL when memory is short. */
 static inline unsigned char *room(encoder *e, size_t more) {
   rt__buf *out = e->out;
-  if (out->room - out->size < more && !rt__buf_reserve(out, more)) return NULL;
+  if (out->room - out->size < more && !grow(e, more)) return NULL;
   return (unsigned char *)out->data + out->size;
 }
 
@@ -246,6 +259,8 @@ static bool encode_table(encoder *e, int index, const frame *up, int depth) {
   lua_State *L = e->L;
   frame f = {up, lua_topointer(L, index), 0, 0};
   bool array;
+  e->tables += TABLE_BYTES;
+  if (e->out->size + e->tables > e->limit) return refuse(e, up, "too large");
   if (depth == RT_VALUE_MAX_DEPTH || !lua_checkstack(L, 8))
     return refuse_depth(e, &f);
   shape kind = shape_of(L, index);
@@ -297,7 +312,7 @@ rt_err rt__lua_encode_into(lua_State *L, int index, const char *what,
                            rt_builder *builder, rt_error *err) {
   unsigned depth;
   rt__buf *out = rt__builder_slot(builder, &depth);
-  encoder e = {L, what, out, err};
+  encoder e = {L, what, out, rt__vm_of(L)->limit, 0, err};
   frame root = {NULL, NULL, 0, 0};
   int top = lua_gettop(L);
   if (index < 0 && index > LUA_REGISTRYINDEX) index += top + 1;
@@ -309,11 +324,11 @@ rt_err rt__lua_encode_into(lua_State *L, int index, const char *what,
 
 rt_err rt__lua_encode(lua_State *L, int index, const char *what, rt_value **out,
                       rt_error *err) {
+  rt_builder *builder = rt__vm_of(L)->builder; /* in use by nobody now */
   *out = NULL;
-  rt_builder *builder = rt_builder_new();
-  if (!builder) return rt_fail(err, RT_ENOMEM, "%s: no memory", what);
+  rt_builder_reset(builder);
   rt_err rc = rt__lua_encode_into(L, index, what, builder, err);
-  if (rc == RT_OK) rc = rt_builder_finish(builder, out, err);
-  rt_builder_free(builder);
+  if (rc == RT_OK) return rt_builder_finish(builder, out, err);
+  rt_builder_reset(builder);
   return rc;
 }

@@ -384,6 +384,7 @@ rt_err rt__mail_encode(lua_State *L, int first, const char *what,
   *out = NULL;
   if (top < first) return RT_OK;
   rt_builder *builder = rt__vm_of(L)->builder;
+  rt_builder_reset(builder); /* an error may have ended the call before */
   rt_builder_begin_array(builder);
   for (int i = first; i <= top; i++) {
     rt_err rc = rt__lua_encode_into(L, i, what, builder, err);

@@ -71,8 +71,10 @@ void rt__resource_remove(
     rt__resource *resource); /* without close; idempotent */
 
 /* Lua values <-> immutable values. Encoding refuses functions, userdata,
- * threads, cycles and what nests too deep, naming the key path that starts
- * with `what` (`data.user.cb: function`). Decoding pushes one value. */
+ * threads, cycles, what nests too deep and what is larger than a VM may be,
+ * naming the key path that starts with `what` (`data.user.cb: function`). Where
+ * Lua's stack cannot grow it raises: hold nothing that would be lost. Decoding
+ * pushes one value. */
 rt_err rt__lua_encode(lua_State *L, int index, const char *what, rt_value **out,
                       rt_error *err);
 rt_err rt__lua_encode_into(lua_State *L, int index, const char *what,

@@ -12,11 +12,13 @@
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 
-/* The decoder keeps the shapes it knows in its VM. */
+/* The decoder keeps the shapes it knows in its VM, the encoder its builder. */
 static rt__vm vm;
 
 rt__vm *rt__vm_of(lua_State *L) {
   (void)L;
+  if (!vm.builder) vm.builder = rt_builder_new();
+  vm.limit = SIZE_MAX;
   return &vm;
 }
 
