@@ -171,6 +171,8 @@ rt_err rt_awaiter_prepare(rt_waiter **out, rt_awaiter *awaiter,
 
 static rt_err wait_locked(rt_waiter *w) {
   rt_awaiter *a = w->awaiter;
+  /* closed: the bus may be gone */
+  if (!w->done && !a->closed && rt__bus_on_thread(a->bus)) return RT_EINVAL;
   while (!w->done && !a->closed) {
     uint64_t now = rt__now_ns();
     if (now >= w->deadline) return RT_ETIMEOUT;
@@ -184,8 +186,6 @@ rt_err rt_waiter_wait(rt_waiter *waiter, bool *accepted, rt_value **data,
   rt_awaiter *a = waiter->awaiter;
   *accepted = false;
   *data = NULL;
-  if (rt__bus_on_thread(a->bus))
-    return rt_fail(err, RT_EINVAL, "awaiter: the bus's thread may not wait");
   uv_mutex_lock(&a->lock);
   rt_err rc = wait_locked(waiter);
   if (rc == RT_OK) {
@@ -196,6 +196,8 @@ rt_err rt_waiter_wait(rt_waiter *waiter, bool *accepted, rt_value **data,
   if (rc == RT_ETIMEOUT)
     return rt_fail(err, rc, "timed out waiting for an event at %s",
                    waiter->path);
+  if (rc == RT_EINVAL)
+    return rt_fail(err, rc, "awaiter: the bus's thread may not wait");
   if (rc != RT_OK) return rt_fail(err, rc, "awaiter: closed");
   return rc;
 }

@@ -58,13 +58,13 @@ static void list_remove(rt__bridge *b, rt__feed *f) {
   if (f->next) f->next->prev = f->prev;
 }
 
-/* From now on it is no subscriber, even if the bus has yet to let go of it. */
+/* From now on it is no subscriber, even if the bus has yet to let go of it.
+ * Under the lock, so that all are discounted when the bus has told its end. */
 static void discount(rt__feed *f) {
   uv_mutex_lock(&f->lock);
-  bool counted = f->counted;
+  if (f->counted) rt__bus_discount(f->bridge->bus);
   f->counted = false;
   uv_mutex_unlock(&f->lock);
-  if (counted) rt__bus_discount(f->bridge->bus);
 }
 
 static void leave(rt__feed *f) {

@@ -153,13 +153,15 @@ struct rt__feed {
   char text[];
 };
 
-/* [bus thread] Offer an event. Sets *notify when the feed was armed, *lagging
- * when a threshold was passed, *full when its policy is to close now. Returns
- * false when the event was lost or the feed is closed. */
+/* What became of an event that was offered. */
 typedef struct rt__offer {
-  bool taken, notify, lagging, full;
+  bool taken;    /* false: lost, or the feed is closed */
+  bool notify;   /* the feed was armed */
+  bool lagging;  /* a threshold was passed */
+  bool full;     /* its policy is to close now */
   uint64_t lost; /* events */
 } rt__offer;
+/* [bus thread] Offer an event. */
 rt__offer rt__feed_offer(rt__feed *feed, rt__shared *event);
 
 #endif

@@ -69,9 +69,9 @@ static rt__audience *route_of(rt_bus *bus, rt__record *record) {
   size_t size =
       (size_t)record->as.event.system_size + 1 + record->as.event.kind_size;
   uint64_t hash = record->as.event.hash;
-  rt__audience *r = rt__memo_get(bus->memo, hash, name, size);
-  if (!r) return NULL;
   uint64_t turn = atomic_load_explicit(&bus->turn, memory_order_relaxed);
+  rt__audience *r = rt__memo_get(bus->memo, hash, name, size, turn);
+  if (!r) return NULL;
   if (r->turn != turn && !route_renew(bus, r, record)) return NULL;
   return r;
 }
@@ -171,7 +171,7 @@ static uint64_t work_through(rt_bus *bus, rt__span span) {
 static rt__room *take_rooms_latched(rt_bus *bus) {
   rt__room *first = bus->rooms;
   uint64_t queued = bus->charged - atomic_load(&bus->returned);
-  if (first && !atomic_load(&bus->ended) && queued >= bus->intake_bytes / 2)
+  if (first && !atomic_load(&bus->ended) && queued > bus->intake_bytes / 2)
     return NULL;
   atomic_store(&bus->room_wanted, false);
   if (!first) return NULL;

@@ -3,8 +3,8 @@
  * What a queue does for one event is shorter than what a mutex costs, and a
  * waiter that sleeps is woken far too late. Taking it is one atomic exchange,
  * leaving it a plain store. Under it nothing may wait, allocate or call out. A
- * waiter looks again for a moment, then yields, then sleeps in small steps, so
- * that a holder the scheduler has put aside gets to run whatever its priority.
+ * waiter looks again for a moment, then sleeps in small steps, so that a holder
+ * the scheduler has put aside gets to run whatever its priority.
  * [any] thread. SPDX-License-Identifier: MIT */
 #ifndef RT__BUS_LATCH_H
 #define RT__BUS_LATCH_H

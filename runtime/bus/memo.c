@@ -1,6 +1,7 @@
 /* memo.c - see memo.h. SPDX-License-Identifier: MIT */
 #include "bus/memo.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,13 +76,21 @@ static rt__audience *add(rt__memo *memo, uint64_t hash, const char *name,
   return r;
 }
 
-rt__audience *rt__memo_get(rt__memo *memo, uint64_t hash, const char *name,
-                           size_t size) {
+static rt__audience *find(const rt__memo *memo, uint64_t hash, const char *name,
+                          size_t size) {
   const size_t mask = memo->room - 1;
   rt__audience *r;
   for (size_t i = hash & mask; (r = memo->slots[i]); i = (i + 1) & mask)
     if (r->hash == hash && r->name_size == size &&
         memcmp(r->name, name, size) == 0)
-      return r;
-  return add(memo, hash, name, size);
+      break;
+  return r;
+}
+
+rt__audience *rt__memo_get(rt__memo *memo, uint64_t hash, const char *name,
+                           size_t size, uint64_t turn) {
+  rt__audience *r = find(memo, hash, name, size);
+  /* one that is filled anew may get more than it had */
+  bool grows = r && r->turn != turn && memo->targets >= TARGETS_MAX;
+  return r && !grows ? r : add(memo, hash, name, size);
 }

@@ -29,9 +29,9 @@ typedef struct rt__memo {
 
 rt__memo *rt__memo_new(void); /* NULL: no memory */
 void rt__memo_free(rt__memo *memo);
-/* The audience of a name, a new one with turn 0 when it was not known; good
- * until the next call. NULL: no memory. */
+/* The audience of a name as of `turn`, or one of another turn (0: new), to be
+ * filled anew; good until the next call. NULL: no memory. */
 rt__audience *rt__memo_get(rt__memo *memo, uint64_t hash, const char *name,
-                           size_t size);
+                           size_t size, uint64_t turn);
 
 #endif

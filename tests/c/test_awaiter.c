@@ -104,6 +104,19 @@ static void freeing_the_awaiter_ends_the_wait(void **state) {
   uv_thread_join(&thread);
 }
 
+static void the_wait_may_come_after_the_bus(void **state) {
+  (void)state;
+  rt_bus *own;
+  rt_awaiter *a;
+  rt_waiter *w;
+  assert_int_equal(rt_bus_new(&own, NULL, NULL), RT_OK);
+  assert_int_equal(rt_awaiter_new(&a, own, "s", NULL, NULL), RT_OK);
+  assert_int_equal(rt_awaiter_prepare(&w, a, "7", 30, NULL), RT_OK);
+  rt_awaiter_free(a);
+  rt_bus_free(own);
+  wait_canceled(w);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(all_waiters_of_a_path_wake, set_up,
@@ -112,6 +125,7 @@ int main(void) {
                                       tear_down),
       cmocka_unit_test_setup_teardown(freeing_the_awaiter_ends_the_wait, set_up,
                                       tear_down),
+      cmocka_unit_test(the_wait_may_come_after_the_bus),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 #include <uv.h>
 
+#include "base/clock.h"
 #include "bus/bus.h"
 
 #define CHECK_OK(call) assert_int_equal((call), RT_OK)
@@ -301,6 +302,39 @@ static void intake_is_bounded_in_bytes(void **state) {
   gate_deinit(&g);
 }
 
+static bool await(uv_sem_t *sem) {
+  uint64_t until = rt__now_ns() + 30000000000u;
+  while (uv_sem_trywait(sem) != 0) {
+    if (rt__now_ns() > until) return false;
+    uv_sleep(1);
+  }
+  return true;
+}
+
+static void room_is_told_whatever_the_bound(void **state) {
+  (void)state;
+  rt_bus_opts opts = RT_BUS_OPTS_INIT;
+  opts.intake_bytes = 1;
+  rt_bus *bus = start(&opts);
+  gate g;
+  struct {
+    rt__room room;
+    uv_sem_t sem;
+  } wait = {{NULL, NULL, false, room_ready}, {{0}}};
+  uint64_t id;
+  gate_init(&g);
+  uv_sem_init(&wait.sem, 0);
+  CHECK_OK(rt_bus_subscribe(bus, &id, "s", "k", pass_gate, &g, NULL));
+  CHECK_OK(rt_bus_send(bus, "s", "k", "p", NULL));
+  uv_sem_wait(&g.entered);
+  assert_true(rt__bus_await_room(bus, &wait.room, 100));
+  uv_sem_post(&g.go);
+  assert_true(await(&wait.sem));
+  rt_bus_free(bus);
+  uv_sem_destroy(&wait.sem);
+  gate_deinit(&g);
+}
+
 static void an_event_beyond_the_bound_passes_alone(void **state) {
   (void)state;
   rt_bus_opts opts = RT_BUS_OPTS_INIT;
@@ -461,6 +495,7 @@ int main(void) {
       cmocka_unit_test(subscribers_are_capped),
       cmocka_unit_test(callbacks_may_change_subscriptions),
       cmocka_unit_test(intake_is_bounded_in_bytes),
+      cmocka_unit_test(room_is_told_whatever_the_bound),
       cmocka_unit_test(an_event_beyond_the_bound_passes_alone),
       cmocka_unit_test(stop_is_staged_and_bounded),
       cmocka_unit_test(senders_keep_their_order),

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -211,6 +212,37 @@ static void names_are_forgotten(void **state) {
   free(name);
 }
 
+static void subscribe_many(rt_bus *bus, void *arg) { /* on the bus thread */
+  uint64_t id;
+  for (int i = 0; i < 10000; i++)
+    CHECK_OK(rt_bus_subscribe(bus, &id, "**", NULL, count, arg, NULL));
+}
+
+static void send_names(rt_bus *bus, int names) {
+  char name[16];
+  for (int i = 0; i < names; i++) {
+    snprintf(name, sizeof(name), "name%d", i);
+    CHECK_OK(rt_bus_send(bus, name, "k", "p", NULL));
+  }
+  drain(bus);
+}
+
+/* Nor does it grow without end when names that are known get more hearers. */
+static void known_names_are_forgotten(void **state) {
+  (void)state;
+  rt_bus *bus = start(0);
+  uint64_t seen = 0, id;
+  CHECK_OK(rt_bus_subscribe(bus, &id, "**", NULL, count, &seen, NULL));
+  send_names(bus, 300);
+  assert_true(rt__bus_call(bus, subscribe_many, &seen));
+  drain(bus);
+  send_names(bus, 300);
+  CHECK_OK(rt_bus_stop(bus, -1));
+  assert_int_equal(seen, 300 + 300 * 10001);
+  assert_true(bus->memo->targets < (1 << 20) + 10001);
+  rt_bus_free(bus);
+}
+
 /* --- the latch ------------------------------------------------------- */
 
 typedef struct shared {
@@ -244,6 +276,7 @@ int main(void) {
       cmocka_unit_test(a_burst_is_bounded_and_leaves_nothing),
       cmocka_unit_test(all_that_was_charged_is_returned),
       cmocka_unit_test(names_are_forgotten),
+      cmocka_unit_test(known_names_are_forgotten),
       cmocka_unit_test(the_latch_lets_one_in),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
