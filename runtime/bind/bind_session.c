@@ -153,6 +153,7 @@ static int l_dispatch(lua_State *L) {
   rt_dispatch_opts opts = {sizeof(opts), false, NULL, 0};
   opts.meta = lua_toboolean(L, 3);
   opts.priority = (int)lua_tointeger(L, 4);
+  rt__lua_reserve(L);
   reply_op *op = rt__op_new(L, sizeof(*op), &reply_type);
   if (rt__lua_encode(L, 2, "asset", &asset, &err) != RT_OK)
     return refuse(L, &op->op, &err);
@@ -213,6 +214,7 @@ static int l_queue(lua_State *L) {
   const char *verb = luaL_checkstring(L, 2);
   rt_value *args;
   rt_error err = RT_ERROR_INIT;
+  rt__lua_reserve(L);
   reply_op *op = rt__op_new(L, sizeof(*op), &reply_type);
   if (rt__lua_encode(L, 3, "asset", &args, &err) != RT_OK)
     return refuse(L, &op->op, &err);

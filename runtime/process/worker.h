@@ -79,6 +79,9 @@ rt_err rt__lua_encode(lua_State *L, int index, const char *what, rt_value **out,
                       rt_error *err);
 rt_err rt__lua_encode_into(lua_State *L, int index, const char *what,
                            rt_builder *builder, rt_error *err);
+/* Room on Lua's stack for whatever is encoded next, so that it cannot raise
+ * (this can): for who has begun an operation by then. */
+void rt__lua_reserve(lua_State *L);
 void rt__lua_decode(lua_State *L, rt_view view);
 
 /* Push an error object (API 2.5) made of an rt_error, or nil and that object;

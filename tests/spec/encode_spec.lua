@@ -2,6 +2,8 @@
 -- SPDX-License-Identifier: MIT
 local events = require("events")
 local log = require("log")
+local env = require("session_env")
+local session = require("session")
 
 local function nested(depth, twice)
   local t = {}
@@ -61,6 +63,16 @@ describe("encoding that ends in an error", function()
       return true
     end)
     assert.is_true(raised > 0)
+  end)
+
+  -- the program could not end while one of them is on its way
+  it("leaves no operation of a session behind", function()
+    local s = assert(session.open({ name = "encode", dir = env.dir, capabilities = {} }))
+    local raised = on_a_full_stack(function()
+      return s:dispatch({ class = "a", value = deep })
+    end)
+    assert.is_true(raised > 0)
+    assert.is_true(s:close())
   end)
 end)
 
