@@ -27,13 +27,13 @@
 
 #define STACK_BYTES   (8u << 20)
 #define STACK_RESERVE (128u << 10)
-#define TURNS         256       /* processes run before I/O is looked at */
-#define TURN_NS       4000000u  /* or this long */
-#define NEWBORN_TURNS 4         /* one of so many is for the second queue */
-#define SPIN_NS       20000u    /* to wait awake for what is posted */
-#define SPIN_LOOKS    16        /* before the core is offered to others */
-#define SPIN_ROUNDS   32        /* before I/O is looked at */
-#define SPIN_OFF_NS   50000000u /* not to spin on a busy machine */
+#define TURNS         256      /* processes run before I/O is looked at */
+#define TURN_NS       4000000u /* or this long */
+#define NEWBORN_TURNS 4        /* one of so many is for the second queue */
+#define SPIN_NS       20000u   /* to wait awake for what is posted */
+#define SPIN_LOOKS    16       /* before the core is offered to others */
+#define SPIN_ROUNDS   32       /* before I/O is looked at */
+#define SPIN_OFF_NS   5000000u /* not to spin on a busy machine */
 #define SPINS         16
 
 uv_loop_t *rt__worker_loop(rt__worker *worker) {
@@ -298,7 +298,7 @@ static void hold_again(rt__worker *worker) {
  * To be woken takes longer than many an answer from another worker. When the
  * last sleeps were that short, the worker waits awake for a moment first. It
  * yields its core meanwhile, and stops it for a while when it does not get the
- * core back at once: then somebody has real work for it.
+ * core back at once, nor an answer: then somebody has real work for it.
  */
 
 static void relax(void) {
@@ -325,7 +325,8 @@ static bool spin(rt__worker *worker) {
     sched_yield();
     uint64_t before = now;
     now = uv_hrtime();
-    if (now - before > SPIN_NS) {
+    if (now - before > SPIN_NS &&
+        !atomic_load_explicit(&worker->inbox, memory_order_relaxed)) {
       worker->spins = 0;
       worker->spins_after = now + SPIN_OFF_NS;
       return false;
@@ -351,14 +352,15 @@ static void check_memory(rt__worker *worker) {
 
 static void turn(rt__worker *worker) {
   int rounds = 0;
+  bool answered = false;
   do {
     drain(worker);
     rt__timers_run(worker);
     run_ready(worker);
     check_memory(worker);
   } while (!can_run(worker) && !worker->stop && ++rounds < SPIN_ROUNDS &&
-           spin(worker));
-  if (can_run(worker)) {
+           (answered = spin(worker)));
+  if (can_run(worker) || answered) { /* look at I/O, do not wait for it */
     uv_run(&worker->loop, UV_RUN_NOWAIT);
     if (worker->slept) hold_again(worker);
     worker->slept = false;
