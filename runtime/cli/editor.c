@@ -6,6 +6,7 @@
  *
  * SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,8 +100,8 @@ static void end_editing(editor *ed) {
 /* --- input -------------------------------------------------------------- */
 
 /* 1: a byte, 0: nothing yet, -1: the end. */
-static int read_byte(unsigned char *byte) {
-  ssize_t n = read(0, byte, 1);
+static int read_byte(const editor *ed, unsigned char *byte) {
+  ssize_t n = read(ed->input, byte, 1);
   if (n > 0) return 1;
   return n < 0 && (errno == EINTR || errno == EAGAIN) ? 0 : -1;
 }
@@ -109,13 +110,13 @@ int editor_byte(editor *ed, void (*show)(editor *ed)) {
   for (;;) {
     unsigned char byte;
     uint64_t ticks;
-    struct pollfd fds[] = {{0, POLLIN, 0}, {ed->wake, POLLIN, 0}};
+    struct pollfd fds[] = {{ed->input, POLLIN, 0}, {ed->wake, POLLIN, 0}};
     if (poll(fds, 2, -1) < 0) continue;
     if (fds[1].revents && read(ed->wake, &ticks, sizeof(ticks)) > 0) {
       if (atomic_load(&ed->canceled) || atomic_load(&ed->quit)) return -1;
       if (show) show(ed);
     }
-    int got = fds[0].revents ? read_byte(&byte) : 0;
+    int got = fds[0].revents ? read_byte(ed, &byte) : 0;
     if (got != 0) return got > 0 ? byte : -1;
   }
 }
@@ -188,6 +189,15 @@ unsigned editor_width(const editor *ed) {
   return size.ws_col > 20 ? size.ws_col : 80;
 }
 
+/* The terminal once more, not to block in it: what was there to be read is gone
+ * when Ctrl-C came meanwhile, as the terminal forgets it. The flag is for this
+ * opening alone; whoever else has our standard input must not meet it. */
+static int open_input(void) {
+  int fd =
+      open("/proc/self/fd/0", O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+  return fd < 0 ? 0 : fd;
+}
+
 editor *editor_new(console *con, editor_complete_fn complete, void *arg) {
   editor *ed = calloc(1, sizeof(*ed));
   if (!ed) return NULL;
@@ -202,6 +212,7 @@ editor *editor_new(console *con, editor_complete_fn complete, void *arg) {
     return NULL;
   }
   if (!ed->interactive) return ed;
+  ed->input = open_input();
   ed->history = history_open();
   ed->line = editor_line_new(ed);
   if (ed->line) console_divert(con, take_text, ed);
@@ -214,6 +225,7 @@ void editor_free(editor *ed) {
   editor_line_free(ed->line);
   history_close(ed->history);
   if (ed->wake >= 0) close(ed->wake);
+  if (ed->input > 0) close(ed->input);
   pthread_cond_destroy(&ed->shown);
   free(ed->pending);
   free(ed);

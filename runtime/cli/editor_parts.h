@@ -14,7 +14,8 @@ struct editor {
   editor_complete_fn complete;
   void *complete_arg;
   bool interactive;
-  int wake; /* eventfd: there is something in the fields below */
+  int input; /* 0, or the terminal of that, which then does not block */
+  int wake;  /* eventfd: there is something in the fields below */
   struct editor_line *line; /* NULL: no editing here */
   history_file *history;
   _Atomic bool canceled, quit;
