@@ -159,6 +159,7 @@ static void adopt(rt__process *process, const rt__start *start) {
   process->state = process->inbox = LUA_NOREF;
   process->serial = ++process->vm->serials;
   process->later = true;
+  process->slow = RT__SLOW;
   process->born = uv_hrtime();
   process->deadline_timer.fire = on_deadline;
 }

@@ -40,6 +40,7 @@ typedef struct rt__timer rt__timer;
 #define RT__PREEMPT_NS 10000000u   /* one fiber, then the watchdog interrupts */
 #define RT__HOLD_UP_NS 1000000000u /* of CPU, where it cannot be preempted */
 
+#define RT__SLOW         2      /* then a process waits in the second queue */
 #define RT__VMS          16     /* of a worker, at most: four bits of a PID */
 #define RT__VM_PROCESSES 100000 /* then another VM is made */
 
@@ -137,7 +138,8 @@ struct rt__process {
   char *where;         /* [own] it was computing when it had to end, or NULL */
   int exit_code;
   bool exit_asked;
-  bool later; /* it waits in the second queue */
+  bool later;   /* it waits in the second queue */
+  uint8_t slow; /* one more a long turn, one less a short one */
   bool queued, trap_links, nowait, is_main, internal, returned;
   bool asked;        /* told that the runtime is stopping */
   bool dying;        /* its error is being put into words */

@@ -211,15 +211,24 @@ static uint32_t ticks(const rt__worker *worker) {
   return atomic_load_explicit(&worker->rt->ticks, memory_order_relaxed);
 }
 
-/* A turn, and in which queue the next is waited for: a long one is seen by the
- * ticks of the watchdog, a short one meets one at most. */
+/* In which queue the next turn is waited for. One long turn proves nothing:
+ * the system may have taken the core away in the middle of it, and the second
+ * queue can be very long. */
+static void judge_turn(rt__process *process, bool was_long) {
+  if (was_long && process->slow < RT__SLOW) process->slow++;
+  if (!was_long && process->slow > 0) process->slow--;
+  process->later = process->slow == RT__SLOW;
+}
+
+/* A turn: a long one is seen by the ticks of the watchdog, a short one meets
+ * one at most. */
 static void run_one(rt__worker *worker, rt__process *process) {
   uint32_t before = ticks(worker);
   rt__vm *vm = process->vm;
   bool more;
   if (rt__process_run(process, &more)) {
     uint32_t passed = ticks(worker) - before;
-    process->later = passed > 1 || (passed == 1 && process->preempted);
+    judge_turn(process, passed > 1 || (passed == 1 && process->preempted));
     if (more) rt__process_ready(process);
   }
   /* The next one must not be refused for what this one took; it may be ended
