@@ -3,7 +3,7 @@
  *   5/8 of the limit   it is collected without pause; when a whole collection
  *                      does not help, no new process is placed here (crowded)
  *   3/4                after a whole collection, the process that allocated
- *                      most is ended
+ *                      most is ended, when that is a 64th or more
  *   7/8                that collection is made at once, but for a quarter of
  *                      the time at most
  *   1                  a process is refused what it asks for, and ended
@@ -14,9 +14,10 @@
  * SPDX-License-Identifier: MIT */
 #include "process/sched.h"
 
-#define STEP_NS 1000000u /* of a collection, between two turns */
-#define STEP_KB 64
-#define CYCLES  2 /* what dies during the first is freed by the second */
+#define STEP_NS  1000000u /* of a collection, between two turns */
+#define STEP_KB  64
+#define INNOCENT 64 /* of the limit: less than this part proves nothing */
+#define CYCLES   2  /* what dies during the first is freed by the second */
 
 /* The collector's pace; LuaJIT's own, and one that lets nothing pile up. */
 #define PAUSE       200
@@ -69,7 +70,8 @@ static bool collect(rt__vm *vm) {
 }
 
 /* Whoever has allocated a good part of it is ended, and there will be room.
- * Where many did a little each, there will not. */
+ * Where many did a little each, there will not. Who allocated next to nothing
+ * is spared: what is there may be left of a process that has ended already. */
 static void judge(rt__vm *vm) {
   bool crowded = is_short(vm);
   vm->cycles = 0;
@@ -81,7 +83,8 @@ static void judge(rt__vm *vm) {
       crowded = false;
       vm->next_look = 0;
     }
-    if (process) rt__process_kill(process, RT_ENOMEM, NULL);
+    if (process && process->charged > vm->limit / INNOCENT)
+      rt__process_kill(process, RT_ENOMEM, NULL);
   }
   atomic_store(&vm->crowded, crowded);
   for (rt__process *p = vm->oldest; p; p = p->next) p->charged = 0;
