@@ -13,6 +13,12 @@ int rt__traceback(lua_State *L) {
   return 1;
 }
 
+rt__process *rt__lua_process(lua_State *L) {
+  rt__process *process = rt__process_of(L);
+  if (!process) luaL_error(L, "no process is running");
+  return process;
+}
+
 /* A loader for package.loaders: the embedded module of this name. */
 static int find_embedded(lua_State *L) {
   const char *name = luaL_checkstring(L, 1);

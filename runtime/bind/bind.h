@@ -9,10 +9,14 @@
 
 #include <lua.h>
 
+#include "process/sched.h"
+
 /* Make `require` of the library's modules work in a new VM. */
 void rt__bind_open(lua_State *L);
 /* A message handler: the error as text with a traceback. */
 int rt__traceback(lua_State *L);
+/* The process that runs; raises when none does. */
+rt__process *rt__lua_process(lua_State *L);
 
 #define X(name) int rt__open_##name(lua_State *L);
 #include "bind/list.h"

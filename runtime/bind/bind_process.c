@@ -13,27 +13,15 @@
 #include "process/listing.h"
 #include "process/spawn.h"
 
-static rt__process *process_of(lua_State *L) {
-  rt__process *process = rt__process_of(L);
-  if (!process) luaL_error(L, "no process is running");
-  return process;
-}
-
-static int fail(lua_State *L, rt_err code, const char *text) {
-  rt_error err = RT_ERROR_INIT;
-  rt_fail(&err, code, "%s", text);
-  return rt__lua_fail(L, &err);
-}
-
 static int done(lua_State *L, rt_err code, const char *what) {
-  if (code != RT_OK) return fail(L, code, what);
+  if (code != RT_OK) return rt__lua_fail_text(L, code, what);
   lua_pushboolean(L, 1);
   return 1;
 }
 
 /* pid() -> own PID */
 static int l_pid(lua_State *L) {
-  rt__mail_push_pid(L, process_of(L)->pid);
+  rt__mail_push_pid(L, rt__lua_process(L)->pid);
   return 1;
 }
 
@@ -45,13 +33,14 @@ static int l_note(lua_State *L) {
   rt_error err = RT_ERROR_INIT;
   rt_value *payloads;
   luaL_argcheck(L, *topic == '@', 2, "topic of the library expected");
-  if (!to) return fail(L, RT_ENOTFOUND, "no such process");
+  if (!to) return rt__lua_fail_text(L, RT_ENOTFOUND, "no such process");
   if (rt__mail_encode(L, 3, "argument", &payloads, &err) != RT_OK)
     return rt__lua_fail(L, &err);
-  rt__package *package =
-      rt__package_new(RT__MESSAGE, process_of(L)->pid, to, topic, payloads);
+  rt__package *package = rt__package_new(RT__MESSAGE, rt__lua_process(L)->pid,
+                                         to, topic, payloads);
   rt_value_unref(payloads);
-  if (!package) return fail(L, RT_ENOMEM, "no memory for a message");
+  if (!package)
+    return rt__lua_fail_text(L, RT_ENOMEM, "no memory for a message");
   return done(L, rt__route(rt__runtime_of(L), rt__worker_of(L), package),
               "no such process");
 }
@@ -72,7 +61,7 @@ static const char *const kinds[] = {"function",     "source",  "child-function",
 
 /* spawn(text, name, kind, monitored, linked, ...) -> PID | nil, err */
 static int l_spawn(lua_State *L) {
-  rt__process *process = process_of(L);
+  rt__process *process = rt__lua_process(L);
   const char *kind = kinds[luaL_checkoption(L, 3, NULL, kinds)];
   rt_error err = RT_ERROR_INIT;
   rt_value *args;
@@ -84,7 +73,8 @@ static int l_spawn(lua_State *L) {
   }
   rt__recipe *recipe = rt__recipe_new(code, args); /* takes code */
   rt_value_unref(args);
-  if (!recipe) return fail(L, RT_ENOMEM, "no memory for a process");
+  if (!recipe)
+    return rt__lua_fail_text(L, RT_ENOMEM, "no memory for a process");
   recipe->kind = kind;
   recipe->monitored = lua_toboolean(L, 4);
   recipe->linked = lua_toboolean(L, 5);
@@ -100,16 +90,16 @@ static int l_spawn(lua_State *L) {
  * ---------------------------------------------------------- */
 
 static int relate(lua_State *L, rt__package_kind kind) {
-  rt__process *process = process_of(L);
+  rt__process *process = rt__lua_process(L);
   rt__worker *worker = rt__worker_of(L);
   rt_pid to = rt__mail_dest(L, 1);
-  if (!to) return fail(L, RT_ENOTFOUND, "no such process");
+  if (!to) return rt__lua_fail_text(L, RT_ENOTFOUND, "no such process");
   if (to == process->pid)
-    return fail(L, RT_EINVAL, "a process cannot watch itself");
+    return rt__lua_fail_text(L, RT_EINVAL, "a process cannot watch itself");
   if (kind == RT__LINK) rt__process_link(process, to);
   if (kind == RT__UNLINK) rt__process_unlink(process, to);
   rt__package *package = rt__package_new(kind, process->pid, to, NULL, NULL);
-  if (!package) return fail(L, RT_ENOMEM, "no memory");
+  if (!package) return rt__lua_fail_text(L, RT_ENOMEM, "no memory");
   if (rt__route(worker->rt, worker, package) == RT_ENOTFOUND &&
       (kind == RT__MONITOR || kind == RT__LINK))
     rt__announce_dead(worker, kind, to, process->pid);
@@ -134,10 +124,10 @@ static int l_unlink(lua_State *L) {
 static int l_cancel(lua_State *L) {
   const char *reason = luaL_optstring(L, 2, NULL);
   rt_pid to = rt__mail_dest(L, 1);
-  if (!to) return fail(L, RT_ENOTFOUND, "no such process");
+  if (!to) return rt__lua_fail_text(L, RT_ENOTFOUND, "no such process");
   return done(L,
               rt__process_cancel_from(rt__runtime_of(L), rt__worker_of(L),
-                                      process_of(L)->pid, to, reason,
+                                      rt__lua_process(L)->pid, to, reason,
                                       lua_toboolean(L, 3)),
               "no such process");
 }
@@ -146,7 +136,7 @@ static int l_cancel(lua_State *L) {
 static int l_terminate(lua_State *L) {
   rt_pid to = rt__mail_dest(L, 1);
   rt__process *here = to ? rt__process_find(rt__worker_of(L), to) : NULL;
-  if (!to) return fail(L, RT_ENOTFOUND, "no such process");
+  if (!to) return rt__lua_fail_text(L, RT_ENOTFOUND, "no such process");
   if (here) {
     rt__process_kill(here, RT_ECANCELED, NULL);
     lua_pushboolean(L, 1);
@@ -158,7 +148,7 @@ static int l_terminate(lua_State *L) {
 
 /* trap([on]) -> does it trap the end of linked processes? */
 static int l_trap(lua_State *L) {
-  rt__process *process = process_of(L);
+  rt__process *process = rt__lua_process(L);
   if (!lua_isnone(L, 1)) process->trap_links = lua_toboolean(L, 1);
   lua_pushboolean(L, process->trap_links);
   return 1;
@@ -172,12 +162,13 @@ static int l_register(lua_State *L) {
   size_t size;
   const char *name = luaL_checklstring(L, 1, &size);
   rt_runtime *rt = rt__runtime_of(L);
-  rt_pid pid = process_of(L)->pid;
+  rt_pid pid = rt__lua_process(L)->pid;
   if (!lua_isnoneornil(L, 2)) pid = rt_pid_parse(luaL_checkstring(L, 2));
-  if (size == 0) return fail(L, RT_EINVAL, "the name is empty");
-  if (*name == '{') return fail(L, RT_EINVAL, "a name may not begin with '{'");
+  if (size == 0) return rt__lua_fail_text(L, RT_EINVAL, "the name is empty");
+  if (*name == '{')
+    return rt__lua_fail_text(L, RT_EINVAL, "a name may not begin with '{'");
   if (!pid || !rt__pid_alive(rt, pid))
-    return fail(L, RT_ENOTFOUND, "no such process");
+    return rt__lua_fail_text(L, RT_ENOTFOUND, "no such process");
   rt_pid owner = rt__names_find(&rt->names, name, size);
   if (owner && !rt__pid_alive(rt, owner))
     rt__names_remove(&rt->names, name, size, owner, NULL);
@@ -192,7 +183,7 @@ static int l_lookup(lua_State *L) {
   rt_runtime *rt = rt__runtime_of(L);
   rt_pid pid = rt__names_find(&rt->names, name, size);
   if (!pid || !rt__pid_alive(rt, pid))
-    return fail(L, RT_ENOTFOUND, "no process has this name");
+    return rt__lua_fail_text(L, RT_ENOTFOUND, "no process has this name");
   rt__mail_push_pid(L, pid);
   return 1;
 }
@@ -204,12 +195,12 @@ static int l_unregister(lua_State *L) {
   rt_runtime *rt = rt__runtime_of(L);
   rt_pid owner = 0;
   rt_err rc =
-      rt__names_remove(&rt->names, name, size, process_of(L)->pid, &owner);
+      rt__names_remove(&rt->names, name, size, rt__lua_process(L)->pid, &owner);
   if (rc == RT_EPERM && rt__pid_alive(rt, owner)) {
     char pid[RT_PID_TEXT], text[RT_PID_TEXT + 32];
     rt_pid_text(owner, pid);
     snprintf(text, sizeof(text), "the name belongs to %s", pid);
-    return fail(L, rc, text);
+    return rt__lua_fail_text(L, rc, text);
   }
   return done(L, rc == RT_EPERM ? RT_ENOTFOUND : rc,
               "no process has this name");

@@ -14,15 +14,9 @@
 #include "bind/bind.h"
 #include "process/sched.h"
 
-static rt__process *process_of(lua_State *L) {
-  rt__process *process = rt__process_of(L);
-  if (!process) luaL_error(L, "no process is running");
-  return process;
-}
-
 /* The running fiber, which must be able to wait here. */
 static rt__fiber *waiter(lua_State *L) {
-  rt__process *process = process_of(L);
+  rt__process *process = rt__lua_process(L);
   rt__fiber *fiber = rt__fiber_of(L);
   if (process->nowait) luaL_error(L, "may not wait here");
   if (!fiber || !lua_isyieldable(L))
@@ -36,7 +30,8 @@ static int l_await(lua_State *L) {
   rt__op *op = lua_touserdata(L, 1);
   luaL_argcheck(L, op, 1, "operation expected");
   double timeout = luaL_optnumber(L, 2, -1);
-  if (op->process != process_of(L)) luaL_error(L, "not an operation of ours");
+  if (op->process != rt__lua_process(L))
+    luaL_error(L, "not an operation of ours");
   if (!op->ended) waiter(L);
   lua_pushboolean(L, rt__op_await(L, op, timeout));
   return 1;
@@ -87,7 +82,7 @@ static int l_stand(lua_State *L) {
 
 /* serial() -> number of the running process, as `owner` above */
 static int l_serial(lua_State *L) {
-  lua_pushnumber(L, (lua_Number)process_of(L)->serial);
+  lua_pushnumber(L, (lua_Number)rt__lua_process(L)->serial);
   return 1;
 }
 
@@ -148,14 +143,14 @@ static int l_fiber(lua_State *L) {
 /* spawn(function, ...) -> fiber */
 static int l_spawn(lua_State *L) {
   luaL_checktype(L, 1, LUA_TFUNCTION);
-  rt__fiber *fiber = rt__fiber_new(L, process_of(L), lua_gettop(L) - 1);
+  rt__fiber *fiber = rt__fiber_new(L, rt__lua_process(L), lua_gettop(L) - 1);
   lua_pushnumber(L, rt__fiber_handle(fiber));
   return 1;
 }
 
 /* state() -> the table of the running process */
 static int l_state(lua_State *L) {
-  rt__process *process = process_of(L);
+  rt__process *process = rt__lua_process(L);
   if (process->state == LUA_NOREF) {
     lua_createtable(L, 4, 0); /* see lua/process.lua */
     process->state = luaL_ref(L, LUA_REGISTRYINDEX);
@@ -166,7 +161,7 @@ static int l_state(lua_State *L) {
 
 /* peek() -> that table, or nil when there is none yet */
 static int l_peek(lua_State *L) {
-  rt__process *process = process_of(L);
+  rt__process *process = rt__lua_process(L);
   if (process->state == LUA_NOREF) return 0;
   lua_rawgeti(L, LUA_REGISTRYINDEX, process->state);
   return 1;
@@ -174,7 +169,7 @@ static int l_peek(lua_State *L) {
 
 /* globals() -> the globals of the running process */
 static int l_globals(lua_State *L) {
-  lua_rawgeti(L, LUA_REGISTRYINDEX, process_of(L)->globals);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, rt__lua_process(L)->globals);
   return 1;
 }
 
@@ -186,7 +181,7 @@ static int l_yieldable(lua_State *L) {
 /* keep_on(): a preemption that cannot be passed on; raises when the process is
  * to end. */
 static int l_keep_on(lua_State *L) {
-  rt__process *process = process_of(L);
+  rt__process *process = rt__lua_process(L);
   if (process->ending == RT_OK) return 0;
   rt__vm_interrupt(process->vm);
   return luaL_error(L, "terminated");
@@ -203,7 +198,7 @@ static int l_output(lua_State *L) {
 
 /* exit(code): then yield the exit tag */
 static int l_exit(lua_State *L) {
-  rt__process *process = process_of(L);
+  rt__process *process = rt__lua_process(L);
   process->exit_code = (int)luaL_optinteger(L, 1, 0);
   process->exit_asked = true;
   return 0;

@@ -70,6 +70,12 @@ int rt__lua_fail(lua_State *L, const rt_error *err) {
   return 2;
 }
 
+int rt__lua_fail_text(lua_State *L, rt_err code, const char *text) {
+  rt_error err = RT_ERROR_INIT;
+  rt_fail(&err, code, "%s", text);
+  return rt__lua_fail(L, &err);
+}
+
 void rt__lua_push_error_value(lua_State *L, rt_view error) {
   luaL_checkstack(L, 8, "error");
   if (rt_view_type(error) != RT_MAP) {

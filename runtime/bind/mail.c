@@ -11,6 +11,7 @@
  *
  * SPDX-License-Identifier: MIT */
 #include "bind/mail.h"
+#include "bind/bind.h"
 #include "process/held.h"
 
 #include <limits.h>
@@ -40,18 +41,6 @@ enum { STATE_LISTENERS = 1 };
 #define DIRECT_MAX 65536 /* bytes of a message that may wait in a ring */
 #define DEPTH_MAX  16    /* of a table that is copied straight */
 #define EXACT      9007199254740992.0
-
-static rt__process *process_of(lua_State *L) {
-  rt__process *process = rt__process_of(L);
-  if (!process) luaL_error(L, "no process is running");
-  return process;
-}
-
-static int fail(lua_State *L, rt_err code, const char *text) {
-  rt_error err = RT_ERROR_INIT;
-  rt_fail(&err, code, "%s", text);
-  return rt__lua_fail(L, &err);
-}
 
 /* --- PIDs
  * ---------------------------------------------------------------------- */
@@ -407,16 +396,17 @@ static int send_package(lua_State *L, const rt__process *process, rt_pid to) {
   rt_error err = RT_ERROR_INIT;
   rt_value *payloads;
   if (!rt__pid_alive(worker->rt, to))
-    return fail(L, RT_ENOTFOUND, "no such process");
+    return rt__lua_fail_text(L, RT_ENOTFOUND, "no such process");
   if (rt__mail_encode(L, 3, "payload", &payloads, &err) != RT_OK)
     return rt__lua_fail(L, &err);
   rt__package *package = rt__package_new(RT__MESSAGE, process->pid, to,
                                          lua_tostring(L, 2), payloads);
   rt_value_unref(payloads);
-  if (!package) return fail(L, RT_ENOMEM, "no memory for a message");
+  if (!package)
+    return rt__lua_fail_text(L, RT_ENOMEM, "no memory for a message");
   rt_err rc = rt__route(worker->rt, worker, package);
-  if (rc == RT_EFULL) return fail(L, rc, "its mailbox is full");
-  if (rc != RT_OK) return fail(L, rc, "no such process");
+  if (rc == RT_EFULL) return rt__lua_fail_text(L, rc, "its mailbox is full");
+  if (rc != RT_OK) return rt__lua_fail_text(L, rc, "no such process");
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -429,7 +419,7 @@ static void check_string(lua_State *L, int index) {
 
 /* send(dest, topic, ...) -> true | nil, err */
 int rt__mail_send(lua_State *L) {
-  rt__process *process = process_of(L);
+  rt__process *process = rt__lua_process(L);
   rt__vm *vm = process->vm;
   check_string(L, 1);
   check_string(L, 2);
@@ -437,10 +427,11 @@ int rt__mail_send(lua_State *L) {
   rt_pid to = rt__mail_dest(L, 1);
   if (lua_gettop(L) - 2 > RT__PAYLOADS_MAX)
     return luaL_error(L, "more than %d payloads", RT__PAYLOADS_MAX);
-  if (*topic == 0) return fail(L, RT_EINVAL, "the topic is empty");
+  if (*topic == 0) return rt__lua_fail_text(L, RT_EINVAL, "the topic is empty");
   if (*topic == '@')
-    return fail(L, RT_EINVAL, "topics that begin with '@' are reserved");
-  if (!to) return fail(L, RT_ENOTFOUND, "no such process");
+    return rt__lua_fail_text(L, RT_EINVAL,
+                             "topics that begin with '@' are reserved");
+  if (!to) return rt__lua_fail_text(L, RT_ENOTFOUND, "no such process");
   if (to >> 52 == process->pid >> 52) {
     rt__process *here = rt__pids_get(&vm->pids, to);
     if (plain_sailing(here) &&
@@ -458,7 +449,7 @@ int rt__mail_send(lua_State *L) {
 /* inbox() -> the channel of the running process's inbox, if it has one;
  * inbox(channel) sets it */
 int rt__mail_inbox(lua_State *L) {
-  rt__process *process = process_of(L);
+  rt__process *process = rt__lua_process(L);
   if (lua_istable(L, 1) && process->inbox == LUA_NOREF) {
     lua_settop(L, 1);
     process->inbox = luaL_ref(L, LUA_REGISTRYINDEX);
@@ -470,7 +461,7 @@ int rt__mail_inbox(lua_State *L) {
 
 /* pause(): leave messages where they are until listen() */
 int rt__mail_pause(lua_State *L) {
-  process_of(L)->reads_mail = false;
+  rt__lua_process(L)->reads_mail = false;
   return 0;
 }
 
@@ -509,7 +500,7 @@ static void take_held(lua_State *L, rt__process *process, int ch, bool all) {
 /* listen(events, channel, all): the library takes messages from now on, first
  * those that are held for the channel */
 int rt__mail_listen(lua_State *L) {
-  rt__process *process = process_of(L);
+  rt__process *process = rt__lua_process(L);
   process->reads_mail = true;
   if (lua_toboolean(L, 1)) process->reads_events = true;
   if (process->held && lua_istable(L, 2))
@@ -519,7 +510,7 @@ int rt__mail_listen(lua_State *L) {
 
 /* next() -> topic, sender or nil, payloads...; nothing when there is no mail */
 int rt__mail_next(lua_State *L) {
-  rt__process *process = process_of(L);
+  rt__process *process = rt__lua_process(L);
   while (!process->notes.first && process->reads_mail && process->mail.first &&
          hold(L, process)) {
   }
@@ -539,7 +530,7 @@ int rt__mail_next(lua_State *L) {
 /* pump() -> true: puts waiting messages where they belong, as long as they are
  * plain; the rest, and what is for the library, is left to next() */
 int rt__mail_pump(lua_State *L) {
-  rt__process *process = process_of(L);
+  rt__process *process = rt__lua_process(L);
   bool any = false;
   while (!process->notes.first && process->reads_mail && process->mail.first) {
     const rt__package *package = process->mail.first;

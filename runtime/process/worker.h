@@ -85,11 +85,12 @@ void rt__lua_reserve(lua_State *L);
 void rt__lua_decode(lua_State *L, rt_view view);
 
 /* Push an error object (API 2.5) made of an rt_error, or nil and that object;
- * the second returns 2 for `return rt__lua_fail(L, &err)`. From a map
+ * those that fail return 2 for `return rt__lua_fail(L, &err)`. From a map
  * {message, kind, retryable, details, stack}: rt__lua_push_error_value. And the
  * error object or any other value at `index` as such a map [own]. */
 void rt__lua_push_error(lua_State *L, const rt_error *err);
 int rt__lua_fail(lua_State *L, const rt_error *err);
+int rt__lua_fail_text(lua_State *L, rt_err code, const char *text);
 void rt__lua_push_error_value(lua_State *L, rt_view error);
 rt_value *rt__lua_error_value(lua_State *L, int index);
 
