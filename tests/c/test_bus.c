@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "bus/bus.h"
+#include "gate.h"
 
 #define CHECK_OK(call) assert_int_equal((call), RT_OK)
 
@@ -23,7 +24,7 @@ static rt_bus *start(const rt_bus_opts *opts) {
   return bus;
 }
 
-/* What a subscriber saw, written on the bus thread. Read after drain(). */
+/* What a subscriber saw, written on the bus thread. Read after bus_drain(). */
 typedef struct seen {
   char text[4096];
   unsigned count;
@@ -37,21 +38,13 @@ static void record(const rt_event *event, void *arg) {
   s->count++;
 }
 
-static void drain(rt_bus *bus) { /* a call comes after all that is queued */
-  rt_bus_unsubscribe(bus, 0);
-}
-
 /* What was dispatched is charged until its whole batch is done. */
 static void send_when_room(rt_bus *bus, const char *path,
                            const rt_value *data) {
   rt_err rc;
-  while ((rc = rt_bus_send(bus, "s", "k", path, data)) == RT_EFULL) drain(bus);
+  while ((rc = rt_bus_send(bus, "s", "k", path, data)) == RT_EFULL)
+    bus_drain(bus);
   CHECK_OK(rc);
-}
-
-static void count(const rt_event *event, void *arg) {
-  (void)event;
-  atomic_fetch_add((atomic_uint *)arg, 1);
 }
 
 /* --- delivery -------------------------------------------------------- */
@@ -69,7 +62,7 @@ static void delivers_by_pattern_in_order(void **state) {
   CHECK_OK(rt_bus_send(bus, "shop.eu", "new", "1", NULL));
   CHECK_OK(rt_bus_send(bus, "shop.eu", "old", "2", NULL));
   CHECK_OK(rt_bus_send(bus, "shop.us", "gone", "3", NULL));
-  drain(bus);
+  bus_drain(bus);
   assert_string_equal(all.text, "shop.eu/new@1 shop.eu/old@2 shop.us/gone@3 ");
   assert_string_equal(some.text, "shop.eu/new@1 shop.us/gone@3 ");
   assert_int_equal(none.count, 0);
@@ -77,7 +70,7 @@ static void delivers_by_pattern_in_order(void **state) {
   rt_bus_unsubscribe(bus, a);
   rt_bus_unsubscribe(bus, 12345);
   CHECK_OK(rt_bus_send(bus, "shop.us", "gone", "4", NULL));
-  drain(bus);
+  bus_drain(bus);
   assert_int_equal(all.count, 3);
   assert_int_equal(some.count, 3);
   rt_bus_free(bus);
@@ -102,7 +95,7 @@ static void empty_names_are_refused(void **state) {
                    RT_EINVAL);
   CHECK_OK(rt_bus_subscribe(bus, &id, "s", "", record, &s, NULL));
   CHECK_OK(rt_bus_send(bus, "s", "any.kind", "p", NULL));
-  drain(bus);
+  bus_drain(bus);
   assert_int_equal(s.count, 1);
   rt_bus_free(bus);
   rt_bus_free(NULL);
@@ -129,10 +122,10 @@ static void data_is_shared_not_copied(void **state) {
   CHECK_OK(rt_bus_subscribe(bus, &id, "s", "k", keep_data, &h, NULL));
   CHECK_OK(rt_bus_send(bus, "s", "k", "p", data));
   rt_value_unref(data);
-  drain(bus);
+  bus_drain(bus);
   assert_ptr_equal(h.data, data);
   CHECK_OK(rt_bus_send(bus, "s", "k", "p", NULL));
-  drain(bus);
+  bus_drain(bus);
   assert_null(h.data);
   assert_int_equal(h.count, 2);
   rt_bus_free(bus);
@@ -145,7 +138,7 @@ static void wanted_follows_the_subscriptions(void **state) {
   uint64_t id;
   assert_false(rt_bus_wanted(bus, "s.a", "k"));
   for (int round = 0; round < 100; round++) {
-    CHECK_OK(rt_bus_subscribe(bus, &id, "s.*", "k", count, &n, NULL));
+    CHECK_OK(rt_bus_subscribe(bus, &id, "s.*", "k", bus_count, &n, NULL));
     assert_true(rt_bus_wanted(bus, "s.a", "k"));
     assert_false(rt_bus_wanted(bus, "s.a", "l"));
     assert_false(rt_bus_wanted(bus, "s", "k"));
@@ -171,7 +164,7 @@ static void ids_are_never_used_again(void **state) {
   static uint64_t ids[ROUNDS];
   atomic_uint n = 0;
   for (int i = 0; i < ROUNDS; i++) {
-    CHECK_OK(rt_bus_subscribe(bus, &ids[i], "s", "k", count, &n, NULL));
+    CHECK_OK(rt_bus_subscribe(bus, &ids[i], "s", "k", bus_count, &n, NULL));
     for (int j = 0; j < i; j++) assert_true(ids[j] != ids[i]);
     if (i % 3) rt_bus_unsubscribe(bus, ids[i]);
   }
@@ -186,14 +179,14 @@ static void subscribers_are_capped(void **state) {
   rt_error err = RT_ERROR_INIT;
   atomic_uint n = 0;
   uint64_t a, b, c;
-  CHECK_OK(rt_bus_subscribe(bus, &a, "s", "k", count, &n, NULL));
-  CHECK_OK(rt_bus_subscribe(bus, &b, "s", "k", count, &n, NULL));
-  assert_int_equal(rt_bus_subscribe(bus, &c, "s", "k", count, &n, &err),
+  CHECK_OK(rt_bus_subscribe(bus, &a, "s", "k", bus_count, &n, NULL));
+  CHECK_OK(rt_bus_subscribe(bus, &b, "s", "k", bus_count, &n, NULL));
+  assert_int_equal(rt_bus_subscribe(bus, &c, "s", "k", bus_count, &n, &err),
                    RT_EUNAVAIL);
   assert_string_equal(err.message, "bus: cap of 2 subscribers reached");
   assert_int_equal(c, 0);
   rt_bus_unsubscribe(bus, a);
-  CHECK_OK(rt_bus_subscribe(bus, &c, "s", "k", count, &n, NULL));
+  CHECK_OK(rt_bus_subscribe(bus, &c, "s", "k", bus_count, &n, NULL));
   rt_bus_free(bus);
 }
 
@@ -212,7 +205,8 @@ static void meddle(const rt_event *event, void *arg) {
   in->calls++;
   rt_bus_unsubscribe(in->bus, in->own);
   rt_bus_unsubscribe(in->bus, in->other);
-  rt_bus_subscribe(in->bus, &in->added, "later", NULL, count, &in->later, NULL);
+  rt_bus_subscribe(in->bus, &in->added, "later", NULL, bus_count, &in->later,
+                   NULL);
   rt_bus_send(in->bus, "later", "k", "p", NULL);
 }
 
@@ -222,42 +216,16 @@ static void callbacks_may_change_subscriptions(void **state) {
   inner in = {bus, 0, 0, 0, 0, 0};
   atomic_uint n = 0;
   CHECK_OK(rt_bus_subscribe(bus, &in.own, "s", "k", meddle, &in, NULL));
-  CHECK_OK(rt_bus_subscribe(bus, &in.other, "s", "k", count, &n, NULL));
+  CHECK_OK(rt_bus_subscribe(bus, &in.other, "s", "k", bus_count, &n, NULL));
   CHECK_OK(rt_bus_send(bus, "s", "k", "p", NULL));
-  drain(bus);
-  drain(bus);
+  bus_drain(bus);
+  bus_drain(bus);
   CHECK_OK(rt_bus_send(bus, "s", "k", "p", NULL));
-  drain(bus);
+  bus_drain(bus);
   assert_int_equal(in.calls, 1);
   assert_int_equal(atomic_load(&n), 0);
   assert_int_equal(atomic_load(&in.later), 1);
   rt_bus_free(bus);
-}
-
-/* --- a callback that can be held up ---------------------------------- */
-
-typedef struct gate {
-  uv_sem_t entered, go;
-  atomic_uint calls;
-} gate;
-
-static void gate_init(gate *g) {
-  uv_sem_init(&g->entered, 0);
-  uv_sem_init(&g->go, 0);
-  atomic_init(&g->calls, 0);
-}
-
-static void gate_deinit(gate *g) {
-  uv_sem_destroy(&g->entered);
-  uv_sem_destroy(&g->go);
-}
-
-static void pass_gate(const rt_event *event, void *arg) {
-  gate *g = arg;
-  (void)event;
-  uv_sem_post(&g->entered);
-  uv_sem_wait(&g->go);
-  atomic_fetch_add(&g->calls, 1);
 }
 
 static void room_ready(rt__room *room) {
@@ -278,7 +246,7 @@ static void intake_is_bounded_in_bytes(void **state) {
   unsigned sent = 1;
   gate_init(&g);
   uv_sem_init(&wait.sem, 0);
-  CHECK_OK(rt_bus_subscribe(bus, &id, "s", "k", pass_gate, &g, NULL));
+  CHECK_OK(rt_bus_subscribe(bus, &id, "s", "k", gate_pass, &g, NULL));
   assert_false(rt__bus_await_room(bus, &wait.room, 100));
   CHECK_OK(rt_bus_send(bus, "s", "k", "p", NULL));
   uv_sem_wait(&g.entered);
@@ -293,7 +261,7 @@ static void intake_is_bounded_in_bytes(void **state) {
   for (unsigned i = 0; i < sent; i++) uv_sem_post(&g.go);
   uv_sem_wait(&wait.sem);
   assert_false(rt__bus_cancel_room(bus, &wait.room));
-  drain(bus);
+  bus_drain(bus);
   assert_int_equal(atomic_load(&g.calls), sent);
   uv_sem_post(&g.go);
   send_when_room(bus, "p", NULL);
@@ -324,7 +292,7 @@ static void room_is_told_whatever_the_bound(void **state) {
   uint64_t id;
   gate_init(&g);
   uv_sem_init(&wait.sem, 0);
-  CHECK_OK(rt_bus_subscribe(bus, &id, "s", "k", pass_gate, &g, NULL));
+  CHECK_OK(rt_bus_subscribe(bus, &id, "s", "k", gate_pass, &g, NULL));
   CHECK_OK(rt_bus_send(bus, "s", "k", "p", NULL));
   uv_sem_wait(&g.entered);
   assert_true(rt__bus_await_room(bus, &wait.room, 100));
@@ -344,13 +312,13 @@ static void an_event_beyond_the_bound_passes_alone(void **state) {
   uint64_t id;
   char *big = calloc(1, 100000);
   rt_value *data = rt_value_string(big, 100000);
-  CHECK_OK(rt_bus_subscribe(bus, &id, "s", "k", count, &n, NULL));
-  drain(bus);
+  CHECK_OK(rt_bus_subscribe(bus, &id, "s", "k", bus_count, &n, NULL));
+  bus_drain(bus);
   send_when_room(bus, "p", data);
   memset(big, 'x', 99999);
-  drain(bus);
+  bus_drain(bus);
   send_when_room(bus, big, NULL);
-  drain(bus);
+  bus_drain(bus);
   assert_int_equal(atomic_load(&n), 2);
   assert_int_equal(rt_bus_send(bus, big, "k", "p", NULL), RT_EINVAL);
   rt_value_unref(data);
@@ -365,12 +333,12 @@ static void stop_is_staged_and_bounded(void **state) {
   uint64_t id, other;
   rt_error err = RT_ERROR_INIT;
   gate_init(&g);
-  CHECK_OK(rt_bus_subscribe(bus, &id, "s", "k", pass_gate, &g, NULL));
+  CHECK_OK(rt_bus_subscribe(bus, &id, "s", "k", gate_pass, &g, NULL));
   for (int i = 0; i < 3; i++) CHECK_OK(rt_bus_send(bus, "s", "k", "p", NULL));
   uv_sem_wait(&g.entered);
   assert_int_equal(rt_bus_stop(bus, 0.01), RT_ETIMEOUT);
   assert_int_equal(rt_bus_send(bus, "s", "k", "p", NULL), RT_ECLOSED);
-  assert_int_equal(rt_bus_subscribe(bus, &other, "s", "k", count, &g, &err),
+  assert_int_equal(rt_bus_subscribe(bus, &other, "s", "k", bus_count, &g, &err),
                    RT_ECLOSED);
   assert_string_equal(rt_status_kind(err.code), "CANCELED");
   for (int i = 0; i < 3; i++) uv_sem_post(&g.go);
@@ -428,7 +396,7 @@ static void senders_keep_their_order(void **state) {
     uv_thread_create(&threads[i], send_many, &senders[i]);
   }
   for (int i = 0; i < SENDERS; i++) uv_thread_join(&threads[i]);
-  drain(bus);
+  bus_drain(bus);
   assert_false(o.wrong);
   for (int i = 0; i < SENDERS; i++) assert_int_equal(o.next[i], EACH);
   rt_bus_stats stats;
@@ -455,7 +423,7 @@ static void queued_events_keep_the_hook_busy(void **state) {
   uint64_t id;
   gate_init(&g);
   rt__bus_set_hook(bus, &hook);
-  CHECK_OK(rt_bus_subscribe(bus, &id, "s", "k", pass_gate, &g, NULL));
+  CHECK_OK(rt_bus_subscribe(bus, &id, "s", "k", gate_pass, &g, NULL));
   CHECK_OK(rt_bus_send(bus, "s", "k", "p", NULL));
   assert_int_equal(atomic_load(&holds), 1);
   uv_sem_wait(&g.entered);
@@ -474,11 +442,11 @@ static void two_buses_do_not_meet(void **state) {
   rt_bus *a = start(NULL), *b = start(NULL);
   atomic_uint n = 0, m = 0;
   uint64_t id;
-  CHECK_OK(rt_bus_subscribe(a, &id, "**", NULL, count, &n, NULL));
-  CHECK_OK(rt_bus_subscribe(b, &id, "**", NULL, count, &m, NULL));
+  CHECK_OK(rt_bus_subscribe(a, &id, "**", NULL, bus_count, &n, NULL));
+  CHECK_OK(rt_bus_subscribe(b, &id, "**", NULL, bus_count, &m, NULL));
   CHECK_OK(rt_bus_send(a, "s", "k", "p", NULL));
-  drain(a);
-  drain(b);
+  bus_drain(a);
+  bus_drain(b);
   assert_int_equal(atomic_load(&n), 1);
   assert_int_equal(atomic_load(&m), 0);
   rt_bus_free(a);

@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "bus/bridge.h"
+#include "gate.h"
 
 #define CHECK_OK(call) assert_int_equal((call), RT_OK)
 
@@ -91,10 +92,6 @@ static rt_bus *start(uint64_t intake_bytes) {
   return bus;
 }
 
-static void drain(rt_bus *bus) { /* a call comes after all that is queued */
-  rt_bus_unsubscribe(bus, 0);
-}
-
 static void count(const rt_event *event, void *arg) {
   *(uint64_t *)arg += event->path[0] != 0; /* on the bus thread */
 }
@@ -104,7 +101,7 @@ static void send_window(rt_bus *bus, const rt_value *data) {
     const char *kind = i % 3 ? "kind" : "another.kind";
     CHECK_OK(rt_bus_send(bus, "some.system", kind, "path", data));
   }
-  drain(bus);
+  bus_drain(bus);
 }
 
 static void a_steady_flow_allocates_nothing(void **state) {
@@ -127,12 +124,6 @@ static void a_steady_flow_allocates_nothing(void **state) {
 
 /* --- bursts ---------------------------------------------------------- */
 
-static void pass_gate(const rt_event *event, void *arg) {
-  (void)event;
-  uv_sem_wait(arg);
-  uv_sem_post(arg);
-}
-
 /* Until its memory is that of a quiet bus. */
 static chunks wait_until_lean(rt_bus *bus) {
   uint64_t limit = rt__now_ns() + (uint64_t)30e9;
@@ -149,22 +140,22 @@ static void a_burst_is_bounded_and_leaves_nothing(void **state) {
   enum { BOUND = 8 << 20 };
   rt_bus *bus = start(BOUND);
   uint64_t id;
-  uv_sem_t gate;
-  uv_sem_init(&gate, 0);
-  CHECK_OK(rt_bus_subscribe(bus, &id, "s", NULL, pass_gate, &gate, NULL));
-  while (rt_bus_send(bus, "s", "k", "p", NULL) == RT_OK) {
-  }
+  unsigned sent = 0;
+  gate g;
+  gate_init(&g);
+  CHECK_OK(rt_bus_subscribe(bus, &id, "s", NULL, gate_pass, &g, NULL));
+  while (rt_bus_send(bus, "s", "k", "p", NULL) == RT_OK) sent++;
   chunks full = chunks_of(bus);
   assert_true(full.in_use > BOUND / CHUNK * 9 / 10);
   assert_true(full.in_use <= BOUND / CHUNK + 2);
-  uv_sem_post(&gate);
-  drain(bus);
+  for (unsigned i = 0; i <= sent; i++) uv_sem_post(&g.go); /* and one more */
+  bus_drain(bus);
   chunks lean = wait_until_lean(bus);
   assert_true(lean.spare <= 4);
   assert_int_equal(lean.in_use, 1);
   CHECK_OK(rt_bus_send(bus, "s", "k", "p", NULL));
   rt_bus_free(bus);
-  uv_sem_destroy(&gate);
+  gate_deinit(&g);
 }
 
 /* What is charged is given back to the byte, whatever went through. */
@@ -180,7 +171,7 @@ static void all_that_was_charged_is_returned(void **state) {
   for (int i = 0; i < 500; i++) {
     const rt_value *some = i % 3 ? NULL : data;
     CHECK_OK(rt_bus_send(bus, "s", "k", i % 50 ? "p" : big, some));
-    if (i % 7 == 0) drain(bus);
+    if (i % 7 == 0) bus_drain(bus);
   }
   CHECK_OK(rt_bus_stop(bus, -1));
   assert_true(bus->charged > 500 * sizeof(rt__record));
@@ -203,7 +194,7 @@ static void names_are_forgotten(void **state) {
   for (int i = 0; i < 1000; i++) {
     name[i % 60] = (char)('a' + i / 60);
     CHECK_OK(rt_bus_send(bus, name, "k", "p", NULL));
-    if (i % 100 == 0) drain(bus);
+    if (i % 100 == 0) bus_drain(bus);
   }
   CHECK_OK(rt_bus_stop(bus, -1));
   assert_int_equal(seen, 1000);
@@ -224,7 +215,7 @@ static void send_names(rt_bus *bus, int names) {
     snprintf(name, sizeof(name), "name%d", i);
     CHECK_OK(rt_bus_send(bus, name, "k", "p", NULL));
   }
-  drain(bus);
+  bus_drain(bus);
 }
 
 /* Nor does it grow without end when names that are known get more hearers. */
@@ -235,7 +226,7 @@ static void known_names_are_forgotten(void **state) {
   CHECK_OK(rt_bus_subscribe(bus, &id, "**", NULL, count, &seen, NULL));
   send_names(bus, 300);
   assert_true(rt__bus_call(bus, subscribe_many, &seen));
-  drain(bus);
+  bus_drain(bus);
   send_names(bus, 300);
   CHECK_OK(rt_bus_stop(bus, -1));
   assert_int_equal(seen, 300 + 300 * 10001);

@@ -12,6 +12,7 @@
 #include <uv.h>
 
 #include "bus/bridge.h"
+#include "gate.h"
 #include "rt/runtime.h"
 
 #define CHECK_OK(call) assert_int_equal((call), RT_OK)
@@ -25,43 +26,12 @@ static rt_bus *start(uint32_t cap, uint64_t intake) {
   return bus;
 }
 
-static void drain(rt_bus *bus) { /* a call comes after all that is queued */
-  rt_bus_unsubscribe(bus, 0);
-}
-
-static void count(const rt_event *event, void *arg) {
-  (void)event;
-  atomic_fetch_add((atomic_uint *)arg, 1);
-}
-
-/* A callback that can be held up. */
-typedef struct gate {
-  uv_sem_t entered, go;
-} gate;
-
-static void gate_init(gate *g) {
-  uv_sem_init(&g->entered, 0);
-  uv_sem_init(&g->go, 0);
-}
-
-static void gate_deinit(gate *g) {
-  uv_sem_destroy(&g->entered);
-  uv_sem_destroy(&g->go);
-}
-
-static void pass_gate(const rt_event *event, void *arg) {
-  gate *g = arg;
-  (void)event;
-  uv_sem_post(&g->entered);
-  uv_sem_wait(&g->go);
-}
-
-/* A bus whose thread is inside pass_gate(). */
+/* A bus whose thread is inside gate_pass(). */
 static rt_bus *start_held(gate *g) {
   rt_bus *bus = start(0, 0);
   uint64_t id;
   gate_init(g);
-  CHECK_OK(rt_bus_subscribe(bus, &id, "hold", NULL, pass_gate, g, NULL));
+  CHECK_OK(rt_bus_subscribe(bus, &id, "hold", NULL, gate_pass, g, NULL));
   CHECK_OK(rt_bus_send(bus, "hold", "k", "p", NULL));
   uv_sem_wait(&g->entered);
   return bus;
@@ -87,13 +57,14 @@ static void w06_w16_rejections_are_counted_by_reason(void **state) {
   rt_error err = RT_ERROR_INIT;
   atomic_uint n = 0;
   uint64_t id, other;
-  CHECK_OK(rt_bus_subscribe(bus, &id, "s", "k", count, &n, NULL));
+  CHECK_OK(rt_bus_subscribe(bus, &id, "s", "k", bus_count, &n, NULL));
   for (int i = 0; i < 3; i++)
-    assert_int_equal(rt_bus_subscribe(bus, &other, "s", "k", count, &n, &err),
-                     RT_EUNAVAIL);
+    assert_int_equal(
+        rt_bus_subscribe(bus, &other, "s", "k", bus_count, &n, &err),
+        RT_EUNAVAIL);
   assert_string_equal(rt_status_kind(err.code), "UNAVAILABLE");
   assert_int_equal(rt_bus_send(bus, "", "k", "p", NULL), RT_EINVAL);
-  assert_int_equal(rt_bus_subscribe(bus, &other, "", NULL, count, &n, NULL),
+  assert_int_equal(rt_bus_subscribe(bus, &other, "", NULL, bus_count, &n, NULL),
                    RT_EINVAL);
   rt_bus_get_stats(bus, &stats);
   assert_int_equal(stats.subscribers, 1);
@@ -102,7 +73,7 @@ static void w06_w16_rejections_are_counted_by_reason(void **state) {
   CHECK_OK(rt_bus_stop(bus, -1));
   for (int i = 0; i < 4; i++)
     assert_int_equal(rt_bus_send(bus, "s", "k", "p", NULL), RT_ECLOSED);
-  assert_int_equal(rt_bus_subscribe(bus, &other, "s", "k", count, &n, NULL),
+  assert_int_equal(rt_bus_subscribe(bus, &other, "s", "k", bus_count, &n, NULL),
                    RT_ECLOSED);
   rt_bus_get_stats(bus, &stats);
   assert_int_equal(stats.subscribers, 0);
@@ -158,7 +129,7 @@ static void w13_subscribers_hear_in_order_of_subscribing(void **state) {
   }
   for (int i = 0; i < 20; i++)
     CHECK_OK(rt_bus_send(bus, "a.b", i % 2 ? "k" : "l", "p", NULL));
-  drain(bus);
+  bus_drain(bus);
   assert_int_equal(turn, 0);
   rt_bus_free(bus);
 }
@@ -177,7 +148,8 @@ typedef struct caller {
 static void subscribe_now(void *arg) {
   caller *c = arg;
   uv_sem_post(&c->begun);
-  c->rc = rt_bus_subscribe(c->bus, &c->id, "s", "k", count, &c->heard, &c->err);
+  c->rc =
+      rt_bus_subscribe(c->bus, &c->id, "s", "k", bus_count, &c->heard, &c->err);
 }
 
 static void unsubscribe_now(void *arg) {
@@ -252,7 +224,7 @@ static void w15_a_stuck_subscriber_does_not_hang_a_runtime(void **state) {
   opts.log_arg = &errors;
   CHECK_OK(rt_runtime_new(&left, &opts, NULL));
   rt_bus *bus = rt_runtime_bus(left);
-  CHECK_OK(rt_bus_subscribe(bus, &id, "hold", NULL, pass_gate, &g, NULL));
+  CHECK_OK(rt_bus_subscribe(bus, &id, "hold", NULL, gate_pass, &g, NULL));
   CHECK_OK(rt_bus_send(bus, "hold", "k", "p", NULL));
   uv_sem_wait(&g.entered);
   rt_runtime_stop(left, 0);
@@ -383,7 +355,7 @@ static void w29_a_waiter_keeps_the_first_event(void **state) {
   assert_null(rt_waiter_event(w));
   CHECK_OK(rt_bus_send(bus, "order.eu", "paid.rejected", "7", data));
   CHECK_OK(rt_bus_send(bus, "order.eu", "accept", "7", NULL));
-  drain(bus);
+  bus_drain(bus);
   CHECK_OK(rt_waiter_wait(w, &accepted, &got, NULL));
   const rt_event *event = rt_waiter_event(w);
   assert_false(accepted);
@@ -476,7 +448,7 @@ static void w15_readers_of_feeds_are_told_of_the_end(void **state) {
   CHECK_OK(rt__feed_open(&full, bridge, &opts, on_ready, &t, NULL));
   uv_sem_wait(&t.ready);
   CHECK_OK(rt_bus_send(bus, "s", "k", "p", NULL));
-  drain(bus);
+  bus_drain(bus);
   CHECK_OK(rt__feed_open(&idle, bridge, &opts, on_ready, &t, NULL));
   uv_sem_wait(&t.ready);
   assert_int_equal(rt__feed_take(idle, out, 4, &end), 0); /* arms it */
