@@ -7,19 +7,10 @@
 
 #include "bus/index.h"
 #include "bus/pattern.h"
+#include "repeat.h"
 
 static double now(void) {
   return (double)uv_hrtime() / 1e6;
-}
-
-static char *repeat(const char *head, const char *part, size_t times,
-                    const char *tail) {
-  size_t h = strlen(head), n = strlen(part);
-  char *out = malloc(h + n * times + strlen(tail) + 1);
-  memcpy(out, head, h);
-  for (size_t i = 0; i < times; i++) memcpy(out + h + i * n, part, n);
-  strcpy(out + h + n * times, tail);
-  return out;
 }
 
 /* --- the baseline: each `**` tries all it might take ----------------- */

@@ -13,16 +13,7 @@
 
 #include "bus/index.h"
 #include "bus/pattern.h"
-
-static char *repeat(const char *head, const char *part, size_t times,
-                    const char *tail) {
-  size_t h = strlen(head), n = strlen(part);
-  char *out = malloc(h + n * times + strlen(tail) + 1);
-  memcpy(out, head, h);
-  for (size_t i = 0; i < times; i++) memcpy(out + h + i * n, part, n);
-  strcpy(out + h + n * times, tail);
-  return out;
-}
+#include "repeat.h"
 
 static size_t segments(const char *text) {
   size_t n = 1;
