@@ -5,6 +5,7 @@
  *
  * SPDX-License-Identifier: MIT */
 #include "progress.h"
+#include "report.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -68,18 +69,6 @@ static void on_stats(rt_err code, const rt_error *err, rt_value *result,
   if (last) release(p);
 }
 
-static long long count(rt_view stats, const char *key) {
-  return (long long)rt_view_int(rt_view_get(stats, key), 0);
-}
-
-static long long sum(rt_view counts) {
-  long long total = 0;
-  rt_view item;
-  rt_iter iter = rt_iter_of(counts);
-  while (rt_iter_next(&iter, NULL, &item)) total += rt_view_int(item, 0);
-  return total;
-}
-
 /* Jobs a second, smoothed. */
 static void measure(progress *p, int64_t done) {
   double at = now(), passed = at - p->done_at;
@@ -92,7 +81,7 @@ static void measure(progress *p, int64_t done) {
 
 static void show(progress *p, rt_view stats) {
   char line[256], oldest[48] = "";
-  long long done = count(stats, "work_items_completed");
+  long long done = cli_count(stats, "work_items_completed");
   double waiting = rt_view_number(rt_view_get(stats, "oldest_waiting"), 0);
   measure(p, done);
   if (waiting > 0) {
@@ -101,9 +90,9 @@ static void show(progress *p, rt_view stats) {
   snprintf(line, sizeof(line),
            "%lld assets | %lld queued, %lld running, %lld done, %lld failed | "
            "%.0f jobs/s%s",
-           sum(rt_view_get(stats, "assets")), count(stats, "queued"),
-           count(stats, "running"), done, count(stats, "failed"), p->rate,
-           oldest);
+           cli_sum(rt_view_get(stats, "assets")), cli_count(stats, "queued"),
+           cli_count(stats, "running"), done, cli_count(stats, "failed"),
+           p->rate, oldest);
   console_progress(&p->c->console, line);
 }
 

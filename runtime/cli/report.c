@@ -260,6 +260,18 @@ static void print_capabilities(rt_view capabilities, FILE *out) {
   cli_table_deinit(&table);
 }
 
+long long cli_count(rt_view stats, const char *key) {
+  return (long long)rt_view_int(rt_view_get(stats, key), 0);
+}
+
+long long cli_sum(rt_view counts) {
+  long long total = 0;
+  rt_view item;
+  rt_iter iter = rt_iter_of(counts);
+  while (rt_iter_next(&iter, NULL, &item)) total += rt_view_int(item, 0);
+  return total;
+}
+
 void cli_print_stats(rt_view stats, FILE *out) {
   print_classes(rt_view_get(stats, "assets"), out);
   print_capabilities(rt_view_get(stats, "capabilities"), out);

@@ -54,7 +54,10 @@ void cli_table_deinit(cli_table *table);
 /* "3 ms", "1.25 s", "-" [own]. */
 char *cli_seconds(rt_view seconds);
 
-/* Counts per class and per capability of stats (API section 3), as tables. */
+/* Of stats (API section 3): one count, 0 when it is not there; the sum of a map
+ * of counts; counts per class and per capability, as tables. */
+long long cli_count(rt_view stats, const char *key);
+long long cli_sum(rt_view counts);
 void cli_print_stats(rt_view stats, FILE *out);
 
 #endif

@@ -8,18 +8,6 @@
 
 enum { SHOWN = 10 };
 
-static long long count(rt_view stats, const char *key) {
-  return (long long)rt_view_int(rt_view_get(stats, key), 0);
-}
-
-static long long sum(rt_view counts) {
-  long long total = 0;
-  rt_view item;
-  rt_iter iter = rt_iter_of(counts);
-  while (rt_iter_next(&iter, NULL, &item)) total += rt_view_int(item, 0);
-  return total;
-}
-
 static void print_failures(rt_view jobs, FILE *out) {
   cli_table table;
   rt_view job;
@@ -60,10 +48,10 @@ void cli_summary(cli *c, const char *dir, const char *name, const char *outcome,
   FILE *out = open_memstream(&text, &size);
   if (!out) return;
   fprintf(out, "session %s %s: %lld assets, %lld jobs in %.1f s\n", name,
-          outcome, sum(rt_view_get(view, "assets")),
-          count(view, "work_items_completed"), seconds);
+          outcome, cli_sum(rt_view_get(view, "assets")),
+          cli_count(view, "work_items_completed"), seconds);
   cli_print_stats(view, out);
-  failures(dir, name, count(view, "failed"), out);
+  failures(dir, name, cli_count(view, "failed"), out);
   fclose(out);
   console_err(&c->console, text, size);
   free(text);
