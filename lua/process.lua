@@ -54,7 +54,7 @@ end
 
 -- --- mail ----------------------------------------------------------------------------------------
 
--- What a process keeps here, in slots of its state (bind/mail.c knows the first), besides
+-- What a process keeps here, in slots of its state (bind/mail_channel.h knows the first), besides
 -- core.inbox(): one that has only an inbox needs no state.
 local LISTENERS = 1 -- topic -> channel
 local EVENTS = 2 -- channel

@@ -30,7 +30,7 @@
 -- they serve is woken with task.wake(). Scripts' own calls are checked to come from one process.
 -- task.park() must come back (with nil, err) rather than raise, so that lists stay true.
 --
--- A channel is an array (and bind_mail.c, which puts messages in, knows its slots): small, for
+-- A channel is an array (and bind/mail*.c, which puts messages in, knows its slots): small, for
 -- there may be a million. The first receiver to wait stands in the slot PARKED; only those behind
 -- it, and waits of select, take a place in the list.
 -- SPDX-License-Identifier: MIT

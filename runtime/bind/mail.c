@@ -1,7 +1,7 @@
 /* mail.c - messages between processes.
  *
  *   same VM:     send --copy--> [its channel: who waits, or the ring]
- *   else:        send --encode--> package --> mailbox --pump--> [its channel]
+ *   else:        mail_far.c
  *
  * Where nothing is in the way - its mail is empty, it reads it, none of its
  * fibers was stopped half-way - a message goes from the sender's stack straight
@@ -12,35 +12,13 @@
  * SPDX-License-Identifier: MIT */
 #include "bind/mail.h"
 #include "bind/bind.h"
-#include "process/held.h"
+#include "bind/mail_channel.h"
 
-#include <limits.h>
 #include <math.h>
 #include <string.h>
 
-/* slots of a channel */
-enum {
-  RING = 1,
-  FIRST,
-  COUNT,
-  MASK,
-  CAPACITY,
-  CLOSED,
-  PARKED,
-  RECEIVERS,
-  SENDERS,
-  OWNER,
-  SOURCE,
-  LIBRARY /* MESSAGES: it takes message objects, not first payloads */
-};
-#define MESSAGES 2
-/* slots of a process's state */
-enum { STATE_LISTENERS = 1 };
-
-#define UNREAD_MAX 1000  /* messages in a ring; more wait in C, counted */
-#define DIRECT_MAX 65536 /* bytes of a message that may wait in a ring */
-#define DEPTH_MAX  16    /* of a table that is copied straight */
-#define EXACT      9007199254740992.0
+#define DEPTH_MAX 16 /* of a table that is copied straight */
+#define EXACT     9007199254740992.0
 
 /* --- PIDs
  * ---------------------------------------------------------------------- */
@@ -150,22 +128,7 @@ static bool copy(lua_State *L, int index, int depth, size_t *room) {
 /* --- into a channel
  * ---------------------------------------------------------------- */
 
-static lua_Number number_in(lua_State *L, int table, int slot) {
-  lua_rawgeti(L, table, slot);
-  lua_Number n = lua_tonumber(L, -1);
-  lua_pop(L, 1);
-  return n;
-}
-
-static bool truth_in(lua_State *L, int table, int slot) {
-  lua_rawgeti(L, table, slot);
-  bool yes = lua_toboolean(L, -1);
-  lua_pop(L, 1);
-  return yes;
-}
-
-/* Pushes the channel for the topic at `topic`. */
-static bool find_channel(lua_State *L, const rt__process *to, int topic) {
+bool rt__mail_find_channel(lua_State *L, const rt__process *to, int topic) {
   if (to->state != LUA_NOREF) {
     lua_rawgeti(L, LUA_REGISTRYINDEX, to->state);
     lua_rawgeti(L, -1, STATE_LISTENERS);
@@ -266,11 +229,8 @@ static bool has_room(lua_State *L, rt__vm *vm, int ch, rt__fiber **fiber,
   return *count < most;
 }
 
-/* Put the message whose topic is at `topic` and whose `count` payloads begin
- * at `first` into the channel. `share`: they need not be copied. Answers false,
- * nothing done, when the library has to look at it, or `most` are there. */
-static bool put(lua_State *L, rt__process *to, int ch, int topic, rt_pid from,
-                int first, int count, bool share, int most) {
+bool rt__mail_put(lua_State *L, rt__process *to, int ch, int topic, rt_pid from,
+                  int first, int count, bool share, int most) {
   rt__vm *vm = to->vm;
   rt__fiber *fiber;
   size_t room = DIRECT_MAX;
@@ -310,105 +270,22 @@ leave:
   return false;
 }
 
-/* The same, where it belongs. */
-static bool deliver(lua_State *L, rt__process *to, int topic, rt_pid from,
-                    int first, int count, bool share) {
+bool rt__mail_deliver(lua_State *L, rt__process *to, int topic, rt_pid from,
+                      int first, int count, bool share) {
   int top = lua_gettop(L);
-  bool done =
-      find_channel(L, to, topic) &&
-      put(L, to, lua_gettop(L), topic, from, first, count, share, UNREAD_MAX);
+  bool done = rt__mail_find_channel(L, to, topic) &&
+              rt__mail_put(L, to, lua_gettop(L), topic, from, first, count,
+                           share, UNREAD_MAX);
   lua_settop(L, top);
   return done;
-}
-
-/* --- mail for full channels
- * ----------------------------------------------------------------- */
-
-/* Is the channel full for the package? In a ring only one message may be large,
- * which bounds its bytes. One that somebody waits at is empty. */
-static bool is_full(lua_State *L, const rt__process *process, int ch,
-                    const rt__package *package) {
-  if (rt__held_of(process->held, lua_topointer(L, ch))) return true;
-  lua_Number count = number_in(L, ch, COUNT);
-  return count >= UNREAD_MAX ||
-         (count > 0 && rt__package_size(package) > DIRECT_MAX);
-}
-
-/* Messages held for a channel that is closed are dropped, as any are. */
-static void drop_held(rt__process *process, const void *channel) {
-  rt__held *held;
-  while ((held = rt__held_of(process->held, channel))) {
-    rt__package *package = rt__held_take(&process->held, held);
-    rt__pids_unload(&process->vm->pids, process->pid,
-                    rt__package_size(package));
-    rt__package_free(package);
-  }
-}
-
-/* Put the next message aside when its channel is full: it stays counted. */
-static bool hold(lua_State *L, rt__process *process) {
-  rt__package *package = process->mail.first;
-  rt__held *held = NULL;
-  int top = lua_gettop(L);
-  lua_pushstring(L, package->topic);
-  if (find_channel(L, process, top + 1)) {
-    int ch = lua_gettop(L);
-    const void *channel = lua_topointer(L, ch);
-    if (truth_in(L, ch, CLOSED))
-      drop_held(process, channel);
-    else if (is_full(L, process, ch, package))
-      held = rt__held_for(&process->held, channel);
-  }
-  lua_settop(L, top);
-  if (held) rt__mailbox_put(&held->mail, rt__mailbox_take(&process->mail));
-  return held != NULL;
 }
 
 /* --- sending
  * ----------------------------------------------------------------------- */
 
-rt_err rt__mail_encode(lua_State *L, int first, const char *what,
-                       rt_value **out, rt_error *err) {
-  int top = lua_gettop(L);
-  *out = NULL;
-  if (top < first) return RT_OK;
-  rt_builder *builder = rt__vm_of(L)->builder;
-  rt_builder_reset(builder); /* an error may have ended the call before */
-  rt_builder_begin_array(builder);
-  for (int i = first; i <= top; i++) {
-    rt_err rc = rt__lua_encode_into(L, i, what, builder, err);
-    if (rc != RT_OK) {
-      rt_builder_reset(builder);
-      return rc;
-    }
-  }
-  rt_builder_end(builder);
-  return rt_builder_finish(builder, out, err);
-}
-
 static bool plain_sailing(const rt__process *to) {
   return to && to->reads_mail && !to->mail.first && !to->held &&
          !to->preempted && to->ending == RT_OK && !to->dying;
-}
-
-static int send_package(lua_State *L, const rt__process *process, rt_pid to) {
-  rt__worker *worker = process->vm->worker;
-  rt_error err = RT_ERROR_INIT;
-  rt_value *payloads;
-  if (!rt__pid_alive(worker->rt, to))
-    return rt__lua_fail_text(L, RT_ENOTFOUND, "no such process");
-  if (rt__mail_encode(L, 3, "payload", &payloads, &err) != RT_OK)
-    return rt__lua_fail(L, &err);
-  rt__package *package = rt__package_new(RT__MESSAGE, process->pid, to,
-                                         lua_tostring(L, 2), payloads);
-  rt_value_unref(payloads);
-  if (!package)
-    return rt__lua_fail_text(L, RT_ENOMEM, "no memory for a message");
-  rt_err rc = rt__route(worker->rt, worker, package);
-  if (rc == RT_EFULL) return rt__lua_fail_text(L, rc, "its mailbox is full");
-  if (rc != RT_OK) return rt__lua_fail_text(L, rc, "no such process");
-  lua_pushboolean(L, 1);
-  return 1;
 }
 
 static void check_string(lua_State *L, int index) {
@@ -434,13 +311,13 @@ int rt__mail_send(lua_State *L) {
   if (!to) return rt__lua_fail_text(L, RT_ENOTFOUND, "no such process");
   if (to >> 52 == process->pid >> 52) {
     rt__process *here = rt__pids_get(&vm->pids, to);
-    if (plain_sailing(here) &&
-        deliver(L, here, 2, process->pid, 3, lua_gettop(L) - 2, false)) {
+    if (plain_sailing(here) && rt__mail_deliver(L, here, 2, process->pid, 3,
+                                                lua_gettop(L) - 2, false)) {
       lua_pushboolean(L, 1);
       return 1;
     }
   }
-  return send_package(L, process, to);
+  return rt__mail_send_far(L, process, to);
 }
 
 /* --- receiving
@@ -456,95 +333,6 @@ int rt__mail_inbox(lua_State *L) {
   }
   if (process->inbox == LUA_NOREF) return 0;
   lua_rawgeti(L, LUA_REGISTRYINDEX, process->inbox);
-  return 1;
-}
-
-/* pause(): leave messages where they are until listen() */
-int rt__mail_pause(lua_State *L) {
-  rt__lua_process(L)->reads_mail = false;
-  return 0;
-}
-
-/* Pushes the items of a package. */
-static int push_payloads(lua_State *L, const rt_value *payloads) {
-  int before = lua_gettop(L);
-  rt_view item;
-  rt_iter iter = rt_iter_of(rt_value_view(payloads));
-  luaL_checkstack(L, (int)iter.left + 20, "too many payloads");
-  while (rt_iter_next(&iter, NULL, &item)) rt__lua_decode(L, item);
-  return lua_gettop(L) - before;
-}
-
-/* The messages held for the channel at `ch`, as far as there is room, or all.
- */
-static void take_held(lua_State *L, rt__process *process, int ch, bool all) {
-  rt__held *held;
-  const void *channel = lua_topointer(L, ch);
-  if (truth_in(L, ch, CLOSED)) drop_held(process, channel);
-  while ((held = rt__held_of(process->held, channel))) {
-    const rt__package *package = held->mail.first;
-    int top = lua_gettop(L);
-    size_t size = rt__package_size(package);
-    if (!all && size > DIRECT_MAX && number_in(L, ch, COUNT) > 0) break;
-    lua_pushstring(L, package->topic);
-    int count = push_payloads(L, package->payloads);
-    bool done = put(L, process, ch, top + 1, package->from, top + 2, count,
-                    true, all ? INT_MAX : UNREAD_MAX);
-    lua_settop(L, top);
-    if (!done) break;
-    rt__pids_unload(&process->vm->pids, process->pid, size);
-    rt__package_free(rt__held_take(&process->held, held));
-  }
-}
-
-/* listen(events, channel, all): the library takes messages from now on, first
- * those that are held for the channel */
-int rt__mail_listen(lua_State *L) {
-  rt__process *process = rt__lua_process(L);
-  process->reads_mail = true;
-  if (lua_toboolean(L, 1)) process->reads_events = true;
-  if (process->held && lua_istable(L, 2))
-    take_held(L, process, 2, lua_toboolean(L, 3));
-  return 0;
-}
-
-/* next() -> topic, sender or nil, payloads...; nothing when there is no mail */
-int rt__mail_next(lua_State *L) {
-  rt__process *process = rt__lua_process(L);
-  while (!process->notes.first && process->reads_mail && process->mail.first &&
-         hold(L, process)) {
-  }
-  const rt__package *package = rt__process_first_mail(process);
-  if (!package) return 0;
-  lua_pushstring(L, package->topic);
-  if (package->from)
-    rt__mail_push_pid(L, package->from);
-  else
-    lua_pushnil(L);
-  int count = push_payloads(L, package->payloads);
-  /* taken last: an error before would leave it to nobody */
-  rt__package_free(rt__process_next_mail(process));
-  return count + 2;
-}
-
-/* pump() -> true: puts waiting messages where they belong, as long as they are
- * plain; the rest, and what is for the library, is left to next() */
-int rt__mail_pump(lua_State *L) {
-  rt__process *process = rt__lua_process(L);
-  bool any = false;
-  while (!process->notes.first && process->reads_mail && process->mail.first) {
-    const rt__package *package = process->mail.first;
-    lua_settop(L, 0);
-    if ((process->held || rt__package_size(package) > DIRECT_MAX) &&
-        hold(L, process))
-      continue;
-    lua_pushstring(L, package->topic);
-    int count = push_payloads(L, package->payloads);
-    if (!deliver(L, process, 1, package->from, 2, count, true)) break;
-    rt__package_free(rt__process_next_mail(process));
-    any = true;
-  }
-  lua_pushboolean(L, any);
   return 1;
 }
 
