@@ -232,6 +232,9 @@ static int l_send(lua_State *L) {
   rt_error err = RT_ERROR_INIT;
   rt_value *assets;
   if (!job) return fail_foreign(L);
+  send_op *op = rt__op_new(L, sizeof(*op), &send_type);
+  op->job = job;
+  rt__job_hold_time(job);
   if (rt__lua_encode(L, 2, "asset", &assets, &err) != RT_OK) {
     note_fault(job, &err);
     return rt__lua_fail(L, &err);
@@ -241,10 +244,7 @@ static int l_send(lua_State *L) {
     note_fault(job, &err);
     return rt__lua_fail(L, &err);
   }
-  send_op *op = rt__op_new(L, sizeof(*op), &send_type);
   op->single = rt_view_type(rt_value_view(assets)) != RT_ARRAY;
-  op->job = job;
-  rt__job_hold_time(job);
   rt__engine_send(job->order->engine, job->order->session, job->order->lease,
                   assets, on_sent, op);
   rt_value_unref(assets);

@@ -153,7 +153,6 @@ static int l_dispatch(lua_State *L) {
   rt_dispatch_opts opts = {sizeof(opts), false, NULL, 0};
   opts.meta = lua_toboolean(L, 3);
   opts.priority = (int)lua_tointeger(L, 4);
-  rt__lua_reserve(L);
   reply_op *op = rt__op_new(L, sizeof(*op), &reply_type);
   if (rt__lua_encode(L, 2, "asset", &asset, &err) != RT_OK)
     return refuse(L, &op->op, &err);
@@ -214,7 +213,6 @@ static int l_queue(lua_State *L) {
   const char *verb = luaL_checkstring(L, 2);
   rt_value *args;
   rt_error err = RT_ERROR_INIT;
-  rt__lua_reserve(L);
   reply_op *op = rt__op_new(L, sizeof(*op), &reply_type);
   if (rt__lua_encode(L, 3, "asset", &args, &err) != RT_OK)
     return refuse(L, &op->op, &err);
@@ -250,8 +248,9 @@ static int l_name(lua_State *L) {
 typedef struct open_op {
   rt__op op;
   rt_runtime *rt;
-  rt_session *session; /* [own ref] until it has a handle */
-  rt_value *brought;   /* [own] likewise */
+  rt_session *session;        /* [own ref] until it has a handle */
+  rt_value *brought;          /* [own] likewise */
+  rt_value *options, *config; /* [own] may be NULL */
 } open_op;
 
 static int push_opened(lua_State *L, rt__op *op) {
@@ -281,6 +280,8 @@ static void release_opened(rt__op *op) {
   else if (opened->brought)
     give_back(rt_runtime_registry(opened->rt), opened->brought);
   if (opened->session) rt_session_unref(opened->session);
+  rt_value_unref(opened->options);
+  rt_value_unref(opened->config);
 }
 
 static const rt__op_type open_type = {"session.open", NULL, push_opened,
@@ -367,22 +368,18 @@ static rt_err value_field(lua_State *L, const char *name, rt_value **out,
 static int l_open(lua_State *L) {
   rt_session_opts opts = RT_SESSION_OPTS_INIT;
   rt_error err = RT_ERROR_INIT;
-  rt_value *options, *config = NULL;
   luaL_checktype(L, 1, LUA_TTABLE);
   luaL_checkstack(L, 20, "session.open");
   read_open_opts(L, &opts);
   open_op *op = rt__op_new(L, sizeof(*op), &open_type);
   op->rt = rt__runtime_of(L);
-  rt_err rc = value_field(L, "options", &options, &err);
-  if (rc == RT_OK) rc = value_field(L, "config", &config, &err);
+  rt_err rc = value_field(L, "options", &op->options, &err);
+  if (rc == RT_OK) rc = value_field(L, "config", &op->config, &err);
   if (rc == RT_OK) rc = value_field(L, "brought", &op->brought, &err);
-  opts.options = options;
-  opts.config = config;
-  if (rc == RT_OK)
-    rt_session_open_async(rt__runtime_of(L), &opts, on_opened, op);
-  rt_value_unref(options);
-  rt_value_unref(config);
   if (rc != RT_OK) return refuse(L, &op->op, &err);
+  opts.options = op->options;
+  opts.config = op->config;
+  rt_session_open_async(op->rt, &opts, on_opened, op);
   return rt__op_return(L, &op->op);
 }
 

@@ -308,11 +308,6 @@ static bool encode(encoder *e, int index, const frame *f, int depth) {
   }
 }
 
-void rt__lua_reserve(lua_State *L) {
-  enum { LEVEL = 3, ON_TOP = 16 }; /* an error's map, a key, a value */
-  luaL_checkstack(L, RT_VALUE_MAX_DEPTH * LEVEL + ON_TOP, "value");
-}
-
 rt_err rt__lua_encode_into(lua_State *L, int index, const char *what,
                            rt_builder *builder, rt_error *err) {
   unsigned depth;

@@ -219,7 +219,6 @@ int rt__l_report(lua_State *L) {
   size_t at = 0, count = sizeof(verbs) / sizeof(*verbs);
   while (at < count && strcmp(verbs[at].verb, verb) != 0) at++;
   luaL_argcheck(L, at < count, 1, "unknown report");
-  rt__lua_reserve(L);
   report_op *op = rt__op_new(L, sizeof(*op), &report_type);
   if (rt__lua_encode(L, 2, "arguments", &args, &err) != RT_OK) {
     rt__op_fail(&op->op, &err);

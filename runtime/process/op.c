@@ -3,7 +3,9 @@
  *   new --await--> awaited --end--> its fiber is woken, takes the results
  *    \--end--> kept until it is awaited      \--timeout--> detached, cancelled
  *
- * A detached operation belongs to nobody and is released when it ends.
+ * A detached operation belongs to nobody and is released when it ends. One that
+ * its binding did not return (it raised an error before it had started it) has
+ * not begun: it is the newest of its process, and goes when the fiber stops.
  *
  * SPDX-License-Identifier: MIT */
 #include "process/op.h"
@@ -28,7 +30,9 @@ void *rt__op_new(lua_State *L, size_t size, const rt__op_type *type) {
   return op;
 }
 
+/* Pinning its object may raise; it has begun by then. */
 int rt__op_return(lua_State *L, rt__op *op) {
+  op->begun = true;
   if (!op->ended && !op->anchor && lua_type(L, 1) == LUA_TUSERDATA) {
     lua_pushvalue(L, 1);
     op->anchor = luaL_ref(L, LUA_REGISTRYINDEX);
@@ -84,17 +88,26 @@ void rt__op_post(rt__op *op) {
 }
 
 /* Nobody waits for it any more. `canceled` guards against an end from inside
- * `cancel`, which must not free what is still in use here. */
+ * `cancel`, which must not free what is still in use here. What has not begun
+ * has nothing to be cancelled. */
 void rt__op_detach(rt__op *op) {
   unlink_op(op);
   op->fiber = NULL;
   op->detached = true;
+  if (!op->begun && !op->ended) {
+    op->ended = true;
+    op->worker->ops--;
+  }
   if (!op->ended && op->type->cancel) {
     op->canceled = true;
     op->type->cancel(op);
     op->canceled = false;
   }
   if (op->ended) free_op(op);
+}
+
+void rt__ops_sweep(rt__process *process) {
+  while (process->ops && !process->ops->begun) rt__op_detach(process->ops);
 }
 
 void rt__ops_drop(rt__process *process) {

@@ -44,11 +44,15 @@ struct rt__op {
   rt__op *prev, *next;
   rt_error error;
   int anchor; /* ref of the object it was asked of, 0: none */
+  bool begun; /* it was returned to the library */
   bool failed, ended, detached, canceled;
 };
 
 /* A zeroed operation of `size` bytes (rt__op is its first member) for the
- * running process. Raises a Lua error when memory is short. */
+ * running process. Raises a Lua error when memory is short. Until it is started
+ * the binding may raise, too, or leave it: an operation that was not returned
+ * is released, without `cancel`, when its coroutine stops. From its start to
+ * rt__op_return() nothing may raise. */
 void *rt__op_new(lua_State *L, size_t size, const rt__op_type *type);
 /* Push it for the library; returns 1. An object that is the first argument is
  * kept until the operation is over: it may be all that the script waits on. */

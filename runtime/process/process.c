@@ -473,6 +473,7 @@ static bool resume(rt__process *process, rt__fiber *fiber) {
   rt__worker_enter(vm->worker, vm);
   int rc = lua_resume(co, args);
   vm->fiber = NULL;
+  if (process->ops) rt__ops_sweep(process);
   if (vm->refused && process->ending == RT_OK) process->ending = RT_ENOMEM;
   vm->refused = false;
   if (process->ending == RT_ENOMEM) rt__process_note(process, co);

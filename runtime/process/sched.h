@@ -233,6 +233,9 @@ int rt__op_take(lua_State *L, rt__op *op);
 /* Nobody will take its results: cancel it. */
 void rt__op_detach(rt__op *op);
 void rt__ops_drop(rt__process *process);
+/* Release those that have not begun: no fiber runs now that could begin them.
+ */
+void rt__ops_sweep(rt__process *process);
 void rt__resources_close(rt__process *process);
 
 /* --- mail, monitors, links ---------------------------------------------- */

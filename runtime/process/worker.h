@@ -73,15 +73,12 @@ void rt__resource_remove(
 /* Lua values <-> immutable values. Encoding refuses functions, userdata,
  * threads, cycles, what nests too deep and what is larger than a VM may be,
  * naming the key path that starts with `what` (`data.user.cb: function`). Where
- * Lua's stack cannot grow it raises: hold nothing that would be lost. Decoding
+ * memory is short it may raise: hold nothing that would be lost. Decoding
  * pushes one value. */
 rt_err rt__lua_encode(lua_State *L, int index, const char *what, rt_value **out,
                       rt_error *err);
 rt_err rt__lua_encode_into(lua_State *L, int index, const char *what,
                            rt_builder *builder, rt_error *err);
-/* Room on Lua's stack for whatever is encoded next, so that it cannot raise
- * (this can): for who has begun an operation by then. */
-void rt__lua_reserve(lua_State *L);
 void rt__lua_decode(lua_State *L, rt_view view);
 
 /* Push an error object (API 2.5) made of an rt_error, or nil and that object;
