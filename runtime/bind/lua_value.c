@@ -110,6 +110,13 @@ static bool refuse_depth(encoder *e, const frame *f) {
                : refuse(e, f->up, "nested too deep");
 }
 
+/* An error of the script, but where the scheduler encodes: there is nobody to
+ * catch it. */
+static bool refuse_stack(encoder *e, const frame *up) {
+  if (rt__vm_of(e->L)->fiber) luaL_error(e->L, "stack overflow (value)");
+  return refuse(e, up, "no room on the stack");
+}
+
 /* --- encoding ----------------------------------------------------------- */
 
 static bool encode(encoder *e, int index, const frame *f, int depth);
@@ -261,8 +268,8 @@ static bool encode_table(encoder *e, int index, const frame *up, int depth) {
   bool array;
   e->tables += TABLE_BYTES;
   if (e->out->size + e->tables > e->limit) return refuse(e, up, "too large");
-  if (depth == RT_VALUE_MAX_DEPTH || !lua_checkstack(L, 8))
-    return refuse_depth(e, &f);
+  if (depth == RT_VALUE_MAX_DEPTH) return refuse_depth(e, &f);
+  if (!lua_checkstack(L, 8)) return refuse_stack(e, up);
   shape kind = shape_of(L, index);
   if (kind == OBJECT) return refuse(e, up, "object");
   if (kind == ERROR) {

@@ -129,6 +129,7 @@ static void unlist_process(rt__process *process) {
   else
     vm->newest = process->prev;
   atomic_fetch_sub_explicit(&vm->population, 1, memory_order_relaxed);
+  vm->ended++;
 }
 
 /* (process, function, args...): its globals and main fiber. */
@@ -358,8 +359,10 @@ static rt_value *first_result(rt__process *process, lua_State *co, int count,
   if (count == 0 || lua_isnil(co, -count)) return NULL;
   int index = lua_gettop(co) - count + 1;
   if (process->internal) return NULL;
+  process->vm->shielded = true; /* an error would meet nobody here */
   if (rt__lua_encode(co, index, "result", &result, &err) != RT_OK)
     *error = rt__error_map(err.code, err.message, NULL);
+  process->vm->shielded = false;
   return result;
 }
 
@@ -379,7 +382,9 @@ static rt_value *raised(rt__vm *vm, rt__fiber *fiber) {
       lua_remove(L, top + 1);
       return NULL;
     }
+    vm->shielded = true;
     map = rt__lua_error_value(L, top + 1);
+    vm->shielded = false;
   }
   lua_settop(L, top);
   return map ? map : rt__error_map(RT_EUNKNOWN, "error", NULL);
@@ -412,7 +417,9 @@ static bool lives_on(rt__process *process) {
 static void main_returned(rt__process *process, lua_State *co) {
   rt_value *error = NULL;
   if (process->dying) {
+    process->vm->shielded = true;
     error = rt__lua_error_value(co, 1);
+    process->vm->shielded = false;
     rt__process_end(process, RT_EUNKNOWN, NULL, error);
     rt_value_unref(error);
     return;

@@ -73,8 +73,8 @@ void rt__resource_remove(
 /* Lua values <-> immutable values. Encoding refuses functions, userdata,
  * threads, cycles, what nests too deep and what is larger than a VM may be,
  * naming the key path that starts with `what` (`data.user.cb: function`). Where
- * memory is short it may raise: hold nothing that would be lost. Decoding
- * pushes one value. */
+ * the stack of the running coroutine cannot grow it raises: hold nothing that
+ * would be lost. Decoding pushes one value. */
 rt_err rt__lua_encode(lua_State *L, int index, const char *what, rt_value **out,
                       rt_error *err);
 rt_err rt__lua_encode_into(lua_State *L, int index, const char *what,

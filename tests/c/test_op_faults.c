@@ -140,7 +140,80 @@ static void no_operation_stays(void **state) {
   runner_free(r);
 }
 
+/* --- a result ------------------------------------------------------------
+ * It is encoded when its coroutine has ended, where no error can be caught. */
+
+typedef struct ending {
+  rt__task task;
+  size_t more; /* bytes that the VM may have at the end */
+  rt_err how;
+  size_t limit;
+  atomic_bool done;
+} ending;
+
+/* (table, ending): from here on there is that much memory. */
+static int l_return(lua_State *L) {
+  rt__vm *vm = rt__vm_of(L);
+  const ending *e = lua_touserdata(L, 2);
+  lua_gc(L, LUA_GCSTOP, 0);
+  vm->limit = (vm->used + e->more) / 9 * 8;
+  lua_settop(L, 1);
+  return 1;
+}
+
+static void on_return(rt__process *process, rt_err how, rt_value *result,
+                      rt_value *error, void *arg) {
+  ending *e = arg;
+  (void)result;
+  (void)error;
+  process->vm->limit = e->limit;
+  lua_gc(process->vm->L, LUA_GCRESTART, 0);
+  e->how = how;
+  atomic_store(&e->done, true);
+}
+
+static void run_ending(rt__worker *worker, rt__task *task) {
+  ending *e = (ending *)task;
+  rt__start start = RT__START_INIT;
+  rt_error err = RT_ERROR_INIT;
+  lua_State *L = worker->vm->L;
+  start.on_exit = on_return;
+  start.exit_arg = e;
+  e->limit = worker->vm->limit;
+  lua_pushcfunction(L, l_return);
+  lua_newtable(L);
+  for (int i = 0; i < 90; i++) { /* tables in tables */
+    lua_newtable(L);
+    lua_insert(L, -2);
+    lua_rawseti(L, -2, 1);
+  }
+  lua_pushlightuserdata(L, e);
+  rt__process_start(NULL, worker->vm, &start, 2, &err);
+}
+
+static rt_err end_with(runner *r, size_t more) {
+  ending e = {.task = {NULL, run_ending}, .more = more};
+  uint64_t end = uv_hrtime() + 60u * 1000000000ull;
+  rt__worker_post(rt__runtime_worker(runner_runtime(r), 0), &e.task);
+  while (!atomic_load(&e.done) && uv_hrtime() < end) uv_sleep(1);
+  assert_true(atomic_load(&e.done));
+  return e.how;
+}
+
+static void a_result_without_memory(void **state) {
+  (void)state;
+  runner *r = runner_new(1, 0);
+  assert_int_equal(end_with(r, 1 << 20), RT_OK);
+#ifndef RT_LUAJIT_SYSTEM /* it raises where it cannot grow a stack */
+  assert_int_not_equal(end_with(r, 0), RT_OK);
+#endif
+  assert_int_equal(end_with(r, 1 << 20), RT_OK);
+  assert_int_equal(runner_run(r, "print('still')"), 0);
+  runner_free(r);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(no_operation_stays)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(no_operation_stays),
+                                     cmocka_unit_test(a_result_without_memory)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
