@@ -34,6 +34,7 @@ struct rt__slab {
 struct rt__region {
   rt__region *prev, *next; /* list: roomy or full */
   uint32_t free;           /* bit by bit: slabs that are not in use */
+  uint32_t held;           /* and those that have memory nevertheless */
 };
 
 /* --- regions --------------------------------------------------------- */
@@ -67,6 +68,7 @@ static rt__region *region_new(rt__blocks *b) {
   munmap(at + before + REGION_BYTES, REGION_BYTES - before);
   rt__region *r = (rt__region *)(at + before);
   r->free = ALL_FREE;
+  r->held = 0;
   region_link(&b->roomy, r);
   b->idle++;
   return r;
@@ -104,6 +106,7 @@ static rt__slab *slab_new(rt__blocks *b, size_t size) {
   unsigned at = (unsigned)__builtin_ctz(r->free);
   if (r->free == ALL_FREE) b->idle--;
   r->free &= r->free - 1;
+  r->held |= (uint32_t)1 << at;
   if (r->free == 0) {
     region_unlink(&b->roomy, r);
     region_link(&b->full, r);
@@ -127,6 +130,15 @@ static void slab_free(rt__blocks *b, rt__slab *s) {
   b->idle--;
   region_unlink(&b->roomy, r);
   munmap(r, REGION_BYTES);
+}
+
+void rt__blocks_trim(rt__blocks *b) {
+  for (rt__region *r = b->roomy; r; r = r->next)
+    for (uint32_t left = r->free & r->held; left; left &= left - 1) {
+      unsigned at = (unsigned)__builtin_ctz(left);
+      r->held &= ~((uint32_t)1 << at);
+      madvise((char *)r + (at + 1) * SLAB_BYTES, SLAB_BYTES, MADV_DONTNEED);
+    }
 }
 
 /* --- blocks ---------------------------------------------------------- */

@@ -7,7 +7,8 @@
  *
  * A slab has one class of sizes (steps of 8 bytes); the address of a block
  * leads to its slab. A slab without blocks goes back to its region, a region
- * without slabs to the system, but for one. Larger blocks come from malloc().
+ * without slabs to the system, but for one; rt__blocks_trim() gives back what
+ * free slabs hold besides. Larger blocks come from malloc().
  *
  * One thread at a time. SPDX-License-Identifier: MIT */
 #ifndef RT__PROCESS_BLOCKS_H
@@ -38,6 +39,9 @@ void rt__blocks_give(rt__blocks *blocks, void *block, size_t size);
  * memory at all. */
 void *rt__blocks_resize(rt__blocks *blocks, void *block, size_t old,
                         size_t size);
+/* Give the memory of free slabs back to the system, with little ado: the
+ * addresses stay ours. */
+void rt__blocks_trim(rt__blocks *blocks);
 /* All blocks that did not come from malloc() are gone. */
 void rt__blocks_deinit(rt__blocks *blocks);
 

@@ -301,6 +301,9 @@ struct rt__vm {
   uint64_t full_after; /* uv_hrtime(): no whole collection before that */
   unsigned told; /* lines about processes that were computing at the end */
   int cycles;    /* of the collector, until memory is judged */
+  int tidying;   /* likewise, until it is tidy (tidy.c) */
+  size_t tidied, untidied;       /* `used` after the last time, and before it */
+  size_t ended;                  /* processes, since then */
   uint64_t held_epoch, held_cpu; /* since when it could not be preempted */
   _Atomic(bool) crowded;         /* no new processes: memory is short */
   rt__pids pids;
@@ -361,6 +364,8 @@ struct rt__worker {
   rt__timers timers;
   rt__run_queue run[2]; /* by process->later */
   bool collecting;      /* memory has to be looked at again */
+  bool trim;            /* malloc() has much to give back */
+  uint64_t tidy_due;    /* an idle one tidies up from then on; 0: not planned */
   uint64_t served;      /* `clock` after the second one was served */
   bool brief;           /* and no tick passed meanwhile */
   size_t ops;           /* operations that have not ended */
@@ -408,6 +413,9 @@ void rt__worker_join(rt__worker *worker);
  * release it. */
 void rt__worker_settle(rt__worker *worker);
 void rt__worker_close(rt__worker *worker);
+/* It has nothing to run: collect what has been left behind, in slices. True:
+ * look at I/O and call again; `tidy_due` says when there is more to do. */
+bool rt__worker_tidy(rt__worker *worker, uint64_t now);
 /* [any] End this process, wherever it is. */
 void rt__worker_kill(rt__worker *worker, rt_pid pid);
 /* Owner: is it among those to be killed? */
@@ -442,7 +450,8 @@ struct rt_runtime {
   struct rt__jobs *jobs;
   rt__names names;
   _Atomic(uint32_t) next_worker;
-  _Atomic(uint32_t) ticks; /* of the watchdog, while somebody runs */
+  _Atomic(uint32_t) ticks;   /* of the watchdog, while somebody runs */
+  _Atomic(uint64_t) trimmed; /* when malloc_trim() was called last */
   _Atomic(int64_t) holds;
   /* guarded by lock; changed is signalled when holds fall to 0 and when the
    * main process has ended or its function has returned */

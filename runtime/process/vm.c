@@ -187,6 +187,7 @@ rt_err rt__vm_open(rt__vm *vm, rt_error *err) {
   vm->shielded = false;
   if (status == 0) {
     rt__worker_bound_stack(vm->worker, L);
+    vm->tidied = vm->used;
     return RT_OK;
   }
   const char *text = lua_tostring(L, -1);

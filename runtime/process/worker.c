@@ -261,11 +261,13 @@ static void on_alarm(uv_timer_t *alarm) {
 /* Nothing may be due when the loop polls, or it would sleep over it: libuv runs
  * its timers before it polls. */
 static void set_alarm(rt__worker *worker, uint64_t now) {
-  if (worker->timers.count == 0) {
+  uint64_t due =
+      worker->timers.count ? worker->timers.heap[0]->due : UINT64_MAX;
+  if (worker->tidy_due && worker->tidy_due < due) due = worker->tidy_due;
+  if (due == UINT64_MAX) {
     uv_timer_stop(&worker->alarm);
     return;
   }
-  uint64_t due = worker->timers.heap[0]->due;
   uint64_t ms = due > now ? (due - now + 999999) / 1000000 : 0;
   uv_update_time(&worker->loop);
   uv_timer_start(&worker->alarm, on_alarm, ms, 0);
@@ -359,6 +361,13 @@ static void check_memory(rt__worker *worker) {
     if (vm->L && rt__vm_check_memory(vm)) worker->collecting = true;
 }
 
+/* Not waiting for it. */
+static void look_at_io(rt__worker *worker) {
+  uv_run(&worker->loop, UV_RUN_NOWAIT);
+  if (worker->slept) hold_again(worker);
+  worker->slept = false;
+}
+
 static void turn(rt__worker *worker) {
   int rounds = 0;
   bool answered = false;
@@ -369,13 +378,15 @@ static void turn(rt__worker *worker) {
     check_memory(worker);
   } while (!can_run(worker) && !worker->stop && ++rounds < SPIN_ROUNDS &&
            (answered = spin(worker)));
-  if (can_run(worker) || answered) { /* look at I/O, do not wait for it */
-    uv_run(&worker->loop, UV_RUN_NOWAIT);
-    if (worker->slept) hold_again(worker);
-    worker->slept = false;
+  if (can_run(worker) || answered) {
+    look_at_io(worker);
     return;
   }
   uint64_t start = uv_hrtime();
+  if (rt__worker_tidy(worker, start)) {
+    look_at_io(worker);
+    return;
+  }
   set_alarm(worker, start);
   uv_run(&worker->loop, UV_RUN_ONCE);
   if (!worker->slept) return;

@@ -64,6 +64,7 @@ static void test_content(void **state) {
   assert_non_null(slots);
   for (int i = 0; i < STEPS; i++) {
     slot *s = &slots[next_random() % SLOTS];
+    if (i % 1000 == 0) rt__blocks_trim(&b);
     if (!s->at) {
       s->size = random_size();
       s->at = rt__blocks_take(&b, s->size);
