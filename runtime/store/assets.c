@@ -39,8 +39,9 @@ rt_err rt__store_insert(rt__store *store, rt__asset_row *row, uint64_t hash,
   rt__sql_bind_value(stmt, 13, row->metadata);
   sqlite3_bind_int64(stmt, 14, row->created);
   rt_err rc = rt__sql_run(store, stmt, err);
-  if (rc == RT_OK) store->last_asset = row->id;
-  return rc;
+  if (rc != RT_OK) return rc;
+  store->last_asset = row->id;
+  return rt__seen_add(store, hash, row->id, err);
 }
 
 static bool same(rt__text a, const char *at, size_t size) {
@@ -58,12 +59,9 @@ static bool key_is(sqlite3_stmt *stmt, rt__text key) {
          same(value, key.at + name.size + 1, value.size);
 }
 
-rt_err rt__store_find(rt__store *store, uint64_t hash, rt__text key,
-                      rt__asset_row *row, rt_error *err) {
-  memset(row, 0, sizeof(*row));
-  sqlite3_stmt *stmt = rt__sql(store, RT__SQL_FIND, err);
-  if (!stmt) return RT_EUNAVAIL;
-  sqlite3_bind_int64(stmt, 1, (int64_t)hash);
+/* The first row with this key, of a statement with RT__FIND_COLUMNS. */
+static rt_err first_same(rt__store *store, sqlite3_stmt *stmt, rt__text key,
+                         rt__asset_row *row, rt_error *err) {
   rt_err rc = RT_OK;
   while (rt__sql_row(store, stmt, &rc, err)) {
     if (!key_is(stmt, key)) continue;
@@ -79,6 +77,25 @@ rt_err rt__store_find(rt__store *store, uint64_t hash, rt__text key,
     return RT_OK;
   }
   return rc;
+}
+
+rt_err rt__store_find(rt__store *store, uint64_t hash, rt__text key,
+                      rt__asset_row *row, rt_error *err) {
+  memset(row, 0, sizeof(*row));
+  sqlite3_stmt *stmt = rt__sql(store, RT__SQL_FIND_NEW, err);
+  if (!stmt) return RT_EUNAVAIL;
+  rt_err rc = RT_OK;
+  int64_t id;
+  size_t at = 0;
+  while ((id = rt__seen_each(&store->seen, hash, &at)) != 0) {
+    sqlite3_bind_int64(stmt, 1, id);
+    rc = first_same(store, stmt, key, row, err);
+    if (rc != RT_OK || row->id) return rc;
+  }
+  stmt = rt__sql(store, RT__SQL_FIND, err);
+  if (!stmt) return RT_EUNAVAIL;
+  sqlite3_bind_int64(stmt, 1, (int64_t)hash);
+  return first_same(store, stmt, key, row, err);
 }
 
 /* Call `fn` for each row of LOAD, SCAN and REJECTED. */
@@ -185,6 +202,8 @@ rt_err rt__store_set_depth(rt__store *store, int64_t id, int64_t depth,
 }
 
 rt_err rt__store_delete_asset(rt__store *store, int64_t id, rt_error *err) {
+  rt_err rc = rt__seen_remove(store, id, err);
+  if (rc != RT_OK) return rc;
   return change_id(store, RT__SQL_DELETE_ASSET, id, err);
 }
 

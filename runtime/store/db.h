@@ -4,6 +4,7 @@
 #define RT__STORE_DB_H
 
 #include "store/schema.h"
+#include "store/seen.h"
 
 /* X(name, text): every statement the writer uses, prepared when first used. */
 #define RT__SQL(X)                                                             \
@@ -25,9 +26,14 @@
               "?9,?10,?11)")                                                   \
   X(INSERT, "INSERT INTO asset VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,"     \
             "?12,?13,?14)")                                                    \
-  X(FIND, "SELECT a.id,a.parent,a.capability,a.depth,a.root,a.key,a.value,"    \
-          "c.name,a.class,a.done,a.aside FROM asset a"                         \
-          " JOIN class c ON c.id=a.class WHERE a.hash=?1")                     \
+  X(FIND, RT__FIND_COLUMNS "FROM seen s CROSS JOIN asset a ON a.id=s.asset"    \
+                           " JOIN class c ON c.id=a.class WHERE s.hash=?1")    \
+  X(FIND_NEW, RT__FIND_COLUMNS "FROM asset a JOIN class c ON c.id=a.class"     \
+                               " WHERE a.id=?1")                               \
+  X(HASH, "SELECT hash FROM asset WHERE id=?1")                                \
+  X(SEEN_PUT, "INSERT OR IGNORE INTO seen(hash,asset) VALUES(?1,?2)")          \
+  X(SEEN_DELETE, "DELETE FROM seen WHERE hash=?1 AND asset=?2")                \
+  X(SEEN_TAIL, "SELECT id,hash FROM asset WHERE id>?1 ORDER BY id")            \
   X(LOAD, "SELECT id,class,value,key,parent,capability,depth,root,done,"       \
           "aside,priority,metadata,created FROM asset WHERE id=?1")            \
   X(KEY, "SELECT coalesce(a.key,c.name||':'||a.value) FROM asset a"            \
@@ -77,6 +83,9 @@
   X(RUNNING_GET, "SELECT j.value->>0, j.value->>1, j.value->>2"                \
                  " FROM running, json_each(running.jobs) j")                   \
   X(RUNNING_CLEAR, "DELETE FROM running")
+#define RT__FIND_COLUMNS                                                       \
+  "SELECT a.id,a.parent,a.capability,a.depth,a.root,a.key,a.value,c.name,"     \
+  "a.class,a.done,a.aside "
 #define RT__JOB_COLUMNS                                                        \
   "SELECT asset,capability,state,attempt,crashes,fanout,priority,due,reason,"  \
   "errors,ended,class FROM job"
@@ -96,6 +105,7 @@ struct rt__store {
   bool fresh;         /* there was no file before */
   uint64_t hash_key[2];
   int64_t last_asset, last_edge;
+  rt__seen seen;
   uint64_t inode, device;
   sqlite3_stmt *stmts[RT__SQL_COUNT];
 };

@@ -60,13 +60,22 @@ uint64_t rt__report_hash(const rt_report *report, const char *key) {
   return rt__siphash_of(report->hash_key, key, strlen(key));
 }
 
+/* In the table of keys, or behind what is in it. Format 1 has an index. */
+#define SAME_KEY " AND coalesce(a.key,c.name||':'||a.value)=?2"
+static const char FIND_1[] =
+    "SELECT a.id FROM asset a JOIN class c ON c.id=a.class WHERE"
+    " a.hash=?1" SAME_KEY;
+static const char FIND[] =
+    "SELECT a.id FROM seen s CROSS JOIN asset a ON a.id=s.asset"
+    " JOIN class c ON c.id=a.class WHERE s.hash=?1" SAME_KEY " UNION ALL "
+    "SELECT a.id FROM asset a JOIN class c ON c.id=a.class WHERE a.hash=?1"
+    " AND a.id>coalesce((SELECT value FROM meta WHERE name='seen'),0)" SAME_KEY
+    " LIMIT 1";
+
 int64_t rt__report_find(rt_report *report, const char *key) {
   int64_t id = 0;
-  sqlite3_stmt *stmt = rt__report_sql(
-      report,
-      "SELECT a.id FROM asset a JOIN class c ON c.id=a.class WHERE a.hash=?1"
-      " AND coalesce(a.key,c.name||':'||a.value)=?2",
-      NULL);
+  bool old = rt__schema_version(report->db) == 1;
+  sqlite3_stmt *stmt = rt__report_sql(report, old ? FIND_1 : FIND, NULL);
   if (!stmt) return 0;
   sqlite3_bind_int64(stmt, 1, (int64_t)rt__report_hash(report, key));
   sqlite3_bind_text(stmt, 2, key, -1, SQLITE_STATIC);

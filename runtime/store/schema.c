@@ -30,7 +30,8 @@ static const char TABLES[] =
     " capability INTEGER, depth INTEGER NOT NULL, root INTEGER NOT NULL,"
     " done INTEGER NOT NULL, aside INTEGER NOT NULL, priority INTEGER,"
     " metadata, created INTEGER NOT NULL);"
-    "CREATE INDEX asset_hash ON asset(hash);"
+    "CREATE TABLE seen(hash INTEGER NOT NULL, asset INTEGER NOT NULL,"
+    " PRIMARY KEY(hash, asset)) WITHOUT ROWID;"
     "CREATE TABLE edge(asset INTEGER NOT NULL, parent INTEGER NOT NULL,"
     " capability INTEGER NOT NULL, id INTEGER NOT NULL,"
     " PRIMARY KEY(asset, parent, capability)) WITHOUT ROWID;"
@@ -145,6 +146,35 @@ rt_err rt__schema_create(sqlite3 *db, rt_error *err) {
   if (rc == RT_OK) rc = rt__sql_exec(db, TABLES, err);
   if (rc == RT_OK) rc = rt__sql_exec(db, VIEWS, err);
   if (rc == RT_OK) rc = rt__sql_exec(db, tail, err);
+  return rc;
+}
+
+/* From 1: an index on asset(hash) became the table `seen`. */
+static const char *const UPGRADES[] = {
+    "CREATE TABLE seen(hash INTEGER NOT NULL, asset INTEGER NOT NULL,"
+    " PRIMARY KEY(hash, asset)) WITHOUT ROWID;"
+    "INSERT INTO seen SELECT hash, id FROM asset ORDER BY hash, id;"
+    "DROP INDEX asset_hash;"
+    "INSERT INTO meta SELECT 'seen', coalesce(max(id), 0) FROM asset;",
+};
+
+int64_t rt__schema_version(sqlite3 *db) {
+  return pragma_int(db, "PRAGMA user_version");
+}
+
+rt_err rt__schema_upgrade(sqlite3 *db, rt_error *err) {
+  char tail[80];
+  int64_t version = rt__schema_version(db);
+  if (version == RT__SCHEMA_VERSION) return RT_OK;
+  rt_err rc = rt__sql_exec(db, "BEGIN IMMEDIATE", err);
+  if (rc != RT_OK) return rc;
+  while (rc == RT_OK && version < RT__SCHEMA_VERSION) {
+    rc = rt__sql_exec(db, UPGRADES[version++ - 1], err);
+  }
+  snprintf(tail, sizeof(tail), "PRAGMA user_version=%d; COMMIT",
+           RT__SCHEMA_VERSION);
+  if (rc == RT_OK) rc = rt__sql_exec(db, tail, err);
+  if (rc != RT_OK) sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
   return rc;
 }
 

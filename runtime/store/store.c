@@ -159,9 +159,11 @@ static rt_err open_db(rt__store *store, bool exists, bool normal,
   bool create = !exists || rt__schema_empty(store->db);
   rt_err rc = create ? RT_OK : rt__schema_check(store->db, store->path, err);
   if (rc == RT_OK) rc = pragmas(store, normal, err);
+  if (rc == RT_OK && !create) rc = rt__schema_upgrade(store->db, err);
   if (rc == RT_OK && create) rc = rt__schema_create(store->db, err);
   if (rc == RT_OK) rc = read_hash_key(store, err);
   if (rc == RT_OK) rc = read_last(store, err);
+  if (rc == RT_OK) rc = rt__seen_load(store, err);
   struct stat st;
   if (rc == RT_OK && stat(store->path, &st) == 0) {
     store->inode = st.st_ino;
@@ -230,6 +232,7 @@ void rt__store_close(rt__store *store) {
   for (int i = 0; i < RT__SQL_COUNT; i++) sqlite3_finalize(store->stmts[i]);
   sqlite3_close(store->db);
   rt__owner_release(store->lock);
+  rt__seen_free(&store->seen);
   free(store->path);
   free(store);
 }
