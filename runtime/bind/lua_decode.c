@@ -199,3 +199,13 @@ void rt__lua_decode(lua_State *L, rt_view view) {
   else
     lua_pushnil(L);
 }
+
+int rt__lua_decode_items(lua_State *L, rt_view array, uint32_t most) {
+  rt__item head = {.type = RT_NIL};
+  bytes at = array.at ? rt__wire_read(array.at, array.end, &head) : NULL;
+  uint32_t count = at && head.type == RT_ARRAY ? head.count : 0, i = 0;
+  if (count > most) count = most;
+  luaL_checkstack(L, (int)count + 4, "too many values");
+  for (; i < count && at; i++) at = decode(L, at, array.end);
+  return (int)i;
+}

@@ -176,11 +176,14 @@ static inline bool is_integer(lua_Number n) {
          !(n == 0 && signbit(n));
 }
 
+static inline unsigned char *number_at(unsigned char *at, lua_Number n) {
+  return is_integer(n) ? rt__wire_put_int(at, (int64_t)n)
+                       : rt__wire_put_number(at, n);
+}
+
 static inline void put_number(encoder *e, lua_Number n) {
   unsigned char *at = room(e, 9);
-  if (!at) return;
-  commit(e, is_integer(n) ? rt__wire_put_int(at, (int64_t)n)
-                          : rt__wire_put_number(at, n));
+  if (at) commit(e, number_at(at, n));
 }
 
 static inline void put_byte(encoder *e, unsigned char byte) {
@@ -312,6 +315,31 @@ static bool encode(encoder *e, int index, const frame *f, int depth) {
     } /* fall through */
   default:
     return refuse(e, f, luaL_typename(L, index));
+  }
+}
+
+unsigned char *rt__lua_put_plain(lua_State *L, int index, unsigned char *at,
+                                 size_t room) {
+  size_t size;
+  const char *s;
+  if (room < 9) return NULL;
+  switch (lua_type(L, index)) {
+  case LUA_TNIL:
+    *at = 0xC0;
+    return at + 1;
+  case LUA_TBOOLEAN:
+    *at = lua_toboolean(L, index) ? 0xC3 : 0xC2;
+    return at + 1;
+  case LUA_TNUMBER:
+    return number_at(at, lua_tonumber(L, index));
+  case LUA_TSTRING:
+    s = lua_tolstring(L, index, &size);
+    if (size > room - 9) return NULL;
+    at = rt__wire_put_text(at, (uint32_t)size);
+    memcpy(at, s, size);
+    return at + size;
+  default:
+    return NULL;
   }
 }
 

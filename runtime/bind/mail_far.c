@@ -10,9 +10,11 @@
 #include <string.h>
 
 #include "bind/bind.h"
+#include "bind/lua_value.h"
 #include "bind/mail.h"
 #include "bind/mail_channel.h"
 #include "process/held.h"
+#include "value/wire.h"
 
 /* --- mail for full channels
  * ----------------------------------------------------------------- */
@@ -60,38 +62,73 @@ static bool hold(lua_State *L, rt__process *process) {
 /* --- sending
  * ----------------------------------------------------------------------- */
 
-rt_err rt__mail_encode(lua_State *L, int first, const char *what,
-                       rt_value **out, rt_error *err) {
+/* The arguments from `first` on as an array in the VM's builder; NULL: what
+ * cannot cross a border is among them. */
+static rt_builder *encode(lua_State *L, int first, const char *what,
+                          rt_error *err) {
   int top = lua_gettop(L);
-  *out = NULL;
-  if (top < first) return RT_OK;
   rt_builder *builder = rt__vm_of(L)->builder;
   rt_builder_reset(builder); /* an error may have ended the call before */
   rt_builder_begin_array(builder);
   for (int i = first; i <= top; i++) {
-    rt_err rc = rt__lua_encode_into(L, i, what, builder, err);
-    if (rc != RT_OK) {
-      rt_builder_reset(builder);
-      return rc;
-    }
+    if (rt__lua_encode_into(L, i, what, builder, err) == RT_OK) continue;
+    rt_builder_reset(builder);
+    return NULL;
   }
   rt_builder_end(builder);
-  return rt_builder_finish(builder, out, err);
+  return builder;
+}
+
+rt_err rt__mail_encode(lua_State *L, int first, const char *what,
+                       rt_value **out, rt_error *err) {
+  *out = NULL;
+  if (lua_gettop(L) < first) return RT_OK;
+  rt_builder *builder = encode(L, first, what, err);
+  return builder ? rt_builder_finish(builder, out, err) : RT_EINVAL;
+}
+
+#define SMALL 96 /* bytes of what is encoded without the VM's builder */
+
+/* The payloads, an array of few plain values, into `data`; its size, or 0: they
+ * are anything else. */
+static size_t encode_small(lua_State *L, int first, unsigned char *data) {
+  int top = lua_gettop(L);
+  unsigned char *at = data + 1, *end = data + SMALL;
+  if (top - first + 1 > 15) return 0;
+  data[0] = (unsigned char)(0x90 | (top - first + 1));
+  for (int i = first; i <= top; i++)
+    if (!(at = rt__lua_put_plain(L, i, at, (size_t)(end - at)))) return 0;
+  return (size_t)(at - data);
+}
+
+/* The arguments from `first` on as a package; NULL: see *err. */
+static rt__package *pack(lua_State *L, const rt__process *from, rt_pid to,
+                         int first, rt_error *err) {
+  unsigned char small[SMALL];
+  const unsigned char *data = small;
+  size_t topic_size, size = 0;
+  const char *topic = lua_tolstring(L, 2, &topic_size);
+  rt_builder *builder = NULL;
+  if (lua_gettop(L) >= first && (size = encode_small(L, first, small)) == 0) {
+    builder = encode(L, first, "payload", err);
+    if (!builder || rt__builder_peek(builder, &data, &size, err) != RT_OK)
+      return NULL;
+  }
+  rt__package *package =
+      rt__package_message(&from->vm->worker->packages, from->pid, to, topic,
+                          topic_size, data, size);
+  if (builder) rt_builder_reset(builder);
+  if (!package) rt_fail(err, RT_ENOMEM, "no memory for a message");
+  return package;
 }
 
 int rt__mail_send_far(lua_State *L, const rt__process *process, rt_pid to) {
   rt__worker *worker = process->vm->worker;
   rt_error err = RT_ERROR_INIT;
-  rt_value *payloads;
   if (!rt__pid_alive(worker->rt, to))
     return rt__lua_fail_text(L, RT_ENOTFOUND, "no such process");
-  if (rt__mail_encode(L, 3, "payload", &payloads, &err) != RT_OK)
-    return rt__lua_fail(L, &err);
-  rt__package *package = rt__package_new(RT__MESSAGE, process->pid, to,
-                                         lua_tostring(L, 2), payloads);
-  rt_value_unref(payloads);
-  if (!package)
-    return rt__lua_fail_text(L, RT_ENOMEM, "no memory for a message");
+  rt__package *package = pack(L, process, to, 3, &err);
+  if (!package) return rt__lua_fail(L, &err);
   rt_err rc = rt__route(worker->rt, worker, package);
   if (rc == RT_EFULL) return rt__lua_fail_text(L, rc, "its mailbox is full");
   if (rc != RT_OK) return rt__lua_fail_text(L, rc, "no such process");
@@ -108,16 +145,6 @@ int rt__mail_pause(lua_State *L) {
   return 0;
 }
 
-/* Pushes the items of a package. */
-static int push_payloads(lua_State *L, const rt_value *payloads) {
-  int before = lua_gettop(L);
-  rt_view item;
-  rt_iter iter = rt_iter_of(rt_value_view(payloads));
-  luaL_checkstack(L, (int)iter.left + 20, "too many payloads");
-  while (rt_iter_next(&iter, NULL, &item)) rt__lua_decode(L, item);
-  return lua_gettop(L) - before;
-}
-
 /* The messages held for the channel at `ch`, as far as there is room, or all.
  */
 static void take_held(lua_State *L, rt__process *process, int ch, bool all) {
@@ -130,7 +157,7 @@ static void take_held(lua_State *L, rt__process *process, int ch, bool all) {
     size_t size = rt__package_size(package);
     if (!all && size > DIRECT_MAX && number_in(L, ch, COUNT) > 0) break;
     lua_pushstring(L, package->topic);
-    int count = push_payloads(L, package->payloads);
+    int count = rt__lua_decode_items(L, rt__package_view(package), UINT32_MAX);
     bool done = rt__mail_put(L, process, ch, top + 1, package->from, top + 2,
                              count, true, all ? INT_MAX : UNREAD_MAX);
     lua_settop(L, top);
@@ -164,29 +191,121 @@ int rt__mail_next(lua_State *L) {
     rt__mail_push_pid(L, package->from);
   else
     lua_pushnil(L);
-  int count = push_payloads(L, package->payloads);
+  int count = rt__lua_decode_items(L, rt__package_view(package), UINT32_MAX);
   /* taken last: an error before would leave it to nobody */
   rt__package_free(rt__process_next_mail(process));
   return count + 2;
+}
+
+/* --- pumping: many messages in one go ---------------------------------- */
+
+/* Where messages of one topic go. On the stack from 1 on: topic, what led to
+ * the channel, channel, ring; more is above `base`. */
+typedef struct lane {
+  lua_State *L;
+  rt__process *process;
+  const char *topic;
+  size_t topic_size;
+  int ch, base;
+  bool straight, object; /* its values go into the ring; as message objects */
+  int first, count, mask;
+} lane;
+
+/* Nobody waits at it, and it has a ring: values are put in right here. */
+static void look_at_ring(lane *to) {
+  lua_State *L = to->L;
+  lua_settop(L, to->ch);
+  lua_rawgeti(L, to->ch, RING);
+  to->base = to->ch + 1;
+  to->straight = lua_istable(L, to->base) && !truth_in(L, to->ch, PARKED) &&
+                 !truth_in(L, to->ch, CLOSED) &&
+                 !truth_in(L, to->ch, RECEIVERS);
+  if (!to->straight) return;
+  to->object = number_in(L, to->ch, LIBRARY) == MESSAGES;
+  to->first = (int)number_in(L, to->ch, FIRST);
+  to->count = (int)number_in(L, to->ch, COUNT);
+  to->mask = (int)number_in(L, to->ch, MASK);
+}
+
+/* False: the library has to find out where it goes. */
+static bool enter(lane *to, const rt__package *package) {
+  lua_State *L = to->L;
+  if (to->ch && to->topic_size == package->topic_size &&
+      memcmp(to->topic, package->topic, to->topic_size) == 0)
+    return true;
+  lua_settop(L, 0);
+  to->ch = 0;
+  lua_pushlstring(L, package->topic, package->topic_size);
+  if (!rt__mail_find_channel(L, to->process, 1)) return false;
+  to->topic = lua_tolstring(L, 1, &to->topic_size);
+  to->ch = lua_gettop(L);
+  look_at_ring(to);
+  return true;
+}
+
+/* Straight into the ring while it has room; COUNT is written each time, as an
+ * error may end this anywhere. */
+static bool put_straight(lane *to, const rt__package *package) {
+  lua_State *L = to->L;
+  if (!to->straight || to->object || to->count > to->mask ||
+      to->count >= UNREAD_MAX)
+    return false;
+  lua_settop(L, to->base);
+  if (rt__lua_decode_items(L, rt__package_view(package), 1) == 0)
+    lua_pushnil(L);
+  lua_rawseti(L, to->base, ((to->first + to->count) & to->mask) + 1);
+  lua_pushinteger(L, ++to->count);
+  lua_rawseti(L, to->ch, COUNT);
+  return true;
+}
+
+static bool put(lane *to, const rt__package *package) {
+  lua_State *L = to->L;
+  if (put_straight(to, package)) return true;
+  lua_settop(L, to->base);
+  int count = rt__lua_decode_items(L, rt__package_view(package), UINT32_MAX);
+  if (!rt__mail_put(L, to->process, to->ch, 1, package->from, to->base + 1,
+                    count, true, UNREAD_MAX))
+    return false;
+  look_at_ring(to);
+  return true;
+}
+
+/* The first message, which has been put in; its bytes are counted down later.
+ */
+static size_t discard_first(rt__process *process) {
+  rt__package *package = rt__mailbox_take(&process->mail);
+  size_t size = rt__package_size(package);
+  rt__package_recycle(&process->vm->worker->packages, package);
+  return size;
+}
+
+/* Count them down before there are too many: an error forgets them. */
+static void read_bytes(const rt__process *process, size_t *bytes, size_t most) {
+  if (*bytes <= most) return;
+  rt__pids_unload(&process->vm->pids, process->pid, *bytes);
+  *bytes = 0;
 }
 
 /* pump() -> true: puts waiting messages where they belong, as long as they are
  * plain; the rest, and what is for the library, is left to next() */
 int rt__mail_pump(lua_State *L) {
   rt__process *process = rt__lua_process(L);
+  lane to = {.L = L, .process = process};
+  size_t bytes = 0;
   bool any = false;
   while (!process->notes.first && process->reads_mail && process->mail.first) {
     const rt__package *package = process->mail.first;
-    lua_settop(L, 0);
     if ((process->held || rt__package_size(package) > DIRECT_MAX) &&
         hold(L, process))
       continue;
-    lua_pushstring(L, package->topic);
-    int count = push_payloads(L, package->payloads);
-    if (!rt__mail_deliver(L, process, 1, package->from, 2, count, true)) break;
-    rt__package_free(rt__process_next_mail(process));
+    if (!enter(&to, package) || !put(&to, package)) break;
+    bytes += discard_first(process);
+    read_bytes(process, &bytes, DIRECT_MAX);
     any = true;
   }
+  read_bytes(process, &bytes, 0);
+  lua_settop(L, 0);
   lua_pushboolean(L, any);
   return 1;
 }

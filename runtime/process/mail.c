@@ -161,7 +161,7 @@ static void link_down(rt__process *process, rt__package *package) {
   }
   if (package->abnormal) {
     rt_value *error = NULL;
-    rt_view view = rt_view_at(rt_value_view(package->payloads), 3);
+    rt_view view = rt_view_at(rt__package_view(package), 3);
     if (view.at && rt_view_copy(&error, view, NULL) != RT_OK) error = NULL;
     rt__process_doom(process, RT_ECANCELED, error);
     rt_value_unref(error);

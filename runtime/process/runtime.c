@@ -116,6 +116,7 @@ rt_err rt_runtime_new(rt_runtime **out, const rt_runtime_opts *opts,
   uv_mutex_init(&rt->lock);
   uv_cond_init(&rt->changed);
   rt__names_init(&rt->names);
+  rt__depot_init(&rt->packages);
   rc = init(rt, opts);
   if (rc != RT_OK) rt_fail(err, rc, "no memory for a runtime");
   if (rc == RT_OK) rc = rt__parts_first(rt, err);

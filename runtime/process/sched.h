@@ -350,12 +350,18 @@ typedef struct rt__run_queue {
 } rt__run_queue;
 
 /* --- worker --------------------------------------------------------------- */
+/* What one thread writes and what another reads all the time stand apart, or
+ * each write would take the other's cache line away. */
+#define RT__APART 64
 struct rt__worker {
   /* constant */
   rt_runtime *rt;
   unsigned index;
   bool started;
   uv_thread_t thread;
+  /* [atomic] only ever added, under lock; see place.c */
+  _Atomic(rt__vm *) vms[RT__VMS];
+  char line1[RT__APART];
   /* worker's thread only */
   uv_loop_t loop;
   uv_timer_t alarm;
@@ -363,6 +369,7 @@ struct rt__worker {
   rt__vm *vm; /* the first one; the main process and jobs run in it */
   rt__timers timers;
   rt__run_queue run[2]; /* by process->later */
+  rt__stock packages;   /* memory of small ones */
   bool collecting;      /* memory has to be looked at again */
   bool trim;            /* malloc() has much to give back */
   uint64_t tidy_due;    /* an idle one tidies up from then on; 0: not planned */
@@ -374,12 +381,11 @@ struct rt__worker {
   bool slept;           /* the loop polled, and waited */
   bool can_spin;        /* there are other cores */
   unsigned spins;       /* how often it may wait awake before it must sleep */
+  unsigned looks;       /* at the inbox, before the core is offered */
   uint64_t spins_after; /* none before; uv_hrtime() */
   bool stop, draining;
   size_t vm_memory;      /* limit of each VM; constant */
   const void *stack_end; /* how deep calls may go on its C stack */
-  /* [atomic] only ever added, under lock; see place.c */
-  _Atomic(rt__vm *) vms[RT__VMS];
   /* guarded by lock, a leaf */
   uv_mutex_t lock;
   uv_async_t wake;
@@ -387,10 +393,12 @@ struct rt__worker {
   bool closed;   /* its thread has ended: posts are refused */
   rt_pid *kills; /* to be terminated, also in the middle of a loop */
   size_t kill_count, kill_room;
+  char line2[RT__APART];
   /* [atomic] the newest task posted, the older ones behind it */
   _Atomic(rt__task *) inbox;
   _Atomic(bool) polling; /* in, or about to enter, the loop's poll; changed
                             under the lock */
+  char line3[RT__APART];
   /* [atomic] what the watchdog looks at */
   _Atomic(uint64_t) epoch;  /* a new one for each time a fiber is entered */
   _Atomic(uint64_t) since;  /* by `clock`; 0: not running processes */
@@ -449,6 +457,7 @@ struct rt_runtime {
   struct rt__engine *engine;
   struct rt__jobs *jobs;
   rt__names names;
+  rt__depot packages; /* what workers' stocks share */
   _Atomic(uint32_t) next_worker;
   _Atomic(uint32_t) ticks;   /* of the watchdog, while somebody runs */
   _Atomic(uint64_t) trimmed; /* when malloc_trim() was called last */

@@ -156,6 +156,7 @@ void rt_runtime_free(rt_runtime *rt) {
     if (rt->workers[i].vm) rt__worker_close(&rt->workers[i]);
   rt__parts_free(rt);
   rt__names_deinit(&rt->names);
+  rt__depot_deinit(&rt->packages);
   free(rt->workers);
   free(rt->resolver);
   free(rt->script_dir);

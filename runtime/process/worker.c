@@ -25,16 +25,18 @@
 
 #include "process/parts.h"
 
-#define STACK_BYTES   (8u << 20)
-#define STACK_RESERVE (128u << 10)
-#define TURNS         256      /* processes run before I/O is looked at */
-#define TURN_NS       4000000u /* or this long */
-#define NEWBORN_TURNS 4        /* one of so many is for the second queue */
-#define SPIN_NS       20000u   /* to wait awake for what is posted */
-#define SPIN_LOOKS    16       /* before the core is offered to others */
-#define SPIN_ROUNDS   32       /* before I/O is looked at */
-#define SPIN_OFF_NS   5000000u /* not to spin on a busy machine */
-#define SPINS         16
+#define STACK_BYTES    (8u << 20)
+#define STACK_RESERVE  (128u << 10)
+#define TURNS          256      /* processes run before I/O is looked at */
+#define TURN_NS        4000000u /* or this long */
+#define NEWBORN_TURNS  4        /* one of so many is for the second queue */
+#define SPIN_NS        20000u   /* to wait awake for what is posted */
+#define SPIN_LOOKS     16       /* before the core is offered to others */
+#define SPIN_LOOKS_MAX 128      /* so many when nobody wanted it */
+#define SPIN_YIELD_NS  5000u    /* longer: somebody did */
+#define SPIN_ROUNDS    32       /* before I/O is looked at */
+#define SPIN_OFF_NS    5000000u /* not to spin on a busy machine */
+#define SPINS          16
 
 uv_loop_t *rt__worker_loop(rt__worker *worker) {
   return &worker->loop;
@@ -326,7 +328,7 @@ static bool spin(rt__worker *worker) {
   uint64_t start = uv_hrtime(), now = start;
   uint64_t due = worker->timers.count > 0 ? worker->timers.heap[0]->due : ~0ull;
   do {
-    for (int i = 0; i < SPIN_LOOKS; i++) {
+    for (unsigned i = 0; i < worker->looks; i++) {
       if (atomic_load_explicit(&worker->inbox, memory_order_relaxed)) {
         worker->spins = SPINS;
         return true;
@@ -336,6 +338,10 @@ static bool spin(rt__worker *worker) {
     sched_yield();
     uint64_t before = now;
     now = uv_hrtime();
+    if (now - before > SPIN_YIELD_NS)
+      worker->looks = SPIN_LOOKS;
+    else if (worker->looks < SPIN_LOOKS_MAX)
+      worker->looks *= 2;
     if (now - before > SPIN_NS &&
         !atomic_load_explicit(&worker->inbox, memory_order_relaxed)) {
       worker->spins = 0;
@@ -442,6 +448,7 @@ static void close_loop(rt__worker *worker) {
 /* What still arrives finds no process: packages are freed, operations end. */
 static void run_worker(void *arg) {
   rt__worker *worker = arg;
+  worker->looks = SPIN_LOOKS;
   worker->can_spin = sysconf(_SC_NPROCESSORS_ONLN) > 1;
   block_signals();
   measure_stack(worker);
@@ -484,6 +491,7 @@ void rt__worker_close(rt__worker *worker) {
   drain(worker);
   close_loop(worker);
   drain(worker);
+  rt__stock_deinit(&worker->packages);
   free(worker->timers.heap);
   free(worker->kills);
   uv_mutex_destroy(&worker->lock);
@@ -508,6 +516,7 @@ rt_err rt__worker_init(rt__worker *worker, rt_runtime *rt, unsigned index,
   rt_err rc;
   worker->rt = rt;
   worker->index = index;
+  worker->packages.depot = &rt->packages;
   if (uv_mutex_init(&worker->lock) != 0)
     return rt_fail(err, RT_EINTERNAL, "cannot create a worker's lock");
   if (init_loop(worker) != RT_OK) {

@@ -8,6 +8,7 @@
 #define RT__RELAY_MAILBOX_H
 
 #include "process/worker.h"
+#include "relay/stock.h"
 #include "rt/process.h"
 
 #define RT__PAYLOADS_MAX 4000 /* of a message; they go over a Lua stack */
@@ -26,20 +27,36 @@ typedef enum rt__package_kind {
 
 typedef struct rt__package rt__package;
 struct rt__package {
-  rt__task task; /* its way through a worker's inbox */
-  rt__package *next;
-  rt__package_kind kind;
-  bool abnormal;
+  rt__task task; /* its way through a worker's inbox; then its place in a
+                    mailbox: `task.next` */
   rt_pid from, to;
-  rt_value *payloads; /* [own] array, or what the kind says; may be NULL */
-  void *spawn;        /* [own] for RT__SPAWN */
-  char topic[];       /* terminated */
+  union {
+    rt_value *payloads; /* [own] shared with others; NULL: see `size` */
+    void *spawn;        /* [own] for RT__SPAWN */
+  };
+  uint32_t topic_size;
+  uint32_t size; /* bytes of payloads behind the topic; 0: none */
+  unsigned char kind;
+  bool abnormal;
+  bool pooled;  /* its memory is a block of a stock */
+  char topic[]; /* terminated */
 };
+#define RT__PACKAGE_SMALL (RT__STOCK_BLOCK - sizeof(rt__package))
 
-/* NULL when memory is short. `payloads` is referenced. */
+/* NULL when memory is short. `payloads`, an array or what the kind says, is
+ * referenced. */
 rt__package *rt__package_new(rt__package_kind kind, rt_pid from, rt_pid to,
                              const char *topic, const rt_value *payloads);
+/* A message that carries `size` bytes, an array in wire form, or none; where it
+ * is small, in a block of the stock. */
+rt__package *rt__package_message(rt__stock *stock, rt_pid from, rt_pid to,
+                                 const char *topic, size_t topic_size,
+                                 const void *data, size_t size);
 void rt__package_free(rt__package *package);
+/* The same; its memory is for the next one. */
+void rt__package_recycle(rt__stock *stock, rt__package *package);
+/* What it carries; nil: nothing. Good as long as it. */
+rt_view rt__package_view(const rt__package *package);
 /* Bytes it takes, about. */
 size_t rt__package_size(const rt__package *package);
 

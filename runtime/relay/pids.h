@@ -26,8 +26,9 @@ typedef struct rt__pids_chunk {
 
 typedef struct rt__pids {
   unsigned worker, vm;
-  uv_mutex_t lock;
+  char line[64]; /* what is before it and behind it is often written */
   _Atomic(rt__pids_chunk *) chunks[RT__PIDS_CHUNKS];
+  uv_mutex_t lock;
   uint32_t used;  /* slots ever taken [lock] */
   uint32_t *free; /* slots to take again, a ring [lock] */
   uint32_t free_at, free_count, free_room;

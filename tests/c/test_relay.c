@@ -162,6 +162,66 @@ static void mailbox_keeps_order_and_counts(void **state) {
   rt_value_unref(value);
 }
 
+static void small_messages_use_blocks_again(void **state) {
+  (void)state;
+  enum { COUNT = RT__STOCK_BATCH * (RT__STOCK_DEPOT + 4) };
+  static rt__package *sent[COUNT];
+  static const unsigned char data[] = {0x92, 0xA1, 'x', 0x07};
+  rt__depot depot;
+  assert_int_equal(rt__depot_init(&depot), RT_OK);
+  rt__stock sender = {.depot = &depot}, reader = {.depot = &depot};
+  for (int round = 0; round < 3; round++) {
+    for (int i = 0; i < COUNT; i++) {
+      sent[i] = rt__package_message(&sender, (rt_pid)i, 9, "topic", 5, data,
+                                    sizeof(data));
+      assert_non_null(sent[i]);
+      assert_true(sent[i]->pooled);
+    }
+    for (int i = 0; i < COUNT; i++) {
+      rt_view view = rt__package_view(sent[i]);
+      assert_true(sent[i]->from == (rt_pid)i);
+      assert_string_equal(sent[i]->topic, "topic");
+      assert_int_equal(rt_view_count(view), 2);
+      assert_int_equal(rt_view_int(rt_view_at(view, 1), 0), 7);
+      rt__package_recycle(&reader, sent[i]);
+    }
+    assert_int_equal(depot.count, RT__STOCK_DEPOT); /* the rest is freed */
+  }
+  rt__stock_deinit(&sender);
+  rt__stock_deinit(&reader);
+  rt__depot_deinit(&depot);
+}
+
+/* Around the size of a block, and with a topic that fills one alone. */
+static void messages_of_any_size_are_whole(void **state) {
+  (void)state;
+  char topic[300], data[300];
+  rt__depot depot;
+  assert_int_equal(rt__depot_init(&depot), RT_OK);
+  rt__stock stock = {.depot = &depot};
+  memset(topic, 't', sizeof(topic));
+  for (size_t named = 0; named < sizeof(topic); named += 7)
+    for (size_t size = 0; size < sizeof(data); size++) {
+      memset(data, (int)(size & 255), sizeof(data));
+      rt__package *package =
+          rt__package_message(&stock, 1, 2, topic, named, data, size);
+      assert_non_null(package);
+      assert_int_equal(package->topic_size, named);
+      assert_memory_equal(package->topic, topic, named);
+      assert_int_equal(package->topic[named], 0);
+      rt_view view = rt__package_view(package);
+      if (size == 0) assert_null(view.at);
+      if (size > 0) {
+        assert_int_equal(view.end - view.at, size);
+        assert_memory_equal(view.at, data, size);
+      }
+      assert_true(rt__package_size(package) > size + named);
+      rt__package_recycle(&stock, package);
+    }
+  rt__stock_deinit(&stock);
+  rt__depot_deinit(&depot);
+}
+
 /* Channel 1 gets the packages 0 2 4..., channel 2 the others. */
 static void held_mail_is_kept_by_channel(void **state) {
   (void)state;
@@ -197,6 +257,8 @@ int main(void) {
       cmocka_unit_test(names_vanish_with_their_process),
       cmocka_unit_test(names_as_a_model_has_them),
       cmocka_unit_test(mailbox_keeps_order_and_counts),
+      cmocka_unit_test(small_messages_use_blocks_again),
+      cmocka_unit_test(messages_of_any_size_are_whole),
       cmocka_unit_test(held_mail_is_kept_by_channel),
   };
   return cmocka_run_group_tests_name("relay", tests, NULL, NULL);

@@ -98,6 +98,29 @@ describe("a message", function()
 end)
 
 describe("many messages", function()
+  it("of any size and topic comes whole and in its turn, however they mix", function()
+    local function sender(to, count)
+      for i = 1, count do
+        local size = i * 37 % 200
+        local topic = i % 3 == 0 and ("t"):rep(1 + i * 13 % 150) or "plain"
+        process.send(to, topic, i, ("s"):rep(size), i % 5 == 0 and { i } or nil, i % 2 == 0)
+      end
+    end
+    local count = 3000
+    local inbox, plain = process.inbox(), process.listen("plain", { message = true })
+    for _ = 1, 2 do -- one is here, one is not
+      local from = assert(process.spawn(sender, process.pid(), count))
+      for i = 1, count do
+        local msg = (i % 3 == 0 and inbox or plain):receive(WAIT)
+        local n, text, list, even = msg:payload()
+        assert(n == i and #text == i * 37 % 200 and even == (i % 2 == 0) and msg:from() == from)
+        assert(i % 5 ~= 0 and list == nil or list[1] == i)
+        assert(#msg:topic() == (i % 3 == 0 and 1 + i * 13 % 150 or 5))
+      end
+    end
+    process.unlisten(plain)
+  end)
+
   it("of one sender stay in order, however late they are read", function()
     local function sender(main, count)
       for i = 1, count do
