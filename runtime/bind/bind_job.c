@@ -144,8 +144,9 @@ static int l_canceled(lua_State *L) {
 /* The unix time at which it must have ended, or nil. */
 static int l_deadline(lua_State *L) {
   const rt_job *job = own_job(L);
-  if (!job || job->process->deadline == 0) return 0;
-  double left = ((double)job->process->deadline - (double)uv_hrtime()) / 1e9;
+  if (!job || job->process->rare->deadline == 0) return 0;
+  double left =
+      ((double)job->process->rare->deadline - (double)uv_hrtime()) / 1e9;
   lua_pushnumber(L, rt__now_unix() + left);
   return 1;
 }

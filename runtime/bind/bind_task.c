@@ -69,7 +69,7 @@ static int l_stand(lua_State *L) {
   if (lua_toboolean(L, 1) && lua_tonumber(L, 1) != serial) return 0;
   if (lua_toboolean(L, 3)) {
     fiber->process->reads_mail = true;
-    if (fiber->process->held || rt__process_has_mail(fiber->process)) {
+    if (fiber->process->rare->held || rt__process_has_mail(fiber->process)) {
       lua_pushboolean(L, 0);
       return 1;
     }

@@ -284,7 +284,7 @@ bool rt__mail_deliver(lua_State *L, rt__process *to, int topic, rt_pid from,
  * ----------------------------------------------------------------------- */
 
 static bool plain_sailing(const rt__process *to) {
-  return to && to->reads_mail && !to->mail.first && !to->held &&
+  return to && to->reads_mail && !to->mail.first && !to->rare->held &&
          !to->preempted && to->ending == RT_OK && !to->dying;
 }
 

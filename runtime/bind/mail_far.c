@@ -23,7 +23,7 @@
  * which bounds its bytes. One that somebody waits at is empty. */
 static bool is_full(lua_State *L, const rt__process *process, int ch,
                     const rt__package *package) {
-  if (rt__held_of(process->held, lua_topointer(L, ch))) return true;
+  if (rt__held_of(process->rare->held, lua_topointer(L, ch))) return true;
   lua_Number count = number_in(L, ch, COUNT);
   return count >= UNREAD_MAX ||
          (count > 0 && rt__package_size(package) > DIRECT_MAX);
@@ -32,12 +32,17 @@ static bool is_full(lua_State *L, const rt__process *process, int ch,
 /* Messages held for a channel that is closed are dropped, as any are. */
 static void drop_held(rt__process *process, const void *channel) {
   rt__held *held;
-  while ((held = rt__held_of(process->held, channel))) {
-    rt__package *package = rt__held_take(&process->held, held);
+  while ((held = rt__held_of(process->rare->held, channel))) {
+    rt__package *package = rt__held_take(&process->rare->held, held);
     rt__pids_unload(&process->vm->pids, process->pid,
                     rt__package_size(package));
     rt__package_free(package);
   }
+}
+
+static rt__held *held_for(rt__process *process, const void *channel) {
+  rt__rare *rare = rt__process_rare(process);
+  return rare ? rt__held_for(&rare->held, channel) : NULL;
 }
 
 /* Put the next message aside when its channel is full: it stays counted. */
@@ -52,7 +57,7 @@ static bool hold(lua_State *L, rt__process *process) {
     if (truth_in(L, ch, CLOSED))
       drop_held(process, channel);
     else if (is_full(L, process, ch, package))
-      held = rt__held_for(&process->held, channel);
+      held = held_for(process, channel);
   }
   lua_settop(L, top);
   if (held) rt__mailbox_put(&held->mail, rt__mailbox_take(&process->mail));
@@ -151,7 +156,7 @@ static void take_held(lua_State *L, rt__process *process, int ch, bool all) {
   rt__held *held;
   const void *channel = lua_topointer(L, ch);
   if (truth_in(L, ch, CLOSED)) drop_held(process, channel);
-  while ((held = rt__held_of(process->held, channel))) {
+  while ((held = rt__held_of(process->rare->held, channel))) {
     const rt__package *package = held->mail.first;
     int top = lua_gettop(L);
     size_t size = rt__package_size(package);
@@ -163,7 +168,7 @@ static void take_held(lua_State *L, rt__process *process, int ch, bool all) {
     lua_settop(L, top);
     if (!done) break;
     rt__pids_unload(&process->vm->pids, process->pid, size);
-    rt__package_free(rt__held_take(&process->held, held));
+    rt__package_free(rt__held_take(&process->rare->held, held));
   }
 }
 
@@ -173,7 +178,7 @@ int rt__mail_listen(lua_State *L) {
   rt__process *process = rt__lua_process(L);
   process->reads_mail = true;
   if (lua_toboolean(L, 1)) process->reads_events = true;
-  if (process->held && lua_istable(L, 2))
+  if (process->rare->held && lua_istable(L, 2))
     take_held(L, process, 2, lua_toboolean(L, 3));
   return 0;
 }
@@ -181,8 +186,8 @@ int rt__mail_listen(lua_State *L) {
 /* next() -> topic, sender or nil, payloads...; nothing when there is no mail */
 int rt__mail_next(lua_State *L) {
   rt__process *process = rt__lua_process(L);
-  while (!process->notes.first && process->reads_mail && process->mail.first &&
-         hold(L, process)) {
+  while (!process->rare->notes.first && process->reads_mail &&
+         process->mail.first && hold(L, process)) {
   }
   const rt__package *package = rt__process_first_mail(process);
   if (!package) return 0;
@@ -294,9 +299,10 @@ int rt__mail_pump(lua_State *L) {
   lane to = {.L = L, .process = process};
   size_t bytes = 0;
   bool any = false;
-  while (!process->notes.first && process->reads_mail && process->mail.first) {
+  while (!process->rare->notes.first && process->reads_mail &&
+         process->mail.first) {
     const rt__package *package = process->mail.first;
-    if ((process->held || rt__package_size(package) > DIRECT_MAX) &&
+    if ((process->rare->held || rt__package_size(package) > DIRECT_MAX) &&
         hold(L, process))
       continue;
     if (!enter(&to, package) || !put(&to, package)) break;

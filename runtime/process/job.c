@@ -231,8 +231,8 @@ static void on_exit_of_job(rt__process *process, rt_err how, rt_value *result,
 
 rt_job *rt__job_of(lua_State *L) {
   rt__process *process = rt__process_of(L);
-  if (!process || process->on_exit != on_exit_of_job) return NULL;
-  return process->exit_arg;
+  if (!process || process->rare->on_exit != on_exit_of_job) return NULL;
+  return process->rare->exit_arg;
 }
 
 /* --- beginnings ----------------------------------------------------------- */
@@ -332,7 +332,7 @@ static void start(void *self, rt__order *order) {
 void rt__job_hold_time(rt_job *job) {
   rt__job_ref(job);
   if (job->sends++ > 0 || !job->process) return;
-  uint64_t due = job->process->deadline, now = uv_hrtime();
+  uint64_t due = job->process->rare->deadline, now = uv_hrtime();
   job->left = due == 0 ? -1 : due > now ? (double)(due - now) / 1e9 : 0;
   if (due) rt__process_set_deadline(job->process, -1);
 }

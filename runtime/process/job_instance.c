@@ -130,12 +130,12 @@ static void on_built(rt__process *process, rt_err how, rt_value *result,
 
 rt_capability *rt__instance_wanted(lua_State *L) {
   rt__process *process = rt__process_of(L);
-  if (!process || process->on_exit != on_built) return NULL;
-  return ((rt__instance *)process->exit_arg)->capability;
+  if (!process || process->rare->on_exit != on_built) return NULL;
+  return ((rt__instance *)process->rare->exit_arg)->capability;
 }
 
 void rt__instance_ready(lua_State *L) {
-  rt__instance *instance = rt__process_of(L)->exit_arg;
+  rt__instance *instance = rt__process_of(L)->rare->exit_arg;
   instance->functions = luaL_ref(L, LUA_REGISTRYINDEX);
   instance->globals = luaL_ref(L, LUA_REGISTRYINDEX);
   instance->ready = true;

@@ -233,9 +233,9 @@ rt_err rt_registry_load(rt_registry *registry, const char *path,
 /* --- rt.loader's part ----------------------------------------------------- */
 static loading *loading_of(lua_State *L) {
   rt__process *process = rt__process_of(L);
-  if (!process || process->on_exit != on_loaded)
+  if (!process || process->rare->on_exit != on_loaded)
     luaL_error(L, "no file is being loaded");
-  return process->exit_arg;
+  return process->rare->exit_arg;
 }
 
 int rt__l_loading(lua_State *L) {

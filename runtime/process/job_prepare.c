@@ -81,8 +81,8 @@ static void on_asked(rt__process *process, rt_err how, rt_value *result,
 
 rt__asking *rt__asking_of(lua_State *L) {
   rt__process *process = rt__process_of(L);
-  if (!process || process->on_exit != on_asked) return NULL;
-  return process->exit_arg;
+  if (!process || process->rare->on_exit != on_asked) return NULL;
+  return process->rare->exit_arg;
 }
 
 rt__prepare_item *rt__asking_next(lua_State *L, rt__asking *asking) {

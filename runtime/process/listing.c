@@ -44,7 +44,7 @@ static bool add_row(listing *list, const rt__process *process) {
     list->room = room;
   }
   rt__vm *vm = process->vm;
-  size_t bytes, held = rt__held_count(process->held, &bytes);
+  size_t bytes, held = rt__held_count(process->rare->held, &bytes);
   list->rows[list->count++] = (row){
       .pid = process->pid,
       .born = process->born,

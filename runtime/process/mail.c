@@ -77,13 +77,15 @@ void rt__peers_free(rt__peer **list) {
 }
 
 bool rt__process_watch(rt__process *process, rt_pid watcher) {
-  return add_peer(&process->watchers, watcher);
+  rt__rare *rare = rt__process_rare(process);
+  return rare && add_peer(&rare->watchers, watcher);
 }
 bool rt__process_link(rt__process *process, rt_pid other) {
-  return add_peer(&process->links, other);
+  rt__rare *rare = rt__process_rare(process);
+  return rare && add_peer(&rare->links, other);
 }
 void rt__process_unlink(rt__process *process, rt_pid other) {
-  remove_peer(&process->links, other);
+  remove_peer(&process->rare->links, other);
 }
 
 /* {kind, from, result = {value, error}} or {kind, from, reason}. */
@@ -116,15 +118,15 @@ static void notify(rt__worker *worker, rt__package_kind kind, rt_pid from,
 void rt__process_announce(rt__process *process, rt_err how, rt_value *result,
                           rt_value *error) {
   rt__worker *worker = process->vm->worker;
-  if (process->watchers) {
+  if (process->rare->watchers) {
     rt_value *event = rt__exit_event("EXIT", process->pid, result, error);
-    for (rt__peer *peer = process->watchers; peer; peer = peer->next)
+    for (rt__peer *peer = process->rare->watchers; peer; peer = peer->next)
       notify(worker, RT__EXIT, process->pid, peer->pid, how != RT_OK, event);
     rt_value_unref(event);
   }
-  if (process->links) {
+  if (process->rare->links) {
     rt_value *event = rt__exit_event("LINK_DOWN", process->pid, NULL, error);
-    for (rt__peer *peer = process->links; peer; peer = peer->next)
+    for (rt__peer *peer = process->rare->links; peer; peer = peer->next)
       notify(worker, RT__LINK_DOWN, process->pid, peer->pid, how != RT_OK,
              event);
     rt_value_unref(event);
@@ -148,13 +150,18 @@ void rt__announce_dead(rt__worker *worker, rt__package_kind kind, rt_pid dead,
 
 static void put(rt__process *process, rt__package *package) {
   bool note = package->topic[0] == '@';
-  rt__mailbox_put(note ? &process->notes : &process->mail, package);
+  rt__rare *rare = note ? rt__process_rare(process) : NULL;
+  if (note && !rare) { /* no memory for what is to come of it either */
+    rt__package_free(package);
+    return;
+  }
+  rt__mailbox_put(note ? &rare->notes : &process->mail, package);
   if (note || process->reads_mail) rt__process_ready(process);
 }
 
 /* The fourth item of the event, the error, is why this process ends too. */
 static void link_down(rt__process *process, rt__package *package) {
-  remove_peer(&process->links, package->from);
+  rt__process_unlink(process, package->from);
   if (process->trap_links) {
     put(process, package);
     return;
@@ -172,7 +179,7 @@ static void link_down(rt__process *process, rt__package *package) {
 /* Asked to end; one that cannot hear it is ended, when the asker wants that.
  * One that was asked that often needs no more of it. */
 static void cancel(rt__process *process, rt__package *package) {
-  if (process->notes.count >= NOTES_MAX) {
+  if (process->rare->notes.count >= NOTES_MAX) {
     rt__package_free(package);
     return;
   }
@@ -202,16 +209,16 @@ void rt__deliver(rt__worker *worker, rt__package *package) {
   }
   switch (package->kind) {
   case RT__MONITOR:
-    add_peer(&process->watchers, package->from);
+    rt__process_watch(process, package->from);
     break;
   case RT__UNMONITOR:
-    remove_peer(&process->watchers, package->from);
+    remove_peer(&process->rare->watchers, package->from);
     break;
   case RT__LINK:
-    add_peer(&process->links, package->from);
+    rt__process_link(process, package->from);
     break;
   case RT__UNLINK:
-    remove_peer(&process->links, package->from);
+    rt__process_unlink(process, package->from);
     break;
   case RT__LINK_DOWN:
     link_down(process, package);

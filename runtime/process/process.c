@@ -19,7 +19,7 @@ rt_pid rt__process_pid(const rt__process *process) {
   return process->pid;
 }
 void *rt__process_user(rt__process *process) {
-  return process->user;
+  return process->rare->user;
 }
 
 rt__process *rt__process_find(rt__worker *worker, rt_pid pid) {
@@ -91,22 +91,6 @@ void rt__resources_close(rt__process *process) {
 /* --- start ------------------------------------------------------------------
  */
 
-static void on_deadline(rt__worker *worker, rt__timer *timer) {
-  (void)worker;
-  rt__process *process =
-      (rt__process *)((char *)timer - offsetof(rt__process, deadline_timer));
-  rt__process_kill(process, RT_ETIMEOUT, NULL);
-}
-
-void rt__process_set_deadline(rt__process *process, double seconds) {
-  rt__worker *worker = process->vm->worker;
-  rt__timer_stop(worker, &process->deadline_timer);
-  process->deadline = 0;
-  if (seconds < 0) return;
-  if (rt__timer_start(worker, &process->deadline_timer, seconds) == RT_OK)
-    process->deadline = process->deadline_timer.due;
-}
-
 static void list_process(rt__process *process) {
   rt__vm *vm = process->vm;
   process->prev = vm->newest;
@@ -146,14 +130,24 @@ int rt__process_build(lua_State *L) {
   return 0;
 }
 
+/* Answers false when memory is short. */
+static bool adopt_hooks(rt__process *process, const rt__start *start) {
+  if (!start->on_exit && !start->user && !start->public_exit &&
+      start->deadline <= 0)
+    return true;
+  rt__rare *rare = rt__process_rare(process);
+  if (!rare) return false;
+  rare->on_exit = start->on_exit;
+  rare->exit_arg = start->exit_arg;
+  rare->user = start->user;
+  rare->public_exit = start->public_exit;
+  rare->public_arg = start->public_arg;
+  return true;
+}
+
 static void adopt(rt__process *process, const rt__start *start) {
   process->globals = start->globals;
   process->own_globals = start->own_globals;
-  process->on_exit = start->on_exit;
-  process->exit_arg = start->exit_arg;
-  process->user = start->user;
-  process->public_exit = start->public_exit;
-  process->public_arg = start->public_arg;
   process->nowait = start->nowait;
   process->is_main = start->is_main;
   process->internal = start->internal;
@@ -162,7 +156,6 @@ static void adopt(rt__process *process, const rt__start *start) {
   process->later = true;
   process->slow = RT__SLOW;
   process->born = uv_hrtime();
-  process->deadline_timer.fire = on_deadline;
 }
 
 static void release(rt__process *process) {
@@ -170,9 +163,23 @@ static void release(rt__process *process) {
   if (process->own_globals) luaL_unref(L, LUA_REGISTRYINDEX, process->globals);
   luaL_unref(L, LUA_REGISTRYINDEX, process->state);
   luaL_unref(L, LUA_REGISTRYINDEX, process->inbox);
-  rt_value_unref(process->end_error);
-  free(process->where);
+  rt__rare_deinit(process);
   rt__blocks_give(&process->vm->blocks, process, sizeof(*process));
+}
+
+/* Its main fiber, from the function at `base` of the VM's stack. */
+static bool build(rt__process *process, int base, int args) {
+  rt__vm *vm = process->vm;
+  lua_State *L = vm->L;
+  bool before = vm->shielded;
+  vm->shielded = true;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, vm->build);
+  lua_insert(L, base);
+  lua_pushlightuserdata(L, process);
+  lua_insert(L, base + 1);
+  int rc = lua_pcall(L, args + 2, 0, 0);
+  vm->shielded = before;
+  return rc == 0;
 }
 
 rt_err rt__process_start(rt__process **out, rt__vm *vm, const rt__start *start,
@@ -192,16 +199,9 @@ rt_err rt__process_start(rt__process **out, rt__vm *vm, const rt__start *start,
   memset(process, 0, sizeof(*process));
   process->pid = pid;
   process->vm = vm;
+  rt__rare_init(process);
   adopt(process, start);
-  bool before = vm->shielded;
-  vm->shielded = true;
-  lua_rawgeti(L, LUA_REGISTRYINDEX, vm->build);
-  lua_insert(L, base);
-  lua_pushlightuserdata(L, process);
-  lua_insert(L, base + 1);
-  int rc = lua_pcall(L, args + 2, 0, 0);
-  vm->shielded = before;
-  if (rc != 0) {
+  if (!adopt_hooks(process, start) || !build(process, base, args)) {
     lua_settop(L, base - 1);
     release(process);
     if (!start->keep_pid) rt__pids_drop(&vm->pids, pid);
@@ -255,8 +255,9 @@ static const char *text_of(rt_err how) {
 static void log_death(rt__process *process, rt_err how, rt_value *error) {
   size_t size = 0, traced = 0;
   char pid[RT_PID_TEXT];
-  if (process->is_main || process->on_exit) return; /* who started it tells */
-  if (how != RT_EUNKNOWN && (how != RT_ENOMEM || process->where)) return;
+  const rt__rare *rare = process->rare;
+  if (process->is_main || rare->on_exit) return; /* who started it tells */
+  if (how != RT_EUNKNOWN && (how != RT_ENOMEM || rare->where)) return;
   rt_view view = rt_value_view(error);
   const char *text = rt_view_string(rt_view_get(view, "message"), &size);
   const char *stack = rt_view_string(rt_view_get(view, "stack"), &traced);
@@ -269,14 +270,14 @@ static void log_death(rt__process *process, rt_err how, rt_value *error) {
 static void tell(rt__process *process, rt_err how, rt_value *result,
                  rt_value *error) {
   rt_runtime *rt = process->vm->worker->rt;
+  const rt__rare *rare = process->rare;
   log_death(process, how, error);
   rt__process_tell_where(process, how, error);
   rt__process_announce(process, how, result, error);
-  if (process->on_exit)
-    process->on_exit(process, how, result, error, process->exit_arg);
-  if (process->public_exit)
-    process->public_exit(process->pid, rt_value_ref(result),
-                         rt_value_ref(error), process->public_arg);
+  if (rare->on_exit) rare->on_exit(process, how, result, error, rare->exit_arg);
+  if (rare->public_exit)
+    rare->public_exit(process->pid, rt_value_ref(result), rt_value_ref(error),
+                      rare->public_arg);
   if (process->is_main) rt__runtime_main_ended(rt, how, error, process);
   rt__runtime_process_ended(rt);
 }
@@ -295,19 +296,19 @@ void rt__process_end(rt__process *process, rt_err how, rt_value *result,
   if (process->preempted && how != RT_OK)
     rt__process_note(process, process->preempted->co);
   if (process->dying) how = RT_EUNKNOWN;
-  if (!error && process->end_error) error = process->end_error;
+  if (!error && process->rare->end_error) error = process->rare->end_error;
   if (!error && how != RT_OK)
-    error = made = rt__error_map(how, text_of(how), process->where);
+    error = made = rt__error_map(how, text_of(how), process->rare->where);
   process->ending = how != RT_OK ? how : RT_ECANCELED;
   rt__process_unqueue(process);
-  rt__timer_stop(vm->worker, &process->deadline_timer);
+  rt__process_set_deadline(process, -1);
   drop_fibers(process);
   rt__ops_drop(process);
   rt__resources_close(process);
   rt__names_drop(&vm->worker->rt->names, process->pid);
   rt__mailbox_clear(&process->mail);
-  rt__mailbox_clear(&process->notes);
-  rt__held_clear(&process->held);
+  if (process->rare->notes.first) rt__mailbox_clear(&process->rare->notes);
+  if (process->rare->held) rt__held_clear(&process->rare->held);
   unlist_process(process);
   if (atomic_load_explicit(&vm->crowded, memory_order_relaxed))
     vm->next_look = 0; /* there may be room now */
@@ -315,8 +316,8 @@ void rt__process_end(rt__process *process, rt_err how, rt_value *result,
     vm->full_after = vm->next_look = 0;
   rt__pids_drop(&vm->pids, process->pid);
   tell(process, how, result, error);
-  rt__peers_free(&process->watchers);
-  rt__peers_free(&process->links);
+  rt__peers_free(&process->rare->watchers);
+  rt__peers_free(&process->rare->links);
   rt_value_unref(made);
   if (vm->running == process) vm->running = NULL;
   release(process);
@@ -325,7 +326,8 @@ void rt__process_end(rt__process *process, rt_err how, rt_value *result,
 static void mark(rt__process *process, rt_err how, rt_value *error) {
   if (process->ending != RT_OK) return;
   process->ending = how;
-  if (error && !process->dying) process->end_error = rt_value_ref(error);
+  if (error && !process->dying)
+    rt__process_set_error(process, rt_value_ref(error));
 }
 
 void rt__process_doom(rt__process *process, rt_err how, rt_value *error) {
@@ -398,9 +400,9 @@ static bool last_words(rt__process *process) {
   drop_fibers(process);
   rt__ops_drop(process);
   process->dying = true;
-  rt_value_unref(process->end_error);
-  process->end_error =
-      rt__error_map(RT_EUNKNOWN, "(the error cannot be put into words)", NULL);
+  rt__process_set_error(
+      process,
+      rt__error_map(RT_EUNKNOWN, "(the error cannot be put into words)", NULL));
   rt__process_set_deadline(process, LAST_WORDS_S);
   lua_rawgeti(L, LUA_REGISTRYINDEX, vm->build);
   lua_insert(L, -2);
@@ -500,16 +502,17 @@ static bool resume(rt__process *process, rt__fiber *fiber) {
 }
 
 bool rt__process_has_mail(const rt__process *process) {
-  return process->notes.first || (process->mail.first && process->reads_mail);
+  return process->rare->notes.first ||
+         (process->mail.first && process->reads_mail);
 }
 
 const rt__package *rt__process_first_mail(const rt__process *process) {
-  if (process->notes.first) return process->notes.first;
+  if (process->rare->notes.first) return process->rare->notes.first;
   return process->reads_mail ? process->mail.first : NULL;
 }
 
 rt__package *rt__process_next_mail(rt__process *process) {
-  rt__package *package = rt__mailbox_take(&process->notes);
+  rt__package *package = rt__mailbox_take(&process->rare->notes);
   if (package || !process->reads_mail) return package;
   package = rt__mailbox_take(&process->mail);
   if (package)

@@ -110,33 +110,40 @@ struct rt__peer {
   rt_pid pid;
 };
 
+/* What few processes have: made when it is first needed. */
+typedef struct rt__rare {
+  rt__process *process;
+  rt__ended_fn on_exit;
+  void *exit_arg, *user;
+  rt_exit_fn public_exit;
+  void *public_arg;
+  rt__peer *watchers, *links;
+  rt__mailbox notes;     /* for the library's inlets: topics with "@" */
+  struct rt__held *held; /* messages for channels that are full */
+  uint64_t deadline;     /* uv_hrtime(); 0: none */
+  rt__timer deadline_timer;
+  rt_value *end_error; /* [own] map, may be NULL */
+  char *where;         /* [own] it was computing when it had to end, or NULL */
+} rt__rare;
+
 struct rt__process {
   rt_pid pid;
   rt__vm *vm;
   rt__process *prev, *next; /* all of the VM, oldest first */
   rt__process *run_prev, *run_next;
+  rt__rare *rare; /* never NULL; to be read only: rt__process_rare() */
   rt__fiber *fibers, *main;
   rt__fiber *ready, *ready_last, *preempted;
   rt__op *ops;
   rt__resource *resources;
-  rt__mailbox mail;      /* messages; wait until the process reads them */
-  rt__mailbox notes;     /* for the library's inlets: topics with "@" */
-  struct rt__held *held; /* messages for channels that are full */
-  rt__peer *watchers, *links;
-  int globals, state;      /* registry refs, or LUA_NOREF */
-  int inbox;               /* likewise: its channel */
-  uint64_t serial;         /* who it is, within its VM */
-  uint64_t born, deadline; /* uv_hrtime(); deadline 0: none */
-  rt__timer deadline_timer;
-  uint64_t charged; /* bytes allocated while it ran, since last judged */
-  rt__ended_fn on_exit;
-  void *exit_arg, *user;
-  rt_exit_fn public_exit;
-  void *public_arg;
-  rt_err ending;       /* not RT_OK: it is to end, for this reason */
-  rt_value *end_error; /* [own] map, may be NULL */
-  char *where;         /* [own] it was computing when it had to end, or NULL */
+  rt__mailbox mail;   /* messages; wait until the process reads them */
+  int globals, state; /* registry refs, or LUA_NOREF */
+  int inbox;          /* likewise: its channel */
   int exit_code;
+  uint64_t serial;  /* who it is, within its VM */
+  uint64_t born;    /* uv_hrtime() */
+  uint64_t charged; /* bytes allocated while it ran, since last judged */
+  rt_err ending;    /* not RT_OK: it is to end, for this reason */
   bool exit_asked;
   bool later;   /* it waits in the second queue */
   uint8_t slow; /* one more a long turn, one less a short one */
@@ -188,6 +195,13 @@ void rt__process_tell_where(rt__process *process, rt_err how,
 void rt__process_end(rt__process *process, rt_err how, rt_value *result,
                      rt_value *error);
 void *rt__process_user(rt__process *process);
+/* Begin with none of it; release it. */
+void rt__rare_init(rt__process *process);
+void rt__rare_deinit(rt__process *process);
+/* To write into; NULL when memory is short. */
+rt__rare *rt__process_rare(rt__process *process);
+/* Why it ends; takes the map. */
+void rt__process_set_error(rt__process *process, rt_value *error);
 /* Seconds from now; negative: none. Cheap. */
 void rt__process_set_deadline(rt__process *process, double seconds);
 /* The process with this PID in this worker, or NULL. */

@@ -230,8 +230,10 @@ static bool held_up(rt__vm *vm, rt__process *process, uint64_t epoch) {
   if (now - vm->held_cpu < RT__HOLD_UP_NS) return false;
   process->ending = RT_ETIMEOUT;
   if (process->dying) return true;
-  process->end_error = rt__error_map(
-      RT_ETIMEOUT, "held up its worker where it cannot be preempted", NULL);
+  rt__process_set_error(
+      process,
+      rt__error_map(RT_ETIMEOUT,
+                    "held up its worker where it cannot be preempted", NULL));
   return true;
 }
 
@@ -243,7 +245,7 @@ static bool must_end(rt__vm *vm, rt__process *process) {
     process->ending = RT_ENOMEM;
   else if (atomic_load(&worker->halting))
     process->ending = RT_ECLOSED;
-  else if (process->deadline && uv_hrtime() >= process->deadline)
+  else if (process->rare->deadline && uv_hrtime() >= process->rare->deadline)
     process->ending = RT_ETIMEOUT;
   else if (rt__worker_wants_killed(worker, process->pid))
     process->ending = RT_ECANCELED;

@@ -30,19 +30,21 @@ static char *describe(const lua_Debug *ar) {
 
 void rt__process_note(rt__process *process, lua_State *L) {
   lua_Debug ar;
-  if (process->where) return;
+  if (process->rare->where) return;
   for (int level = 0; level < LEVELS && lua_getstack(L, level, &ar); level++) {
     if (!lua_getinfo(L, "nSl", &ar) || of_library(&ar)) continue;
-    process->where = describe(&ar);
+    rt__rare *rare = rt__process_rare(process);
+    if (rare) rare->where = describe(&ar);
     return;
   }
 }
 
 /* Who is ended with another, or with many, is not told of one by one. */
 static bool worth_a_line(rt__process *process, rt_err how) {
-  if (how == RT_OK || how == RT_EUNKNOWN || !process->where) return false;
-  if (process->is_main || process->on_exit) return false; /* told elsewhere */
-  if (how == RT_ECANCELED) return !process->end_error;
+  if (how == RT_OK || how == RT_EUNKNOWN || !process->rare->where) return false;
+  if (process->is_main || process->rare->on_exit)
+    return false; /* told elsewhere */
+  if (how == RT_ECANCELED) return !process->rare->end_error;
   return how != RT_ECLOSED || ++process->vm->told <= LINES;
 }
 
@@ -55,6 +57,6 @@ void rt__process_tell_where(rt__process *process, rt_err how,
       rt_view_string(rt_view_get(rt_value_view(error), "message"), &size);
   rt_pid_text(process->pid, pid);
   rt_runtime_log(process->vm->worker->rt, RT_LOG_WARN, NULL,
-                 "process %s ended %s: %.*s", pid, process->where, (int)size,
-                 text ? text : "");
+                 "process %s ended %s: %.*s", pid, process->rare->where,
+                 (int)size, text ? text : "");
 }

@@ -1,0 +1,64 @@
+/* rare.c - what few processes have: hooks, peers, a time limit, why it ends.
+ *
+ * There may be a million processes that only wait; those share one that is
+ * empty, and get one of their own when something is written into it.
+ *
+ * Thread rule: the worker's thread. SPDX-License-Identifier: MIT */
+#include <stdlib.h>
+#include <string.h>
+
+#include "process/sched.h"
+
+static const rt__rare nothing;
+
+void rt__rare_init(rt__process *process) {
+  process->rare = (rt__rare *)&nothing; /* never written */
+}
+
+rt__rare *rt__process_rare(rt__process *process) {
+  rt__blocks *blocks = &process->vm->blocks;
+  if (process->rare != &nothing) return process->rare;
+  rt__rare *rare = rt__blocks_take(blocks, sizeof(*rare));
+  if (!rare) return NULL;
+  memset(rare, 0, sizeof(*rare));
+  rare->process = process;
+  return process->rare = rare;
+}
+
+void rt__rare_deinit(rt__process *process) {
+  rt__rare *rare = process->rare;
+  if (rare == &nothing) return;
+  rt_value_unref(rare->end_error);
+  free(rare->where);
+  rt__blocks_give(&process->vm->blocks, rare, sizeof(*rare));
+}
+
+void rt__process_set_error(rt__process *process, rt_value *error) {
+  rt__rare *rare = rt__process_rare(process);
+  if (!rare) {
+    rt_value_unref(error);
+    return;
+  }
+  rt_value_unref(rare->end_error);
+  rare->end_error = error;
+}
+
+static void on_deadline(rt__worker *worker, rt__timer *timer) {
+  (void)worker;
+  rt__rare *rare =
+      (rt__rare *)((char *)timer - offsetof(rt__rare, deadline_timer));
+  rt__process_kill(rare->process, RT_ETIMEOUT, NULL);
+}
+
+void rt__process_set_deadline(rt__process *process, double seconds) {
+  rt__worker *worker = process->vm->worker;
+  if (seconds < 0 && process->rare->deadline == 0) return;
+  rt__rare *rare = rt__process_rare(process);
+  if (!rare) return;
+  rt__timer_stop(worker, &rare->deadline_timer);
+  rare->deadline = 0;
+  if (seconds < 0) return;
+  rare->deadline_timer.fire = on_deadline;
+  if (rt__timer_start(worker, &rare->deadline_timer, seconds) == RT_OK)
+    rare->deadline = rare->deadline_timer.due;
+}
