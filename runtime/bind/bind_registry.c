@@ -200,14 +200,25 @@ static int l_load(lua_State *L) {
   return rt__op_return(L, &op->op);
 }
 
+/* matches(pattern, class) -> does an input or output like this take it? */
+static int l_matches(lua_State *L) {
+  size_t pattern_size, size;
+  const char *pattern = luaL_checklstring(L, 1, &pattern_size);
+  const char *subject = luaL_checklstring(L, 2, &size);
+  bool any = pattern_size == 1 && *pattern == '*';
+  lua_pushboolean(
+      L, any || rt_pattern_match(pattern, pattern_size, subject, size));
+  return 1;
+}
+
 int rt__open_registry(lua_State *L);
 int rt__open_registry(lua_State *L) {
   static const luaL_Reg functions[] = {
-      {"put", l_put},   {"remove", l_remove},
-      {"get", l_get},   {"give_back", l_give_back},
-      {"list", l_list}, {"target_tasks", l_target_tasks},
-      {"plan", l_plan}, {"load", l_load},
-      {NULL, NULL},
+      {"put", l_put},         {"remove", l_remove},
+      {"get", l_get},         {"give_back", l_give_back},
+      {"list", l_list},       {"target_tasks", l_target_tasks},
+      {"plan", l_plan},       {"load", l_load},
+      {"matches", l_matches}, {NULL, NULL},
   };
   lua_newtable(L);
   luaL_register(L, NULL, functions);

@@ -23,9 +23,9 @@
 #include "cli.h"
 
 static const cli_command *const commands[] = {
-    &cli_run,    &cli_resume, &cli_sessions, &cli_status,
-    &cli_assets, &cli_jobs,   &cli_explain,  &cli_why,
-    &cli_plan,   &cli_graph,  &cli_repl,     NULL};
+    &cli_run,  &cli_resume,  &cli_sessions, &cli_status, &cli_assets,
+    &cli_jobs, &cli_explain, &cli_why,      &cli_plan,   &cli_graph,
+    &cli_test, &cli_repl,    NULL};
 
 static const cli_option global_options[] = {
     {"--unsafe", 0, CLI_FLAG, offsetof(cli_common, unsafe), "",
@@ -218,7 +218,7 @@ static bool is_bare_word(const char *word) {
 
 /* The command it may be meant for, or NULL. */
 static const char *meant_command(const char *word) {
-  const char *names[16];
+  const char *names[32];
   size_t count = 0;
   if (!is_bare_word(word)) return NULL;
   for (const cli_command *const *at = commands; *at; at++) {

@@ -80,7 +80,8 @@ static bool ends_in(const char *name, const char *end) {
 
 static int is_capability_file(const struct dirent *entry) {
   const char *name = entry->d_name;
-  return name[0] != '.' && ends_in(name, ".lua") && !ends_in(name, "_test.lua");
+  return name[0] != '.' && ends_in(name, ".lua") &&
+         !ends_in(name, "_test.lua") && !ends_in(name, ".test.lua");
 }
 
 static int by_name(const struct dirent **a, const struct dirent **b) {
