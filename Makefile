@@ -61,7 +61,8 @@ LJ_BIN    = luajit
 LJ_DEP    =
 LJ_STAMP  =
 else
-LJ_CFLAGS = -I$(DEPS)/include/luajit
+# The second for bind/slots.h, which looks into its structs.
+LJ_CFLAGS = -I$(DEPS)/include/luajit -isystem $(DEPS)/src/luajit/src
 LJ_LIBS   = $(DEPS)/lib/libluajit.a
 LJ_WHOLE  = -Wl,--whole-archive $(LJ_LIBS) -Wl,--no-whole-archive
 LJ_BIN    = LUA_PATH='$(DEPS)/share/?.lua;;' $(DEPS)/bin/luajit

@@ -44,6 +44,7 @@ local band, bxor, lshift, rshift = bit.band, bit.bxor, bit.lshift, bit.rshift
 local setmetatable, error, type, select = setmetatable, error, type, select
 local yield, WAIT = coroutine.yield, task.WAIT
 local stand, hand, serial = task.stand, task.hand, task.serial
+local await_mail = require("rt.core.process").await
 local getmetatable = debug.getmetatable
 local huge = math.huge
 
@@ -235,18 +236,6 @@ local function receive_or_wait(ch, timeout)
   return in_time(ch, fiber, yield(WAIT))
 end
 
--- Likewise, for messages: mostly there is nothing in C either.
-local function receive_mail(ch, timeout)
-  if ch[COUNT] > 0 or ch[PARKED] or ch[RECEIVERS] or ch[CLOSED] or timeout == 0 then
-    return receive_or_wait(ch, timeout)
-  end
-  local fiber, owner = stand(ch[OWNER], timeout, true)
-  if not fiber then return receive_or_wait(ch, timeout) end
-  ch[PARKED], ch[OWNER] = fiber, owner
-  if not timeout then return yield(WAIT) end
-  return in_time(ch, fiber, yield(WAIT))
-end
-
 --- The next value and true; nil, false when the channel is closed and empty; nil, nil and an error
 --- of kind TIMEOUT when nothing came in time. 0 does not wait.
 ---@param timeout number|string|nil
@@ -261,7 +250,10 @@ function methods:receive(timeout)
     self[FIRST], self[COUNT] = band(at, self[MASK]), count - 1
     return value, true
   end
-  if type(self[LIBRARY]) == "number" then return receive_mail(self, timeout) end
+  if count == 0 and timeout == nil and type(self[LIBRARY]) == "number" and not self[PARKED]
+      and not self[RECEIVERS] then
+    return await_mail(self)
+  end
   return receive_or_wait(self, timeout)
 end
 

@@ -17,6 +17,8 @@ void rt__bind_open(lua_State *L);
 int rt__traceback(lua_State *L);
 /* The process that runs; raises when none does. */
 rt__process *rt__lua_process(lua_State *L);
+/* The running fiber; raises when it cannot wait here. */
+struct rt__fiber *rt__lua_waiter(lua_State *L);
 
 #define X(name) int rt__open_##name(lua_State *L);
 #include "bind/list.h"

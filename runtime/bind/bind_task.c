@@ -14,8 +14,7 @@
 #include "bind/bind.h"
 #include "process/sched.h"
 
-/* The running fiber, which must be able to wait here. */
-static rt__fiber *waiter(lua_State *L) {
+rt__fiber *rt__lua_waiter(lua_State *L) {
   rt__process *process = rt__lua_process(L);
   rt__fiber *fiber = rt__fiber_of(L);
   if (process->nowait) luaL_error(L, "may not wait here");
@@ -32,7 +31,7 @@ static int l_await(lua_State *L) {
   double timeout = luaL_optnumber(L, 2, -1);
   if (op->process != rt__lua_process(L))
     luaL_error(L, "not an operation of ours");
-  if (!op->ended) waiter(L);
+  if (!op->ended) rt__lua_waiter(L);
   lua_pushboolean(L, rt__op_await(L, op, timeout));
   return 1;
 }
@@ -54,26 +53,18 @@ static void park(lua_State *L, rt__fiber *fiber, double timeout) {
 
 /* park(timeout): then yield the wait tag */
 static int l_park(lua_State *L) {
-  rt__fiber *fiber = waiter(L);
+  rt__fiber *fiber = rt__lua_waiter(L);
   park(L, fiber, luaL_optnumber(L, 1, -1));
   return 0;
 }
 
-/* stand(owner or false, timeout, mail) -> a number for this wait of the running
+/* stand(owner or false, timeout) -> a number for this wait of the running
  * fiber, its owner: it parks for a channel; then yield the wait tag. Nothing
- * when the channel is another process's. `mail`: it is one of messages; false
- * when there are some that have not been put into channels. */
+ * when the channel is another process's. */
 static int l_stand(lua_State *L) {
-  rt__fiber *fiber = waiter(L);
+  rt__fiber *fiber = rt__lua_waiter(L);
   lua_Number serial = (lua_Number)fiber->process->serial;
   if (lua_toboolean(L, 1) && lua_tonumber(L, 1) != serial) return 0;
-  if (lua_toboolean(L, 3)) {
-    fiber->process->reads_mail = true;
-    if (fiber->process->rare->held || rt__process_has_mail(fiber->process)) {
-      lua_pushboolean(L, 0);
-      return 1;
-    }
-  }
   park(L, fiber, lua_isnumber(L, 2) ? lua_tonumber(L, 2) : -1);
   lua_pushnumber(L, rt__fiber_stand(fiber));
   lua_pushnumber(L, serial);

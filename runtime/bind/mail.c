@@ -23,14 +23,15 @@
 /* --- PIDs
  * ---------------------------------------------------------------------- */
 
-static unsigned slot_of_text(const char *text) {
+/* Where in a set of two a text may be. */
+static unsigned set_of_text(const char *text) {
   uintptr_t at = (uintptr_t)text;
-  return (unsigned)(at >> 4 ^ at >> 14) & (RT__PID_TEXTS - 1);
+  return (unsigned)(at >> 4 ^ at >> 15) & (RT__PID_TEXTS - 1);
 }
 
 /* Strings are unique, so that the address is enough while the text is kept:
  * the VM's table `pid_texts` holds those of both arrays. */
-static void keep(lua_State *L, rt__vm *vm, int index, unsigned slot) {
+static void keep(lua_State *L, const rt__vm *vm, int index, unsigned slot) {
   lua_rawgeti(L, LUA_REGISTRYINDEX, vm->pid_texts);
   lua_pushvalue(L, index);
   lua_rawseti(L, -2, (int)slot + 1);
@@ -38,11 +39,12 @@ static void keep(lua_State *L, rt__vm *vm, int index, unsigned slot) {
 }
 
 void rt__mail_push_pid(lua_State *L, rt_pid pid) {
-  rt__vm *vm = rt__vm_of(L);
+  rt__vm *vm = rt__slot_owner(L);
   unsigned slot = rt__pid_slot(pid) & (RT__PID_TEXTS - 1);
+  unsigned kept = RT__PID_TEXTS * 2 + slot;
   if (vm->pid_of_text[slot] == pid) {
-    lua_rawgeti(L, LUA_REGISTRYINDEX, vm->pid_texts);
-    lua_rawgeti(L, -1, (int)(RT__PID_TEXTS + slot) + 1);
+    rt__slot_push_ref(L, vm->pid_texts);
+    rt__slot_push(L, rt__slot_top(L), (int)kept + 1);
     lua_remove(L, -2);
     return;
   }
@@ -50,23 +52,33 @@ void rt__mail_push_pid(lua_State *L, rt_pid pid) {
   rt_pid_text(pid, text);
   lua_pushstring(L, text);
   vm->pid_of_text[slot] = 0;
-  keep(L, vm, lua_gettop(L), RT__PID_TEXTS + slot);
+  keep(L, vm, lua_gettop(L), kept);
   vm->pid_of_text[slot] = pid;
 }
 
-rt_pid rt__mail_dest(lua_State *L, int index) {
-  rt__vm *vm = rt__vm_of(L);
-  size_t size;
-  const char *text = luaL_checklstring(L, index, &size);
-  rt__pid_text *known = &vm->pid_by_text[slot_of_text(text)];
-  if (known->text == text) return known->pid;
+static rt_pid parse_dest(lua_State *L, rt__vm *vm, int index, const char *text,
+                         size_t size) {
   rt_pid pid = rt_pid_parse(text);
   if (!pid) return rt__names_find(&vm->worker->rt->names, text, size);
+  unsigned slot = set_of_text(text) * 2 + (vm->pid_way++ & 1);
+  rt__pid_text *known = &vm->pid_by_text[slot];
   known->text = NULL;
-  keep(L, vm, index, slot_of_text(text));
+  keep(L, vm, index, slot);
   known->text = text;
   known->pid = pid;
   return pid;
+}
+
+rt_pid rt__mail_dest(lua_State *L, int index) {
+  rt__vm *vm = rt__slot_owner(L);
+  size_t size;
+  const char *text = rt__slot_is_string(L, index)
+                         ? rt__slot_string(L, index, &size)
+                         : luaL_checklstring(L, index, &size);
+  const rt__pid_text *known = &vm->pid_by_text[set_of_text(text) * 2];
+  if (known[0].text == text) return known[0].pid;
+  if (known[1].text == text) return known[1].pid;
+  return parse_dest(L, vm, index, text, size);
 }
 
 /* --- copying a value within its VM
@@ -109,20 +121,13 @@ static bool copy_table(lua_State *L, int index, int depth, size_t *room) {
 /* Pushes a copy; false, with more or less on the stack, when it is nothing
  * plain, or too much. Strings are shared, they do not change. */
 static bool copy(lua_State *L, int index, int depth, size_t *room) {
-  switch (lua_type(L, index)) {
-  case LUA_TNIL:
-  case LUA_TBOOLEAN:
-  case LUA_TNUMBER:
-    lua_pushvalue(L, index);
-    return spend(room, 16);
-  case LUA_TSTRING:
-    lua_pushvalue(L, index);
-    return spend(room, 16 + lua_objlen(L, index));
-  case LUA_TTABLE:
-    return copy_table(L, index, depth, room);
-  default:
-    return false;
+  if (rt__slot_is_plain(L, index)) {
+    size_t size = 0;
+    if (rt__slot_is_string(L, index)) rt__slot_string(L, index, &size);
+    rt__slot_copy(L, index);
+    return spend(room, 16 + size);
   }
+  return rt__slot_is_table(L, index) && copy_table(L, index, depth, room);
 }
 
 /* --- into a channel
@@ -130,85 +135,80 @@ static bool copy(lua_State *L, int index, int depth, size_t *room) {
 
 bool rt__mail_find_channel(lua_State *L, const rt__process *to, int topic) {
   if (to->state != LUA_NOREF) {
-    lua_rawgeti(L, LUA_REGISTRYINDEX, to->state);
-    lua_rawgeti(L, -1, STATE_LISTENERS);
-    if (lua_istable(L, -1)) {
-      lua_pushvalue(L, topic);
-      lua_rawget(L, -2);
-      if (lua_istable(L, -1)) return true;
+    rt__slot_push_ref(L, to->state);
+    rt__slot_push(L, rt__slot_top(L), STATE_LISTENERS);
+    if (rt__slot_is_table(L, rt__slot_top(L))) {
+      rt__slot_push_field(L, rt__slot_top(L), topic);
+      if (rt__slot_is_table(L, rt__slot_top(L))) return true;
     }
   }
   if (to->inbox == LUA_NOREF) return false;
-  lua_rawgeti(L, LUA_REGISTRYINDEX, to->inbox);
+  rt__slot_push_ref(L, to->inbox);
   return true;
 }
 
 /* {topic, from, count, payloads...}, from the stack. */
-static void push_message(lua_State *L, rt__vm *vm, int topic, rt_pid from,
+static void push_message(lua_State *L, const rt__vm *vm, int topic, rt_pid from,
                          int first, int count) {
   lua_createtable(L, 3 + count, 0);
-  lua_pushvalue(L, topic);
-  lua_rawseti(L, -2, 1);
+  int made = rt__slot_top(L);
+  rt__slot_copy(L, topic);
+  rt__slot_set(L, made, 1);
   if (from)
     rt__mail_push_pid(L, from);
   else
-    lua_pushboolean(L, 0);
-  lua_rawseti(L, -2, 2);
-  lua_pushinteger(L, count);
-  lua_rawseti(L, -2, 3);
+    rt__slot_push_bool(L, false);
+  rt__slot_set(L, made, 2);
+  rt__slot_set_number(L, made, 3, count);
   for (int i = 0; i < count; i++) {
-    lua_pushvalue(L, first + i);
-    lua_rawseti(L, -2, 4 + i);
+    rt__slot_copy(L, first + i);
+    rt__slot_set(L, made, 4 + i);
   }
-  lua_rawgeti(L, LUA_REGISTRYINDEX, vm->message_meta);
-  lua_setmetatable(L, -2);
+  rt__slot_set_meta(L, made, vm->message_meta);
 }
 
 /* A ring of twice the size, its slots false when empty as channel.lua has
  * them. */
 static void grow_ring(lua_State *L, int ch, int mask) {
   int size = mask < 0 ? 4 : (mask + 1) * 2;
-  int first = (int)number_in(L, ch, FIRST);
-  lua_rawgeti(L, ch, RING);
-  int old = lua_gettop(L);
+  int first = (int)rt__slot_number(L, ch, FIRST);
+  rt__slot_push(L, ch, RING);
+  int old = rt__slot_top(L);
   lua_createtable(L, size + 1, 0);
   for (int i = 0; i < size; i++) {
     if (i <= mask)
-      lua_rawgeti(L, old, ((first + i) & mask) + 1);
+      rt__slot_push(L, old, ((first + i) & mask) + 1);
     else
-      lua_pushboolean(L, 0);
-    lua_rawseti(L, old + 1, i + 1);
+      rt__slot_push_bool(L, false);
+    rt__slot_set(L, old + 1, i + 1);
   }
-  lua_rawseti(L, ch, RING);
-  lua_pushinteger(L, 0);
-  lua_rawseti(L, ch, FIRST);
-  lua_pushinteger(L, size - 1);
-  lua_rawseti(L, ch, MASK);
-  lua_settop(L, old - 1);
+  rt__slot_set(L, ch, RING);
+  rt__slot_set_number(L, ch, FIRST, 0);
+  rt__slot_set_number(L, ch, MASK, size - 1);
+  rt__slot_cut(L, old - 1);
 }
 
 /* Appends the value on top, which is popped. */
 static void append(lua_State *L, int ch, int count) {
-  int mask = (int)number_in(L, ch, MASK);
+  int mask = (int)rt__slot_number(L, ch, MASK);
+  int value = rt__slot_top(L);
   if (count > mask) {
     grow_ring(L, ch, mask);
-    mask = (int)number_in(L, ch, MASK);
+    mask = (int)rt__slot_number(L, ch, MASK);
   }
-  int at = ((int)number_in(L, ch, FIRST) + count) & mask;
-  lua_rawgeti(L, ch, RING);
-  lua_insert(L, -2);
-  lua_rawseti(L, -2, at + 1);
-  lua_pop(L, 1);
-  lua_pushinteger(L, count + 1);
-  lua_rawseti(L, ch, COUNT);
+  int at = ((int)rt__slot_number(L, ch, FIRST) + count) & mask;
+  rt__slot_push(L, ch, RING);
+  rt__slot_copy(L, value);
+  rt__slot_set(L, value + 1, at + 1);
+  rt__slot_set_number(L, ch, COUNT, count + 1);
+  rt__slot_cut(L, value - 1);
 }
 
 /* Resume who waits with the value on top, which is popped. */
 static void hand_over(lua_State *L, int ch, rt__fiber *fiber) {
-  lua_pushboolean(L, 0);
-  lua_rawseti(L, ch, PARKED);
-  lua_pushboolean(L, 1);
-  lua_xmove(L, fiber->co, 2);
+  rt__slot_set_bool(L, ch, PARKED, false);
+  rt__slot_push_bool(L, true);
+  rt__slot_move(L, fiber->co, 2);
   fiber->args = 2;
   rt__fiber_wake(fiber);
 }
@@ -217,66 +217,80 @@ static void hand_over(lua_State *L, int ch, rt__fiber *fiber) {
  * number of values in the ring. */
 static bool has_room(lua_State *L, rt__vm *vm, int ch, rt__fiber **fiber,
                      int *count, int most) {
-  lua_rawgeti(L, ch, PARKED);
-  bool waits = lua_type(L, -1) == LUA_TNUMBER;
-  *fiber = waits ? rt__fiber_standing(vm, lua_tonumber(L, -1)) : NULL;
-  lua_pop(L, 1);
+  lua_Number wait = rt__slot_number(L, ch, PARKED);
+  *fiber = NULL;
   *count = 0;
-  if (waits) /* who waits first: nothing is in the ring, it is not closed */
-    return *fiber && !(*fiber)->op && lua_checkstack((*fiber)->co, 4);
-  if (truth_in(L, ch, CLOSED) || truth_in(L, ch, RECEIVERS)) return false;
-  *count = (int)number_in(L, ch, COUNT);
+  if (wait > 0) { /* then nothing is in the ring, and it is not closed */
+    *fiber = rt__fiber_standing(vm, wait);
+    return *fiber && !(*fiber)->op &&
+           (rt__slot_has_room((*fiber)->co, 4) ||
+            lua_checkstack((*fiber)->co, 4));
+  }
+  if (rt__slot_truth(L, ch, CLOSED) || rt__slot_truth(L, ch, RECEIVERS))
+    return false;
+  *count = (int)rt__slot_number(L, ch, COUNT);
   return *count < most;
+}
+
+/* Pushes copies of `count` values; false, with more or less on the stack, when
+ * one is nothing plain. */
+static bool copy_all(lua_State *L, int first, int count) {
+  size_t room = DIRECT_MAX;
+  int made = rt__slot_top(L) + 1;
+  luaL_checkstack(L, count + 10, "too many payloads");
+  for (int i = 0; i < count; i++) {
+    if (!copy(L, first + i, 0, &room)) return false;
+    rt__slot_cut(L, made + i); /* as copies go, nothing is left above */
+  }
+  return true;
+}
+
+/* Pushes what the channel is to have; false likewise. */
+static bool push_content(lua_State *L, const rt__vm *vm, int ch, int topic,
+                         rt_pid from, int first, int count, bool share) {
+  bool object = rt__slot_number(L, ch, LIBRARY) == MESSAGES;
+  for (; !object && count > 1; count--) /* nobody sees these */
+    if (!share && !rt__slot_is_plain(L, first + count - 1)) return false;
+  if (count > 0 && !share) {
+    int made = rt__slot_top(L) + 1;
+    if (!copy_all(L, first, count)) return false;
+    first = made;
+  }
+  if (object)
+    push_message(L, vm, topic, from, first, count);
+  else if (count > 0)
+    rt__slot_copy(L, first);
+  else
+    lua_pushnil(L);
+  return true;
 }
 
 bool rt__mail_put(lua_State *L, rt__process *to, int ch, int topic, rt_pid from,
                   int first, int count, bool share, int most) {
   rt__vm *vm = to->vm;
   rt__fiber *fiber;
-  size_t room = DIRECT_MAX;
-  int top = lua_gettop(L);
+  int top = rt__slot_top(L);
   int waiting;
-  if (!has_room(L, vm, ch, &fiber, &waiting, most)) goto leave;
-  bool object = number_in(L, ch, LIBRARY) == MESSAGES;
-  int made = lua_gettop(L) + 1;
-  for (; !object && count > 1; count--) /* nobody sees these */
-    if (!share && lua_type(L, first + count - 1) > LUA_TSTRING) goto leave;
-  if (!share) {
-    luaL_checkstack(L, count + 10, "too many payloads");
-    for (int i = 0; i < count; i++) {
-      if (!copy(L, first + i, 0, &room)) goto leave;
-      lua_settop(L, made + i); /* as copies go, nothing is left above */
-    }
-    first = made;
-  }
-  if (object)
-    push_message(L, vm, topic, from, first, count);
-  else if (count > 0)
-    lua_pushvalue(L, first);
-  else
-    lua_pushnil(L);
-  if (fiber)
+  bool done = has_room(L, vm, ch, &fiber, &waiting, most) &&
+              push_content(L, vm, ch, topic, from, first, count, share);
+  if (done && fiber)
     hand_over(L, ch, fiber);
-  else
+  else if (done)
     append(L, ch, waiting);
   /* The sender makes room for who is to read it. */
-  if (waiting + 1 == UNREAD_MAX && vm->fiber && vm->running != to)
+  if (done && waiting + 1 == UNREAD_MAX && vm->fiber && vm->running != to)
     rt__vm_interrupt(vm);
-  lua_settop(L, top);
-  return true;
-
-leave:
-  lua_settop(L, top);
-  return false;
+  rt__slot_cut(L, top);
+  return done;
 }
 
 bool rt__mail_deliver(lua_State *L, rt__process *to, int topic, rt_pid from,
                       int first, int count, bool share) {
-  int top = lua_gettop(L);
+  int top = rt__slot_top(L);
   bool done = rt__mail_find_channel(L, to, topic) &&
-              rt__mail_put(L, to, lua_gettop(L), topic, from, first, count,
+              rt__mail_put(L, to, rt__slot_top(L), topic, from, first, count,
                            share, UNREAD_MAX);
-  lua_settop(L, top);
+  rt__slot_cut(L, top);
   return done;
 }
 
@@ -289,20 +303,22 @@ static bool plain_sailing(const rt__process *to) {
 }
 
 static void check_string(lua_State *L, int index) {
-  if (lua_type(L, index) == LUA_TSTRING) return;
+  if (rt__slot_is_string(L, index)) return;
   luaL_error(L, "bad argument #%d to 'send' (string expected, got %s)", index,
              lua_isnone(L, index) ? "nil" : luaL_typename(L, index));
 }
 
 /* send(dest, topic, ...) -> true | nil, err */
 int rt__mail_send(lua_State *L) {
-  rt__process *process = rt__lua_process(L);
-  rt__vm *vm = process->vm;
+  rt__vm *vm = rt__slot_owner(L);
+  const rt__process *process = vm->running ? vm->running : rt__lua_process(L);
   check_string(L, 1);
   check_string(L, 2);
-  const char *topic = lua_tostring(L, 2);
+  size_t size;
+  const char *topic = rt__slot_string(L, 2, &size);
   rt_pid to = rt__mail_dest(L, 1);
-  if (lua_gettop(L) - 2 > RT__PAYLOADS_MAX)
+  int count = rt__slot_top(L) - 2;
+  if (count > RT__PAYLOADS_MAX)
     return luaL_error(L, "more than %d payloads", RT__PAYLOADS_MAX);
   if (*topic == 0) return rt__lua_fail_text(L, RT_EINVAL, "the topic is empty");
   if (*topic == '@')
@@ -311,9 +327,9 @@ int rt__mail_send(lua_State *L) {
   if (!to) return rt__lua_fail_text(L, RT_ENOTFOUND, "no such process");
   if (to >> 52 == process->pid >> 52) {
     rt__process *here = rt__pids_get(&vm->pids, to);
-    if (plain_sailing(here) && rt__mail_deliver(L, here, 2, process->pid, 3,
-                                                lua_gettop(L) - 2, false)) {
-      lua_pushboolean(L, 1);
+    if (plain_sailing(here) &&
+        rt__mail_deliver(L, here, 2, process->pid, 3, count, false)) {
+      rt__slot_push_bool(L, true);
       return 1;
     }
   }
@@ -336,14 +352,58 @@ int rt__mail_inbox(lua_State *L) {
   return 1;
 }
 
+/* The oldest of `count` values in the ring. */
+static int push_oldest(lua_State *L, int ch, int count) {
+  int first = (int)rt__slot_number(L, ch, FIRST);
+  int mask = (int)rt__slot_number(L, ch, MASK);
+  rt__slot_push(L, ch, RING);
+  int ring = rt__slot_top(L);
+  rt__slot_push(L, ring, first + 1);
+  rt__slot_set_bool(L, ring, first + 1, false);
+  rt__slot_set_number(L, ch, FIRST, (first + 1) & mask);
+  rt__slot_set_number(L, ch, COUNT, count - 1);
+  rt__slot_push_bool(L, true);
+  return 2;
+}
+
+/* await(channel) -> its next value, true; or nil, false when it is closed. For
+ * a channel of messages whose ring is empty, at which nobody waits. Mail that
+ * is still in C goes to the inlet, before this process has its next turn. */
+int rt__mail_await(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  if (rt__slot_truth(L, 1, CLOSED)) {
+    lua_pushnil(L);
+    rt__slot_push_bool(L, false);
+    return 2;
+  }
+  rt__fiber *fiber = rt__lua_waiter(L);
+  rt__process *process = fiber->process;
+  lua_Number serial = (lua_Number)process->serial;
+  if (!rt__slot_truth(L, 1, OWNER))
+    rt__slot_set_number(L, 1, OWNER, serial);
+  else if (rt__slot_number(L, 1, OWNER) != serial)
+    return luaL_error(L, "channel belongs to another process");
+  process->reads_mail = true;
+  if (process->rare->held) {
+    rt__mail_take_held(L, process, 1, false);
+    int count = (int)rt__slot_number(L, 1, COUNT);
+    if (count > 0) return push_oldest(L, 1, count);
+  }
+  fiber->timed_out = fiber->woken = false;
+  fiber->parking = true;
+  rt__slot_set_number(L, 1, PARKED, rt__fiber_stand(fiber));
+  lua_pushlightuserdata(L, (void *)&rt__tag_wait);
+  return lua_yield(L, 1);
+}
+
 /* meta(table): the metatable of messages */
 int rt__mail_meta(lua_State *L) {
   rt__vm *vm = rt__vm_of(L);
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
   vm->message_meta = luaL_ref(L, LUA_REGISTRYINDEX);
-  lua_createtable(L, RT__PID_TEXTS * 2 + 1, 0);
-  for (int i = 1; i <= RT__PID_TEXTS * 2; i++) {
+  lua_createtable(L, RT__PID_TEXTS * 3 + 1, 0);
+  for (int i = 1; i <= RT__PID_TEXTS * 3; i++) {
     lua_pushboolean(L, 0);
     lua_rawseti(L, -2, i);
   }

@@ -4,6 +4,7 @@
 #ifndef RT__BIND_MAIL_CHANNEL_H
 #define RT__BIND_MAIL_CHANNEL_H
 
+#include "bind/slots.h"
 #include "process/sched.h"
 
 /* slots of a channel */
@@ -28,20 +29,6 @@ enum { STATE_LISTENERS = 1 };
 #define UNREAD_MAX 1000  /* messages in a ring; more wait in C, counted */
 #define DIRECT_MAX 65536 /* bytes of a message that may wait in a ring */
 
-static inline lua_Number number_in(lua_State *L, int table, int slot) {
-  lua_rawgeti(L, table, slot);
-  lua_Number n = lua_tonumber(L, -1);
-  lua_pop(L, 1);
-  return n;
-}
-
-static inline bool truth_in(lua_State *L, int table, int slot) {
-  lua_rawgeti(L, table, slot);
-  bool yes = lua_toboolean(L, -1);
-  lua_pop(L, 1);
-  return yes;
-}
-
 /* Pushes the channel for the topic at `topic`; false: there is none, or the
  * library has to look for it. */
 bool rt__mail_find_channel(lua_State *L, const rt__process *to, int topic);
@@ -53,6 +40,9 @@ bool rt__mail_put(lua_State *L, rt__process *to, int ch, int topic, rt_pid from,
 /* The same, where it belongs. */
 bool rt__mail_deliver(lua_State *L, rt__process *to, int topic, rt_pid from,
                       int first, int count, bool share);
+/* The messages held for the channel at `ch`, as far as there is room, or all.
+ */
+void rt__mail_take_held(lua_State *L, rt__process *process, int ch, bool all);
 /* The message on the stack, as send() got it, in a package: true, or nil, err.
  */
 int rt__mail_send_far(lua_State *L, const rt__process *process, rt_pid to);

@@ -24,7 +24,7 @@
 static bool is_full(lua_State *L, const rt__process *process, int ch,
                     const rt__package *package) {
   if (rt__held_of(process->rare->held, lua_topointer(L, ch))) return true;
-  lua_Number count = number_in(L, ch, COUNT);
+  lua_Number count = rt__slot_number(L, ch, COUNT);
   return count >= UNREAD_MAX ||
          (count > 0 && rt__package_size(package) > DIRECT_MAX);
 }
@@ -54,7 +54,7 @@ static bool hold(lua_State *L, rt__process *process) {
   if (rt__mail_find_channel(L, process, top + 1)) {
     int ch = lua_gettop(L);
     const void *channel = lua_topointer(L, ch);
-    if (truth_in(L, ch, CLOSED))
+    if (rt__slot_truth(L, ch, CLOSED))
       drop_held(process, channel);
     else if (is_full(L, process, ch, package))
       held = held_for(process, channel);
@@ -150,17 +150,15 @@ int rt__mail_pause(lua_State *L) {
   return 0;
 }
 
-/* The messages held for the channel at `ch`, as far as there is room, or all.
- */
-static void take_held(lua_State *L, rt__process *process, int ch, bool all) {
+void rt__mail_take_held(lua_State *L, rt__process *process, int ch, bool all) {
   rt__held *held;
   const void *channel = lua_topointer(L, ch);
-  if (truth_in(L, ch, CLOSED)) drop_held(process, channel);
+  if (rt__slot_truth(L, ch, CLOSED)) drop_held(process, channel);
   while ((held = rt__held_of(process->rare->held, channel))) {
     const rt__package *package = held->mail.first;
     int top = lua_gettop(L);
     size_t size = rt__package_size(package);
-    if (!all && size > DIRECT_MAX && number_in(L, ch, COUNT) > 0) break;
+    if (!all && size > DIRECT_MAX && rt__slot_number(L, ch, COUNT) > 0) break;
     lua_pushstring(L, package->topic);
     int count = rt__lua_decode_items(L, rt__package_view(package), UINT32_MAX);
     bool done = rt__mail_put(L, process, ch, top + 1, package->from, top + 2,
@@ -179,7 +177,7 @@ int rt__mail_listen(lua_State *L) {
   process->reads_mail = true;
   if (lua_toboolean(L, 1)) process->reads_events = true;
   if (process->rare->held && lua_istable(L, 2))
-    take_held(L, process, 2, lua_toboolean(L, 3));
+    rt__mail_take_held(L, process, 2, lua_toboolean(L, 3));
   return 0;
 }
 
@@ -222,14 +220,15 @@ static void look_at_ring(lane *to) {
   lua_settop(L, to->ch);
   lua_rawgeti(L, to->ch, RING);
   to->base = to->ch + 1;
-  to->straight = lua_istable(L, to->base) && !truth_in(L, to->ch, PARKED) &&
-                 !truth_in(L, to->ch, CLOSED) &&
-                 !truth_in(L, to->ch, RECEIVERS);
+  to->straight = lua_istable(L, to->base) &&
+                 !rt__slot_truth(L, to->ch, PARKED) &&
+                 !rt__slot_truth(L, to->ch, CLOSED) &&
+                 !rt__slot_truth(L, to->ch, RECEIVERS);
   if (!to->straight) return;
-  to->object = number_in(L, to->ch, LIBRARY) == MESSAGES;
-  to->first = (int)number_in(L, to->ch, FIRST);
-  to->count = (int)number_in(L, to->ch, COUNT);
-  to->mask = (int)number_in(L, to->ch, MASK);
+  to->object = rt__slot_number(L, to->ch, LIBRARY) == MESSAGES;
+  to->first = (int)rt__slot_number(L, to->ch, FIRST);
+  to->count = (int)rt__slot_number(L, to->ch, COUNT);
+  to->mask = (int)rt__slot_number(L, to->ch, MASK);
 }
 
 /* False: the library has to find out where it goes. */

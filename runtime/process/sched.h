@@ -284,7 +284,7 @@ enum {
 };
 
 /* PIDs by their text, so that a message to the same process again is not
- * parsed: a direct-mapped cache. */
+ * parsed: so many sets of two. And texts of PIDs. */
 #define RT__PID_TEXTS 2048
 typedef struct rt__pid_text {
   const char *text; /* of a Lua string that `pid_texts` keeps; NULL: unused */
@@ -331,7 +331,8 @@ struct rt__vm {
   int message_meta, pid_texts;     /* refs: bind/mail.c */
   int code_texts;                  /* ref: code.c */
   rt__known_code codes[RT__CODES * 2];
-  rt__pid_text pid_by_text[RT__PID_TEXTS];
+  unsigned pid_way; /* of a set, the next one to be taken */
+  rt__pid_text pid_by_text[RT__PID_TEXTS * 2];
   rt_pid pid_of_text[RT__PID_TEXTS]; /* 0: unused */
   int refs[RT__REF_COUNT];
 };
