@@ -10,6 +10,7 @@ local declaration = require("rt.declaration")
 local errors = require("rt.errors")
 local file = require("rt.test.file")
 local job = require("rt.test.job")
+local replay = require("rt.test.replay")
 local source = require("rt.source")
 local verdict = require("rt.test.verdict")
 local world = require("rt.test.world")
@@ -93,12 +94,34 @@ local function broken(text)
   return { { what = "test", expected = "a case that can run", got = text } }
 end
 
+-- The recorded attempt that a case with `replay` plays back: the first on its asset.
+local function recorded_run(path, case, name)
+  if case.run or not case.replay then return case.run end
+  local runs, fault = replay.read(file.beside(path, case.replay))
+  if not runs then return nil, fault end
+  for _, run in ipairs(runs) do
+    local same = run.capability == name and run.asset and run.asset.class == case.asset.class
+    if same and run.asset.value == case.asset.value then return run end
+  end
+  local text = "replay: %s has no job of %s on %s:%s"
+  return nil, text:format(case.replay, name, case.asset.class, case.asset.value)
+end
+
+local function world_of(suite, case, look, opts)
+  local fakes = fakes_of(suite, case)
+  if case.run and not fakes.time then fakes.time = { now = case.run.now } end
+  return world.new(fakes, look, opts.limit), fakes
+end
+
 local function run_case(path, suite, case, opts)
   local capability_path = file.beside(path, suite.capability)
   local look = file.folder(capability_path) .. "?.lua;" .. file.folder(path) .. "?.lua"
-  local around = world.new(fakes_of(suite, case), look, opts.limit)
+  local around, fakes = world_of(suite, case, look, opts)
   local declared, err = load_capability(capability_path, suite.name, around)
   if not declared then return broken(err) end
+  local run, fault = recorded_run(path, case, declared.name)
+  if fault then return broken(fault) end
+  if run then replay.install(around, run, fakes) end
   if not job.takes(declared.input, case.asset.class) then
     local text = "asset: %s does not take class '%s'"
     return broken(text:format(declared.name, case.asset.class))
@@ -110,13 +133,50 @@ local function run_case(path, suite, case, opts)
   return verdict.compare(case, result), result
 end
 
+-- The name of the capability that a file tests.
+local function name_of(path, suite)
+  if suite.name then return suite.name end
+  local around = world.new({}, file.folder(path) .. "?.lua")
+  local declared, err = load_capability(file.beside(path, suite.capability), nil, around)
+  if not declared then return nil, err end
+  return declared.name
+end
+
+-- Those in the file, then one for each recorded attempt that came to its end.
+local function cases_of(path, suite)
+  local cases = suite.cases or {}
+  if not suite.replay then return cases end
+  local name, fault = name_of(path, suite)
+  local runs
+  if name then
+    runs, fault = replay.read(file.beside(path, suite.replay))
+  end
+  if not runs then return nil, fault end
+  local found = 0
+  for _, run in ipairs(runs) do
+    if run.capability == name and run.asset and run.ended then
+      cases[#cases + 1], found = replay.case(run), found + 1
+    end
+  end
+  if found == 0 then
+    return nil, ("replay: no job of %s has come to its end in %s"):format(name, suite.replay)
+  end
+  return cases
+end
+
 local function run_file(path, report, opts)
   local suite, fault = file.read(path)
   if not suite then
     report:add({ file = path, name = "(file)", differences = broken(fault) })
     return
   end
-  for _, case in ipairs(suite.cases or {}) do
+  local cases
+  cases, fault = cases_of(path, suite)
+  if not cases then
+    report:add({ file = path, name = "(replay)", differences = broken(fault) })
+    return
+  end
+  for _, case in ipairs(cases) do
     if not opts.filter or case.name:find(opts.filter, 1, true) then
       local differences, result = run_case(path, suite, case, opts)
       report:add({ file = path, name = case.name, differences = differences, result = result })

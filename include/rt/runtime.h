@@ -30,13 +30,17 @@ typedef enum rt_log_level {
  * map or NULL; both are borrowed. */
 typedef void (*rt_log_fn)(rt_log_level level, const char *message,
                           const rt_value *fields, void *arg);
-/* What a script prints: `fd` is 1 (print, io.write) or 2 (io.stderr). */
+/* What a script prints: `fd` is 1 (print, io.write) or 2 (io.stderr); and whole
+ * lines with RT_OUTPUT_RECORD, where the runtime records. */
 typedef void (*rt_output_fn)(int fd, const char *text, size_t size, void *arg);
+
+enum { RT_OUTPUT_RECORD = 3 };
 
 typedef struct rt_runtime_opts {
   size_t size;          /* sizeof(rt_runtime_opts) as compiled */
   unsigned workers;     /* 0: one a core */
   bool unsafe;          /* scripts get the whole of Lua (ffi, debug, luv) */
+  bool record;          /* jobs tell `output` of their I/O, a JSON line each */
   uint64_t vm_memory;   /* bytes a VM may use; 0: 1 GiB */
   const char *resolver; /* "HOST:PORT" of the DNS server; NULL: the system's */
   const char *script_dir; /* package.path begins with it; NULL: none */
@@ -49,8 +53,8 @@ typedef struct rt_runtime_opts {
 } rt_runtime_opts;
 #define RT_RUNTIME_OPTS_INIT                                                   \
   {                                                                            \
-    sizeof(rt_runtime_opts), 0, false, 0, NULL, NULL, NULL, NULL, NULL, NULL,  \
-        0, 0                                                                   \
+    sizeof(rt_runtime_opts), 0, false, false, 0, NULL, NULL, NULL, NULL, NULL, \
+        NULL, 0, 0                                                             \
   }
 
 /* A script: a file (`path`), or `code` of `code_size` bytes shown as `name` in

@@ -17,6 +17,9 @@ local task_core = require("rt.core.task")
 
 local M = {}
 
+-- Only in a run that records what its jobs do.
+local recording = task_core.settings().record and require("rt.record")
+
 local pcall, type, tostring, error = pcall, type, tostring, error
 local await = task.await
 
@@ -38,6 +41,7 @@ function methods.send(job, asset)
   if type(asset) ~= "table" then check.table(asset, 1, "send") end
   local op, err = core.send(job, asset)
   if not op then return nil, err end
+  if recording then recording.sent(asset) end
   return await(op)
 end
 
@@ -246,12 +250,21 @@ local function passes(functions, job, asset)
   return false
 end
 
+-- An error loses its traceback on this way.
+local function invoke_recorded(functions, job, asset)
+  recording.begin(job, asset)
+  local ok, err = pcall(functions.invoke, job, asset)
+  recording.finish(not ok and err or nil)
+  if not ok then error(err, 0) end
+end
+
 --- The process of a job.
 function M.run(functions)
   local job, asset, gate = core.begin()
   local package = functions.package
   if package then state().package = package end
   if gate and not passes(functions, job, asset) then return end
+  if recording then return invoke_recorded(functions, job, asset) end
   functions.invoke(job, asset)
 end
 

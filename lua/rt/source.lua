@@ -207,10 +207,12 @@ sandbox.base.package = package
 
 --- Load the whole library, at the VM's start: a process could be stopped half-way through it.
 function M.load_library()
+  local recording = settings.record and require("rt.record")
   for _, name in ipairs(core.modules()) do
     if not name:find(".", 1, true) then
       local ok, module = pcall(require, name)
       if ok then
+        if recording and recording.modules[name] then module = recording.wrap(name, module) end
         public[name] = type(module) == "table" and sandbox.freeze(module, name) or module
       else
         broken[name] = module

@@ -234,12 +234,14 @@ static int l_modules(lua_State *L) {
   return 1;
 }
 
-/* settings() -> {unsafe=, script_dir=, seed=} */
+/* settings() -> {unsafe=, record=, script_dir=, seed=} */
 static int l_settings(lua_State *L) {
   rt_runtime *rt = rt__runtime_of(L);
   lua_newtable(L);
   lua_pushboolean(L, rt->opts.unsafe);
   lua_setfield(L, -2, "unsafe");
+  lua_pushboolean(L, rt->opts.record);
+  lua_setfield(L, -2, "record");
   lua_pushstring(L, rt->script_dir);
   lua_setfield(L, -2, "script_dir");
   lua_pushnumber(L, (lua_Number)(uv_hrtime() % 1000000007));

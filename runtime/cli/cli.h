@@ -31,6 +31,7 @@ typedef struct cli_common {
   const char *resolver;
   const char *log_level;
   const char *log_format;
+  const char *record; /* the file that gets what jobs do, or NULL */
 } cli_common;
 
 struct cli_command {
@@ -49,6 +50,7 @@ struct cli {
   cli_common common;
   console console;
   struct cli_signals *signals;
+  int record; /* its descriptor, or -1 */
 };
 
 /* Who is told of signals; NULL, the default: nobody, and the first signal ends

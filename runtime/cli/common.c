@@ -2,8 +2,10 @@
  * SPDX-License-Identifier: MIT */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli.h"
 
@@ -66,10 +68,34 @@ bool cli_is_session_name(const char *name) {
          strspn(name, allowed) == size;
 }
 
+/* One write a line, so that those of several threads do not mix. */
+static void to_record(cli *c, const char *text, size_t size) {
+  if (write(c->record, text, size) == (ssize_t)size) return;
+  int expected = 0;
+  if (atomic_compare_exchange_strong(&c->console.record_error, &expected,
+                                     errno ? errno : EIO)) {
+    console_say(&c->console, "runtime: --record: cannot write: %s\n",
+                strerror(errno));
+  }
+}
+
+static bool open_record(cli *c, rt_error *err) {
+  const char *path = c->common.record;
+  if (!path) return true;
+  c->record =
+      open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
+  if (c->record >= 0) return true;
+  rt_fail(err, RT_EUNAVAIL, "--record: cannot open %s: %s", path,
+          strerror(errno));
+  return false;
+}
+
 static void to_stderr(int fd, const char *text, size_t size, void *arg) {
   cli *c = arg;
-  (void)fd;
-  console_err(&c->console, text, size);
+  if (fd == RT_OUTPUT_RECORD)
+    to_record(c, text, size);
+  else
+    console_err(&c->console, text, size);
 }
 
 static void to_both(int fd, const char *text, size_t size, void *arg) {
@@ -87,6 +113,8 @@ static void to_both(int fd, const char *text, size_t size, void *arg) {
 rt_err cli_runtime(cli *c, rt_runtime **out, const char *script_dir,
                    bool print_to_stderr, rt_error *err) {
   rt_runtime_opts opts = RT_RUNTIME_OPTS_INIT;
+  if (!open_record(c, err)) return RT_EUNAVAIL;
+  opts.record = c->common.record != NULL;
   opts.workers = c->common.workers > 0 ? (unsigned)c->common.workers : 0;
   opts.unsafe = c->common.unsafe;
   opts.resolver = c->common.resolver;

@@ -32,6 +32,7 @@ typedef struct console {
   void *divert_arg;
   /* [any] why a script could not print (errno), or 0 */
   _Atomic(int) out_error;
+  _Atomic(int) record_error; /* why --record could not be written, or 0 */
 } console;
 
 void console_init(console *con);

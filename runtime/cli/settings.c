@@ -90,6 +90,10 @@
        "auto|always|never",                                                     \
        "a live line on stderr (auto: on a terminal)",                           \
        0},                                                                      \
+      {"--record", 0,                                                           \
+       CLI_TEXT,   AT(common.record),                                           \
+       "FILE",     "write down what jobs send and get, for 'runtime test'",     \
+       0},                                                                      \
       {"--log-level",                                                           \
        0,                                                                       \
        CLI_CHOICE,                                                              \
@@ -109,7 +113,7 @@ const cli_option cli_resume_options[] = {NAMES_SESSION, OTHERS};
 /* Which options a session keeps: all that say what to do, not where. */
 static bool is_kept(const cli_option *o) {
   return o->offset != AT(session) && o->offset != AT(data) &&
-         o->offset != AT(seeds);
+         o->offset != AT(common.record) && o->offset != AT(seeds);
 }
 
 void cli_settings_init(cli_settings *s, const cli *c) {

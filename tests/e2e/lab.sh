@@ -37,8 +37,18 @@ check "titles are read" grep -q '"title":"Vault"' "$tmp/first"
 rt explain first "url:https://vault.lab.test:$LAB_TLS/" >"$tmp/path"
 check "the path leads through certificates" test "$(grep -c certificate: "$tmp/path")" -ge 2
 check "six hops and more" test "$(wc -l <"$tmp/path")" -gt 6
-run second --workers 1 --concurrency 1
+run second --workers 1 --concurrency 1 --record "$tmp/second.jsonl"
 compare second "the same with one worker and one job at a time"
+mkdir -p "$tmp/replay"
+for name in dns-resolve port-scan http-probe tls-cert cert-names; do
+  file=$name
+  [ $name = cert-names ] && file=tls-cert
+  echo "return { capability = '$repo/scripts/$file.lua', name = '$name', replay = '../second.jsonl' }" \
+    >"$tmp/replay/$name.test.lua"
+done
+rt test "$tmp/replay" >"$tmp/replayed" 2>"$tmp/err"
+same "each job of the run, played back: exit code" 0 $?
+check "they are many" test "$(grep -c '^    ok ' "$tmp/replayed")" -ge 80
 run scoped --scope 'domain:lab.test' 'ipv4:127.77.0.0/24'
 same "scope: one name" "domain:lab.test" "$(keys "$tmp/scoped" | grep ^domain:)"
 same "scope: its address" "ipv4:127.77.0.1" "$(keys "$tmp/scoped" | grep ^ipv4:)"

@@ -234,7 +234,7 @@ describe("testing: a faulty test file", function()
       { "error('top')", "top" },
       { "return {}", "capability: expected the path of a capability file, got nil" },
       { "return { capability = 1 }", "capability: expected a string, got 1" },
-      { 'return { capability = "it.lua" }', "cases: expected a list of cases, got nil" },
+      { 'return { capability = "it.lua" }', "cases: expected a list of cases, or replay" },
       { 'return { capability = "it.lua", casses = {} }', "casses: unknown field" },
       { with(""), "cases[1].asset: expected { class =, value = }, got nil" },
       { with('asset = { class = "x" }'), "cases[1].asset.value: expected a string, got nil" },
@@ -301,10 +301,12 @@ end)
 describe("testing: the capabilities that come along", function()
   it("pass their tests", function()
     local paths = {}
-    for _, name in ipairs(assert(fs.list("scripts"))) do
-      if name:find("%.test%.lua$") then paths[#paths + 1] = "scripts/" .. name end
+    for _, folder_name in ipairs({ "scripts", "examples/capabilities" }) do
+      for _, name in ipairs(assert(fs.list(folder_name))) do
+        if name:find("%.test%.lua$") then paths[#paths + 1] = folder_name .. "/" .. name end
+      end
     end
-    assert.is_true(#paths >= 5)
+    assert.is_true(#paths >= 6)
     local report = testing.run(paths, {
       on_case = function(case)
         local first = case.differences[1]

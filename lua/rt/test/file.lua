@@ -145,7 +145,9 @@ local function check(value)
   if type(value) ~= "table" then fail("the file", "to return a table", value) end
   check_fields("", value, FILE)
   if not value.capability then fail("capability", "the path of a capability file", nil) end
-  if not value.cases and not value.replay then fail("cases", "a list of cases", nil) end
+  if not value.cases and not value.replay then
+    fail("cases", "a list of cases, or replay = the file of a recorded run", nil)
+  end
   for i, case in ipairs(value.cases or {}) do
     check_case(case, i)
   end
