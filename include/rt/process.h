@@ -32,7 +32,9 @@ RT_API rt_err rt_process_spawn(rt_runtime *rt, rt_pid *out, const char *source,
                                void *arg, rt_error *err);
 /* Send a message; `payloads` is an array of values or NULL. RT_ENOTFOUND: no
  * such process; RT_EINVAL: a reserved topic ("@..."), or more than 4,000
- * payloads; RT_EFULL: it has 64 MiB of messages that it did not read. */
+ * payloads; RT_EFULL: it has 64 MiB of messages that it did not read, or
+ * less when all processes of its VM together did not read a quarter of
+ * `vm_memory`. */
 RT_API rt_err rt_process_send(rt_runtime *rt, rt_pid to, const char *topic,
                               const rt_value *payloads, rt_error *err);
 /* The process registered under `name`, or 0. */

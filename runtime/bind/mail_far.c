@@ -34,8 +34,7 @@ static void drop_held(rt__process *process, const void *channel) {
   rt__held *held;
   while ((held = rt__held_of(process->rare->held, channel))) {
     rt__package *package = rt__held_take(&process->rare->held, held);
-    rt__pids_unload(&process->vm->pids, process->pid,
-                    rt__package_size(package));
+    rt__mail_was_read(process, rt__package_size(package));
     rt__package_free(package);
   }
 }
@@ -165,7 +164,7 @@ void rt__mail_take_held(lua_State *L, rt__process *process, int ch, bool all) {
                              count, true, all ? INT_MAX : UNREAD_MAX);
     lua_settop(L, top);
     if (!done) break;
-    rt__pids_unload(&process->vm->pids, process->pid, size);
+    rt__mail_was_read(process, size);
     rt__package_free(rt__held_take(&process->rare->held, held));
   }
 }

@@ -8,10 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "process/held.h"
 #include "process/sched.h"
 #include "process/spawn.h"
 
 #define NOTES_MAX 1000 /* waiting: CANCEL is left out beyond */
+
+#define ALLOWANCE_SOME   (64u << 10) /* bytes, see count_unread() */
+#define ALLOWANCE_LITTLE 1024u
 
 bool rt__pid_alive(rt_runtime *rt, rt_pid pid) {
   rt__vm *vm = rt__vm_of_pid(rt, pid);
@@ -148,6 +152,35 @@ void rt__announce_dead(rt__worker *worker, rt__package_kind kind, rt_pid dead,
 /* --- delivery
  * ------------------------------------------------------------------- */
 
+/* Unread mail lies outside of Lua. A quarter of the VM's limit may do so, then
+ * new mail is for those who have little of it; from a half on, for those who
+ * have next to none. */
+static void count_unread(rt__vm *vm, size_t bytes) {
+  uint32_t most = bytes < vm->limit / 4   ? RT__BACKLOG_MAX
+                  : bytes < vm->limit / 2 ? ALLOWANCE_SOME
+                                          : ALLOWANCE_LITTLE;
+  vm->unread = bytes;
+  if (most != atomic_load_explicit(&vm->pids.allowance, memory_order_relaxed))
+    atomic_store_explicit(&vm->pids.allowance, most, memory_order_relaxed);
+}
+
+void rt__mail_was_read(rt__process *process, size_t bytes) {
+  rt__vm *vm = process->vm;
+  rt__pids_unload(&vm->pids, process->pid, bytes);
+  count_unread(vm, vm->unread - bytes);
+}
+
+void rt__mail_clear(rt__process *process) {
+  rt__rare *rare = process->rare;
+  size_t held = 0;
+  if (rare->held) rt__held_count(rare->held, &held);
+  if (process->mail.bytes + held > 0)
+    count_unread(process->vm, process->vm->unread - process->mail.bytes - held);
+  rt__mailbox_clear(&process->mail);
+  if (rare->notes.first) rt__mailbox_clear(&rare->notes);
+  if (rare->held) rt__held_clear(&rare->held);
+}
+
 static void put(rt__process *process, rt__package *package) {
   bool note = package->topic[0] == '@';
   rt__rare *rare = note ? rt__process_rare(process) : NULL;
@@ -155,6 +188,8 @@ static void put(rt__process *process, rt__package *package) {
     rt__package_free(package);
     return;
   }
+  if (!note)
+    count_unread(process->vm, process->vm->unread + rt__package_size(package));
   rt__mailbox_put(note ? &rare->notes : &process->mail, package);
   if (note || process->reads_mail) rt__process_ready(process);
 }

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "process/held.h"
 #include "process/sched.h"
 
 #define LAST_WORDS_S 1.0
@@ -306,9 +305,7 @@ void rt__process_end(rt__process *process, rt_err how, rt_value *result,
   rt__ops_drop(process);
   rt__resources_close(process);
   rt__names_drop(&vm->worker->rt->names, process->pid);
-  rt__mailbox_clear(&process->mail);
-  if (process->rare->notes.first) rt__mailbox_clear(&process->rare->notes);
-  if (process->rare->held) rt__held_clear(&process->rare->held);
+  rt__mail_clear(process);
   unlist_process(process);
   if (atomic_load_explicit(&vm->crowded, memory_order_relaxed))
     vm->next_look = 0; /* there may be room now */
@@ -515,9 +512,7 @@ rt__package *rt__process_next_mail(rt__process *process) {
   rt__package *package = rt__mailbox_take(&process->rare->notes);
   if (package || !process->reads_mail) return package;
   package = rt__mailbox_take(&process->mail);
-  if (package)
-    rt__pids_unload(&process->vm->pids, process->pid,
-                    rt__package_size(package));
+  if (package) rt__mail_was_read(process, rt__package_size(package));
   return package;
 }
 

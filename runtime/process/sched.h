@@ -258,6 +258,9 @@ void rt__resources_close(rt__process *process);
 rt_err rt__route(rt_runtime *rt, rt__worker *from, rt__package *package);
 /* Worker thread: the package has arrived at its worker. */
 void rt__deliver(rt__worker *worker, rt__package *package);
+/* Worker thread: a message, or all, left its mailbox and what is held. */
+void rt__mail_was_read(rt__process *process, size_t bytes);
+void rt__mail_clear(rt__process *process);
 /* Tell monitors and links how it ended. */
 void rt__process_announce(rt__process *process, rt_err how, rt_value *result,
                           rt_value *error);
@@ -316,6 +319,7 @@ struct rt__vm {
   unsigned told; /* lines about processes that were computing at the end */
   int cycles;    /* of the collector, until memory is judged */
   int tidying;   /* likewise, until it is tidy (tidy.c) */
+  size_t unread; /* bytes of mail that wait in mailboxes, or are held */
   size_t tidied, untidied;       /* `used` after the last time, and before it */
   size_t ended;                  /* processes, since then */
   uint64_t held_epoch, held_cpu; /* since when it could not be preempted */

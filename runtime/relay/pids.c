@@ -62,6 +62,7 @@ rt_err rt__pids_init(rt__pids *pids, unsigned worker, unsigned vm) {
   memset(pids, 0, sizeof(*pids));
   pids->worker = worker;
   pids->vm = vm;
+  pids->allowance = RT__BACKLOG_MAX;
   return uv_mutex_init(&pids->lock) == 0 ? RT_OK : RT_ENOMEM;
 }
 
@@ -156,9 +157,10 @@ bool rt__pids_load(rt__pids *pids, rt_pid pid, size_t bytes) {
   uint32_t slot = rt__pid_slot(pid);
   rt__pids_chunk *chunk = chunk_of(pids, slot);
   _Atomic(uint32_t) *backlog = &chunk->backlog[slot % RT__PIDS_CHUNK];
-  if (atomic_load_explicit(backlog, memory_order_relaxed) > RT__BACKLOG_MAX)
-    return false;
+  uint32_t most = atomic_load_explicit(&pids->allowance, memory_order_relaxed);
+  uint32_t has = atomic_load_explicit(backlog, memory_order_relaxed);
   uint32_t load = bytes < RT__BACKLOG_MAX ? (uint32_t)bytes : RT__BACKLOG_MAX;
+  if (has > most || (most < RT__BACKLOG_MAX && has + load > most)) return false;
   atomic_fetch_add_explicit(backlog, load, memory_order_relaxed);
   return true;
 }

@@ -27,6 +27,8 @@ typedef struct rt__pids_chunk {
 typedef struct rt__pids {
   unsigned worker, vm;
   char line[64]; /* what is before it and behind it is often written */
+  _Atomic(uint32_t) allowance; /* bytes of mail for each, below its maximum
+                                  when all of them together have much */
   _Atomic(rt__pids_chunk *) chunks[RT__PIDS_CHUNKS];
   uv_mutex_t lock;
   uint32_t used;  /* slots ever taken [lock] */
@@ -57,7 +59,7 @@ void rt__pids_drop(rt__pids *pids, rt_pid pid);
 /* [any] Is it taken and not yet dropped? */
 bool rt__pids_alive(rt__pids *pids, rt_pid pid);
 /* [any] Count mail for a live PID; false, nothing counted, when it has more
- * than RT__BACKLOG_MAX already. */
+ * than RT__BACKLOG_MAX already, or would have more than its allowance. */
 bool rt__pids_load(rt__pids *pids, rt_pid pid, size_t bytes);
 void rt__pids_unload(rt__pids *pids, rt_pid pid, size_t bytes);
 /* Worker's thread. */
