@@ -43,11 +43,20 @@ void rt__process_set_error(rt__process *process, rt_value *error) {
   rare->end_error = error;
 }
 
+bool rt__process_is_late(const rt__process *process) {
+  const rt__rare *rare = process->rare;
+  if (!rare->deadline) return false;
+  return (rare->by_work ? rt__cpu_ns() : uv_hrtime()) >= rare->deadline;
+}
+
 static void on_deadline(rt__worker *worker, rt__timer *timer) {
-  (void)worker;
   rt__rare *rare =
       (rt__rare *)((char *)timer - offsetof(rt__rare, deadline_timer));
-  rt__process_kill(rare->process, RT_ETIMEOUT, NULL);
+  uint64_t now = rare->by_work ? rt__cpu_ns() : UINT64_MAX;
+  if (now < rare->deadline)
+    rt__timer_start(worker, timer, (double)(rare->deadline - now) / 1e9);
+  else
+    rt__process_kill(rare->process, RT_ETIMEOUT, NULL);
 }
 
 void rt__process_set_deadline(rt__process *process, double seconds) {
@@ -59,6 +68,8 @@ void rt__process_set_deadline(rt__process *process, double seconds) {
   rare->deadline = 0;
   if (seconds < 0) return;
   rare->deadline_timer.fire = on_deadline;
-  if (rt__timer_start(worker, &rare->deadline_timer, seconds) == RT_OK)
-    rare->deadline = rare->deadline_timer.due;
+  if (rt__timer_start(worker, &rare->deadline_timer, seconds) != RT_OK) return;
+  rare->by_work = process->nowait;
+  rare->deadline = rare->by_work ? rt__cpu_ns() + (uint64_t)(seconds * 1e9)
+                                 : rare->deadline_timer.due;
 }

@@ -22,6 +22,7 @@
 #include <lauxlib.h>
 #include <lua.h>
 #include <stdatomic.h>
+#include <time.h>
 #include <uv.h>
 
 #include "process/blocks.h"
@@ -37,6 +38,7 @@ typedef struct rt__watchdog rt__watchdog;
 typedef struct rt__timer rt__timer;
 
 #define RT__SLICE      64          /* ready fibers of a process in its turn */
+#define RT__LOOK_NS    4000000u    /* between two looks of the watchdog */
 #define RT__PREEMPT_NS 10000000u   /* one fiber, then the watchdog interrupts */
 #define RT__HOLD_UP_NS 1000000000u /* of CPU, where it cannot be preempted */
 
@@ -120,10 +122,11 @@ typedef struct rt__rare {
   rt__peer *watchers, *links;
   rt__mailbox notes;     /* for the library's inlets: topics with "@" */
   struct rt__held *held; /* messages for channels that are full */
-  uint64_t deadline;     /* uv_hrtime(); 0: none */
+  uint64_t deadline;     /* uv_hrtime(), or `by_work`; 0: none */
   rt__timer deadline_timer;
   rt_value *end_error; /* [own] map, may be NULL */
   char *where;         /* [own] it was computing when it had to end, or NULL */
+  bool by_work;        /* `deadline` is one of its worker's CPU time */
 } rt__rare;
 
 struct rt__process {
@@ -195,6 +198,7 @@ void rt__process_tell_where(rt__process *process, rt_err how,
 void rt__process_end(rt__process *process, rt_err how, rt_value *result,
                      rt_value *error);
 void *rt__process_user(rt__process *process);
+bool rt__process_is_late(const rt__process *process);
 /* Begin with none of it; release it. */
 void rt__rare_init(rt__process *process);
 void rt__rare_deinit(rt__process *process);
@@ -202,7 +206,8 @@ void rt__rare_deinit(rt__process *process);
 rt__rare *rt__process_rare(rt__process *process);
 /* Why it ends; takes the map. */
 void rt__process_set_error(rt__process *process, rt_value *error);
-/* Seconds from now; negative: none. Cheap. */
+/* Seconds from now; negative: none. Cheap. For one that may not wait: of the
+ * CPU time of its worker, so that a busy machine takes nothing from it. */
 void rt__process_set_deadline(rt__process *process, double seconds);
 /* The process with this PID in this worker, or NULL. */
 rt__process *rt__process_find(rt__worker *worker, rt_pid pid);
@@ -423,6 +428,11 @@ struct rt__worker {
   _Atomic(uint64_t) since;  /* by `clock`; 0: not running processes */
   _Atomic(uint64_t) armed;  /* the epoch the watchdog meant */
   _Atomic(rt__vm *) inside; /* the VM that was entered */
+  clockid_t cpu_clock;      /* of its thread; set before it first runs */
+  _Atomic(uint32_t) worked; /* looks at which it had computed since the last */
+  /* watchdog's thread only */
+  uint64_t seen_epoch, seen_cpu; /* an entry, and its thread's CPU time then */
+  uint64_t counted_cpu;          /* that `worked` has counted */
   _Atomic(size_t) kills_waiting;
   _Atomic(bool) halting; /* all processes are to end */
   _Atomic(bool) ended;   /* its thread touches nothing any more */
@@ -451,6 +461,10 @@ bool rt__worker_wants_killed(rt__worker *worker, rt_pid pid);
 void rt__worker_enter(rt__worker *worker, rt__vm *vm);
 /* Has the watchdog looked since the last call? Then `clock` is new. */
 bool rt__worker_ticked(rt__worker *worker);
+
+/* [any] The CPU time of its thread, ns; of the calling thread. */
+uint64_t rt__worker_cpu(const rt__worker *worker);
+uint64_t rt__cpu_ns(void);
 
 /* --- watchdog ---------------------------------------------------------------
  */

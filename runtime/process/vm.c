@@ -9,7 +9,6 @@
 #include <lualib.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #ifndef RT_LUAJIT_SYSTEM
 #define HOOK_IN_C LUAJIT_HOOKC
@@ -213,16 +212,10 @@ void rt__vm_free(rt__vm *vm) {
 
 /* --- the hook ----------------------------------------------------------- */
 
-static uint64_t cpu_ns(void) {
-  struct timespec ts;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
-  return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 /* Below a C function it cannot be preempted: it may hold up its worker only for
  * so long. */
 static bool held_up(rt__vm *vm, rt__process *process, uint64_t epoch) {
-  uint64_t now = cpu_ns();
+  uint64_t now = rt__cpu_ns();
   if (vm->held_epoch != epoch) {
     vm->held_epoch = epoch;
     vm->held_cpu = now;
@@ -245,7 +238,7 @@ static bool must_end(rt__vm *vm, rt__process *process) {
     process->ending = RT_ENOMEM;
   else if (atomic_load(&worker->halting))
     process->ending = RT_ECLOSED;
-  else if (process->rare->deadline && uv_hrtime() >= process->rare->deadline)
+  else if (rt__process_is_late(process))
     process->ending = RT_ETIMEOUT;
   else if (rt__worker_wants_killed(worker, process->pid))
     process->ending = RT_ECANCELED;

@@ -15,7 +15,6 @@
 
 #include "process/sched.h"
 
-#define LOOK_NS  4000000u
 #define IDLE_MAX 8 /* looks without anything running before it sleeps */
 
 struct rt__watchdog {
@@ -37,15 +36,35 @@ static void arm(lua_State *L) {
 }
 #endif
 
+/* At most one tick a look, lest a look that comes late makes a turn long. */
+static void count_work(rt__worker *worker, uint64_t cpu) {
+  if (cpu - worker->counted_cpu < RT__LOOK_NS * 3 / 4) return;
+  worker->counted_cpu = cpu;
+  atomic_fetch_add_explicit(&worker->worked, 1, memory_order_relaxed);
+}
+
+/* Has it computed for long since it was entered? Time alone proves nothing: the
+ * system may have taken the core from its thread. The entry was seen a look
+ * late at most. */
+static bool is_long(rt__worker *worker, uint64_t epoch, uint64_t since) {
+  uint64_t now = uv_hrtime(), cpu = rt__worker_cpu(worker);
+  count_work(worker, cpu);
+  if (worker->seen_epoch != epoch) {
+    worker->seen_epoch = epoch;
+    worker->seen_cpu = cpu;
+  }
+  if (now < since || now - since < RT__PREEMPT_NS) return false;
+  return cpu - worker->seen_cpu >= RT__PREEMPT_NS - RT__LOOK_NS;
+}
+
 /* Answers whether the worker was running Lua. */
 static bool look(rt__worker *worker) {
   uint64_t epoch = atomic_load(&worker->epoch);
   uint64_t since = atomic_load(&worker->since);
   if (since == 0 || atomic_load(&worker->epoch) != epoch) return since != 0;
-  uint64_t now = uv_hrtime();
   bool urgent =
       atomic_load(&worker->halting) || atomic_load(&worker->kills_waiting) > 0;
-  if (!urgent && (now < since || now - since < RT__PREEMPT_NS)) return true;
+  if (!is_long(worker, epoch, since) && !urgent) return true;
   rt__vm *vm = atomic_load(&worker->inside);
   if (!vm || atomic_load(&worker->epoch) != epoch) return true;
   atomic_store(&worker->armed, epoch);
@@ -74,7 +93,7 @@ static void run(void *arg) {
   int idle = 0;
   uv_mutex_lock(&dog->lock);
   while (!dog->stop) {
-    uv_cond_timedwait(&dog->wake, &dog->lock, LOOK_NS);
+    uv_cond_timedwait(&dog->wake, &dog->lock, RT__LOOK_NS);
     if (dog->stop) break;
     idle = look_at_all(dog->rt) ? 0 : idle + 1;
     atomic_fetch_add_explicit(&dog->rt->ticks, 1, memory_order_relaxed);

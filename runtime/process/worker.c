@@ -163,6 +163,20 @@ bool rt__worker_wants_killed(rt__worker *worker, rt_pid pid) {
 /* --- running ----------------------------------------------------------------
  */
 
+static uint64_t read_clock(clockid_t clock) {
+  struct timespec ts;
+  if (clock_gettime(clock, &ts) != 0) return uv_hrtime();
+  return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+uint64_t rt__worker_cpu(const rt__worker *worker) {
+  return read_clock(worker->cpu_clock);
+}
+
+uint64_t rt__cpu_ns(void) {
+  return read_clock(CLOCK_THREAD_CPUTIME_ID);
+}
+
 /* Reading the clock costs as much as a switch of processes, so it is read once
  * a tick of the watchdog: `since` may be a tick too early. */
 bool rt__worker_ticked(rt__worker *worker) {
@@ -209,27 +223,26 @@ static rt__process *take_ready(rt__worker *worker, int turn) {
   return process;
 }
 
-static uint32_t ticks(const rt__worker *worker) {
-  return atomic_load_explicit(&worker->rt->ticks, memory_order_relaxed);
+static uint32_t worked(const rt__worker *worker) {
+  return atomic_load_explicit(&worker->worked, memory_order_relaxed);
 }
 
-/* In which queue the next turn is waited for. One long turn proves nothing:
- * the system may have taken the core away in the middle of it, and the second
- * queue can be very long. */
+/* In which queue the next turn is waited for. One long turn proves nothing,
+ * and the second queue can be very long. */
 static void judge_turn(rt__process *process, bool was_long) {
   if (was_long && process->slow < RT__SLOW) process->slow++;
   if (!was_long && process->slow > 0) process->slow--;
   process->later = process->slow == RT__SLOW;
 }
 
-/* A turn: a long one is seen by the ticks of the watchdog, a short one meets
+/* A turn: a long one is seen by the looks of the watchdog, a short one meets
  * one at most. */
 static void run_one(rt__worker *worker, rt__process *process) {
-  uint32_t before = ticks(worker);
+  uint32_t before = worked(worker);
   rt__vm *vm = process->vm;
   bool more;
   if (rt__process_run(process, &more)) {
-    uint32_t passed = ticks(worker) - before;
+    uint32_t passed = worked(worker) - before;
     judge_turn(process, passed > 1 || (passed == 1 && process->preempted));
     if (more) rt__process_ready(process);
   }
@@ -246,11 +259,11 @@ static void run_ready(rt__worker *worker) {
     rt__process *process = take_ready(worker, i);
     if (!process) break;
     bool late = process->later;
-    uint32_t before = ticks(worker);
+    uint32_t before = worked(worker);
     run_one(worker, process);
     rt__worker_ticked(worker);
     if (late) worker->served = worker->clock;
-    if (late) worker->brief = ticks(worker) == before;
+    if (late) worker->brief = worked(worker) == before;
     if (worker->clock - start > TURN_NS) break;
   }
   end_running(worker);
@@ -452,6 +465,8 @@ static void run_worker(void *arg) {
   worker->can_spin = sysconf(_SC_NPROCESSORS_ONLN) > 1;
   block_signals();
   measure_stack(worker);
+  if (pthread_getcpuclockid(pthread_self(), &worker->cpu_clock) != 0)
+    worker->cpu_clock = CLOCK_MONOTONIC;
   while (!worker->stop) turn(worker);
   end_all(worker);
   drain(worker);
