@@ -50,11 +50,18 @@ typedef struct rt_runtime_opts {
   void *output_arg;
   uint64_t bus_intake_bytes; /* as in rt_bus_opts, of the runtime's bus */
   uint32_t max_subscribers;
+  /* What the whole program has in memory. More than `memory_excess` above what
+   * was left after the last collection (0: 500 MB): all Lua heaps are collected
+   * and malloc() is trimmed. Above `memory_ceiling` (0: 3/4 of the machine's or
+   * the container's) sessions take no new work until it is less; what runs goes
+   * on. Looked at every `memory_check` seconds (0: 10). */
+  uint64_t memory_excess, memory_ceiling;
+  double memory_check;
 } rt_runtime_opts;
 #define RT_RUNTIME_OPTS_INIT                                                   \
   {                                                                            \
     sizeof(rt_runtime_opts), 0, false, false, 0, NULL, NULL, NULL, NULL, NULL, \
-        NULL, 0, 0                                                             \
+        NULL, 0, 0, 0, 0, 0                                                    \
   }
 
 /* A script: a file (`path`), or `code` of `code_size` bytes shown as `name` in

@@ -36,6 +36,7 @@
 ---@field errors { kind: rt.ErrorKind, message: string, stack: string? }[]
 
 ---@class rt.SessionStats
+---@field memory { resident:integer, lua:integer, malloc:integer, target:integer, excess:integer, ceiling:integer, collections:integer, pauses:integer, paused:boolean }  of the program
 ---@field work_items_total integer
 ---@field work_items_completed integer
 ---@field queued integer

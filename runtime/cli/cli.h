@@ -27,7 +27,7 @@ enum {
 /* Options that stand before the script or command, and in run and resume. */
 typedef struct cli_common {
   bool unsafe;
-  int64_t workers; /* negative: not given */
+  int64_t workers, memory; /* negative: not given */
   const char *resolver;
   const char *log_level;
   const char *log_format;

@@ -32,6 +32,8 @@ static const cli_option global_options[] = {
      "scripts get the whole of Lua (ffi, debug, luv)", 0},
     {"--workers", 0, CLI_INTEGER, offsetof(cli_common, workers), "N",
      "worker threads (default: one a core)", 1},
+    {"--memory", 0, CLI_SIZE, offsetof(cli_common, memory), "SIZE",
+     "above it no new work is started (default: 3/4)", 1},
     {"--resolver", 0, CLI_TEXT, offsetof(cli_common, resolver), "HOST:PORT",
      "the DNS server (default: the system's)", 0},
     {"--log-level", 0, CLI_CHOICE, offsetof(cli_common, log_level),
@@ -299,7 +301,7 @@ static int run_program(cli *c, int argc, char **argv) {
 
 int main(int argc, char **argv) {
   struct cli_signals signals = {0};
-  cli c = {{false, -1, NULL, NULL, NULL, NULL}, {0}, &signals, -1};
+  cli c = {{false, -1, -1, NULL, NULL, NULL, NULL}, {0}, &signals, -1};
   console_init(&c.console);
   raise_descriptors();
   if (!start_signals(&signals)) {

@@ -95,6 +95,18 @@ static bool integer(const char *text, int64_t *out) {
   return errno == 0;
 }
 
+bool cli_size(const char *text, int64_t *bytes) {
+  static const char units[] = "KMGT";
+  double number;
+  if (!plain_number(&text, &number)) return false;
+  const char *unit = *text ? strchr(units, *text) : NULL;
+  if (*text && (!unit || text[1])) return false;
+  for (; unit && unit >= units; unit--) number *= 1024;
+  if (number > 1e18) return false;
+  *bytes = (int64_t)number;
+  return true;
+}
+
 static bool is_choice(const char *choices, const char *text) {
   size_t size = strlen(text);
   for (const char *at = choices; size > 0;) {
@@ -191,6 +203,13 @@ static bool store_number(const reader *s, const cli_option *o, const char *text,
     *(int64_t *)field = value;
     return true;
   }
+  if (o->kind == CLI_SIZE) {
+    if (!cli_size(text, field) || *(int64_t *)field < o->least) {
+      return complain(s, "%s: '%s' is not a size like 800K, 512M or 1.5G",
+                      o->name, text);
+    }
+    return true;
+  }
   double seconds;
   if (!cli_duration(text, &seconds) || seconds < (double)o->least) {
     return complain(s, "%s: '%s' is not a duration like 0.5, 250ms or 1h30m",
@@ -207,6 +226,7 @@ static bool store(reader *s, const cli_option *o, const char *text) {
     *(bool *)field = true;
     return true;
   case CLI_INTEGER:
+  case CLI_SIZE:
   case CLI_DURATION:
     return store_number(s, o, text, field);
   case CLI_CHOICE:

@@ -13,6 +13,7 @@ typedef enum cli_kind {
   CLI_TEXT,     /* const char *: a value that is not empty */
   CLI_LIST,     /* cli_list: may be given more than once, takes one or more */
   CLI_INTEGER,  /* int64_t: not below `least` */
+  CLI_SIZE,     /* int64_t: bytes, not below `least` */
   CLI_DURATION, /* double: seconds, not below `least` */
   CLI_CHOICE    /* const char *: one of `value`, "a|b|c" */
 } cli_kind;
@@ -53,6 +54,8 @@ void cli_list_free(cli_list *list);
 
 /* Seconds of "0.25", "250ms", "5s", "1h30m"; false for anything else. */
 bool cli_duration(const char *text, double *seconds);
+/* Bytes of "1048576", "800K", "512M", "1.5G"; false for anything else. */
+bool cli_size(const char *text, int64_t *bytes);
 /* The one of `names` (NULL ends them) nearest to `word`, or NULL when none is
  * near. */
 const char *cli_nearest(const char *word, const char *const *names);

@@ -65,6 +65,10 @@
        "N",                                                                     \
        "worker threads (default: one a core)",                                  \
        1},                                                                      \
+      {"--memory", 0,                                                           \
+       CLI_SIZE,   AT(common.memory),                                           \
+       "SIZE",     "above it no new work is started (default: 3/4)",            \
+       1},                                                                      \
       {"--concurrency",                                                         \
        0,                                                                       \
        CLI_INTEGER,                                                             \
@@ -185,6 +189,7 @@ static void store_one(rt_builder *b, const cli_option *o, const void *field) {
     store_list(b, o, field);
     break;
   case CLI_INTEGER:
+  case CLI_SIZE:
     if (*(const int64_t *)field < 0) return;
     rt_builder_key(b, o->name + 2);
     rt_builder_int(b, *(const int64_t *)field);
@@ -260,6 +265,7 @@ static bool merge_one(cli_settings *s, const cli_option *o, void *field,
   case CLI_LIST:
     return merge_list(s, o, field, stored);
   case CLI_INTEGER:
+  case CLI_SIZE:
     if (*(int64_t *)field < 0) *(int64_t *)field = rt_view_int(stored, -1);
     return true;
   case CLI_DURATION:

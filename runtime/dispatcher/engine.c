@@ -6,7 +6,6 @@
  *
  * Everything a session has belongs to this thread.
  * SPDX-License-Identifier: MIT */
-#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +18,6 @@
 #define BATCH_COMMANDS 4096
 #define BATCH_NS       20000000ull
 #define TICK_NS        1000000000ull
-#define TRIM_NS        10000000000ull
 #define GRANT_TURN     16
 
 void rt__wake_at(uint64_t *wake, uint64_t when) {
@@ -97,6 +95,7 @@ static bool grant_turn(rt_session *s) {
   bool started = false;
   for (int i = 0; i < GRANT_TURN; i++) {
     if (!active(s) || !s->touched) return false;
+    if (!rt__memory_room(s->engine)) return false;
     if (rt__session_grant(s, &started, &err) != RT_OK) {
       rt__session_fail(s, &err);
       return false;
@@ -174,9 +173,6 @@ static void tick(rt__engine *engine) {
   for (rt__cap *cap = engine->caps; cap; cap = cap->next) {
     rt__cap_sweep(cap, engine->now);
   }
-  if (engine->now < engine->trim_ns) return;
-  engine->trim_ns = engine->now + TRIM_NS;
-  malloc_trim(0); /* what a burst left behind goes back to the system */
 }
 
 /* Who comes first changes, so that nobody always takes the last instance. */
@@ -194,6 +190,7 @@ static void step(rt__engine *engine) {
   rotate(engine);
   engine->now = rt__now_ns();
   tick(engine);
+  rt__memory_look(engine);
   rt__caps_wake(engine);
   for (rt_session *s = engine->sessions; s; s = s->next) {
     prepare_session(s, &more);
@@ -203,7 +200,9 @@ static void step(rt__engine *engine) {
     next = s->next;
     finish_step(s);
   }
+  if (rt__memory_unpark(engine)) more = true;
   rt__wake_at(&engine->wake_ns, engine->tick_ns);
+  rt__wake_at(&engine->wake_ns, engine->memory.next_ns);
   for (rt_session *s = engine->sessions; s; s = s->next) {
     rt__wake_at(&engine->wake_ns, s->wake_ns);
     if (s->touched) more = true;
@@ -316,6 +315,7 @@ rt_err rt__engine_new(rt__engine **out, rt_runtime *rt, rt_bus *bus,
   engine->bus = bus;
   engine->registry = registry;
   engine->executor = *executor;
+  rt__memory_init(&engine->memory);
   engine->port = rt__port_new();
   if (!engine->port) goto fail;
   if (registry) rt__registry_listen(registry, on_registry, engine);

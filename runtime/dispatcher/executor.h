@@ -89,6 +89,21 @@ typedef struct rt__executor {
                  const char *reason, bool kill);
 } rt__executor;
 
+/* What scripts use of the memory, and how it is collected. Called on the
+ * engine's thread; neither may wait. */
+typedef struct rt__heaps {
+  void *self;
+  uint64_t (*used)(void *self); /* bytes of all Lua heaps */
+  void (*collect)(void *self);  /* soon, on their own threads */
+  /* What the program has in memory; NULL: as the system says. */
+  uint64_t (*resident)(void *self);
+} rt__heaps;
+typedef struct rt__memory_opts {
+  uint64_t excess;  /* above the target, then it is collected; 0: 500 MB */
+  uint64_t ceiling; /* no new work above it; 0: 3/4 of what there is */
+  double check;     /* seconds between two looks; 0: 10 */
+} rt__memory_opts;
+
 /* The engine of a runtime: a thread. The executor outlives it. */
 rt_err rt__engine_new(rt__engine **out, rt_runtime *rt, rt_bus *bus,
                       rt_registry *registry, const rt__executor *executor,
@@ -96,6 +111,9 @@ rt_err rt__engine_new(rt__engine **out, rt_runtime *rt, rt_bus *bus,
 /* [waits] Drain all sessions within `grace` seconds, close them, end. */
 void rt__engine_stop(rt__engine *engine, double grace);
 void rt__engine_free(rt__engine *engine);
+/* [any] From now on; both are copied, NULL leaves what was given before. */
+void rt__engine_watch(rt__engine *engine, const rt__heaps *heaps,
+                      const rt__memory_opts *opts);
 
 /* [any] Results of a job: one asset or an array. The reply (on the engine's
  * thread) is an array of outcome texts, or RT_ECANCELED for a lost lease,

@@ -265,6 +265,20 @@ struct rt_session {
   rt__buf scratch, item_scratch;
 };
 
+/* memory.c: what the program has, against its bounds. */
+typedef struct rt__memory {
+  rt__heaps heaps;
+  uint64_t excess, ceiling, every_ns;
+  uint64_t next_ns, full_ns;    /* a short look, a whole one */
+  uint64_t lua, heap, resident; /* as of the last look */
+  uint64_t target;              /* what was left after the last collection */
+  uint64_t collections, pauses;
+  bool collected;                 /* the next look finds what was left */
+  bool over;                      /* above the ceiling: no new work */
+  bool releasing;                 /* one that waited is run */
+  rt__cmd *parked, **parked_last; /* dispatches that wait for it to end */
+} rt__memory;
+
 struct rt__engine {
   rt_runtime *rt;
   rt_bus *bus;
@@ -279,7 +293,8 @@ struct rt__engine {
   rt__cap *caps;
   rt__cmd *todo; /* taken, not yet run */
   uint64_t now;  /* monotonic ns at the start of this step */
-  uint64_t wake_ns, tick_ns, trim_ns;
+  uint64_t wake_ns, tick_ns;
+  rt__memory memory;
   bool stopping;
   double stop_grace;
 };
@@ -362,6 +377,17 @@ rt_err rt__live_put_back(rt_session *s, rt__live *live, rt_error *err);
 /* commit.c */
 rt_err rt__session_commit(rt_session *s, rt_error *err);
 void rt__session_announce(rt_session *s);
+/* memory.c */
+void rt__memory_init(rt__memory *memory);
+/* In each step: is it time to look? */
+void rt__memory_look(rt__engine *engine);
+/* May another job start? */
+bool rt__memory_room(const rt__engine *engine);
+/* Takes a dispatch that has to wait. */
+bool rt__memory_parks(rt__engine *engine, rt__cmd *cmd);
+/* At the end of a step: run those whose wait is over; true: one was. */
+bool rt__memory_unpark(rt__engine *engine);
+void rt__memory_stats(rt_builder *b, const rt__engine *engine);
 /* stats.c */
 rt_value *rt__session_stats_value(rt_session *s);
 int64_t rt__session_open_jobs(const rt_session *s);

@@ -176,7 +176,7 @@ static void run_dispatch(rt__engine *engine, rt__cmd *cmd) {
   rt_session *s = cmd->session;
   rt_error err = RT_ERROR_INIT;
   rt_value *result = NULL;
-  if (!call_open(engine, c)) return;
+  if (rt__memory_parks(engine, cmd) || !call_open(engine, c)) return;
   if (s->draining) {
     rt_fail(&err, RT_ECANCELED, "session '%s' has been terminated", s->name);
     call_end(c, RT_ECANCELED, &err, NULL);

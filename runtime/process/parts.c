@@ -24,8 +24,10 @@ rt_err rt__parts_first(rt_runtime *rt, rt_error *err) {
 rt_err rt__parts_last(rt_runtime *rt, rt_error *err) {
   rt_err rc = rt__jobs_new(&rt->jobs, rt, err);
   if (rc != RT_OK) return rc;
-  return rt__engine_new(&rt->engine, rt, rt->bus, rt->registry,
-                        rt__jobs_executor(rt->jobs), err);
+  rc = rt__engine_new(&rt->engine, rt, rt->bus, rt->registry,
+                      rt__jobs_executor(rt->jobs), err);
+  if (rc == RT_OK) rt__parts_watch(rt);
+  return rc;
 }
 
 void rt__parts_drain(rt_runtime *rt, double grace) {

@@ -14,6 +14,8 @@ void rt__parts_drain(rt_runtime *rt, double grace);    /* the engine ends */
 bool rt__parts_stop(rt_runtime *rt);
 /* On each worker's thread, when its processes have ended. */
 void rt__parts_leave(rt__worker *worker);
+/* heaps.c: have the engine look at the memory of scripts. */
+void rt__parts_watch(rt_runtime *rt);
 void rt__parts_free(rt_runtime *rt); /* after the VMs */
 
 #endif

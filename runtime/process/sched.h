@@ -323,6 +323,7 @@ struct rt__vm {
   uint64_t full_after; /* uv_hrtime(): no whole collection before that */
   unsigned told; /* lines about processes that were computing at the end */
   int cycles;    /* of the collector, until memory is judged */
+  int wanted;    /* likewise, as rt__vm_collect() asked */
   int tidying;   /* likewise, until it is tidy (tidy.c) */
   size_t unread; /* bytes of mail that wait in mailboxes, or are held */
   size_t tidied, untidied;       /* `used` after the last time, and before it */
@@ -368,6 +369,8 @@ void rt__vm_hook(lua_State *L, lua_Debug *ar);
 bool rt__vm_make_room(rt__vm *vm);
 /* Between slices: is the memory getting short? True: look again soon. */
 bool rt__vm_check_memory(rt__vm *vm);
+/* Collect all of it soon, in slices. */
+void rt__vm_collect(rt__vm *vm);
 
 typedef struct rt__run_queue {
   rt__process *first, *last;
@@ -395,6 +398,7 @@ struct rt__worker {
   rt__run_queue run[2]; /* by process->later */
   rt__stock packages;   /* memory of small ones */
   bool collecting;      /* memory has to be looked at again */
+  _Atomic(uint64_t) heap; /* [any] bytes of its VMs, after the last turn */
   bool trim;            /* malloc() has much to give back */
   uint64_t tidy_due;    /* an idle one tidies up from then on; 0: not planned */
   uint64_t served;      /* `clock` after the second one was served */

@@ -375,9 +375,13 @@ static void learn(rt__worker *worker, uint64_t start) {
 
 static void check_memory(rt__worker *worker) {
   rt__vm *vm;
+  uint64_t heap = 0;
   worker->collecting = false;
-  for (unsigned i = 0; (vm = rt__worker_vm(worker, i)) != NULL; i++)
+  for (unsigned i = 0; (vm = rt__worker_vm(worker, i)) != NULL; i++) {
     if (vm->L && rt__vm_check_memory(vm)) worker->collecting = true;
+    heap += vm->used;
+  }
+  atomic_store_explicit(&worker->heap, heap, memory_order_relaxed);
 }
 
 /* Not waiting for it. */

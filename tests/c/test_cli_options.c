@@ -122,6 +122,28 @@ static void test_mistakes(void **state) {
   }
 }
 
+static void test_sizes(void **state) {
+  static const struct {
+    const char *text;
+    int64_t bytes;
+  } good[] = {{"1", 1},
+              {"1048576", 1048576},
+              {"800K", 819200},
+              {"512M", 512 << 20},
+              {"1.5G", 1610612736},
+              {"2T", 2ll << 40}};
+  static const char *const bad[] = {"",    "K",   "4KB", "1k",  "-1",
+                                    "1e3", "inf", "1 M", "0x1", "9999999T"};
+  int64_t bytes;
+  (void)state;
+  for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
+    assert_true(cli_size(good[i].text, &bytes));
+    assert_int_equal(bytes, good[i].bytes);
+  }
+  for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+    assert_false(cli_size(bad[i], &bytes));
+}
+
 static void test_durations(void **state) {
   static const struct {
     const char *text;
@@ -158,7 +180,7 @@ int main(void) {
       cmocka_unit_test(test_values),       cmocka_unit_test(test_lists_grow),
       cmocka_unit_test(test_wanted_first), cmocka_unit_test(test_stops_at_bare),
       cmocka_unit_test(test_mistakes),     cmocka_unit_test(test_durations),
-      cmocka_unit_test(test_nearest),
+      cmocka_unit_test(test_sizes),        cmocka_unit_test(test_nearest),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,253 @@
+/* memory.c - what the program has in memory, against its bounds.
+ *
+ *   target + excess   Lua heaps are collected, malloc() trimmed; the target is
+ *                     what was left after that
+ *   ceiling           no new work: no job starts while one runs, dispatches
+ *                     wait; what runs may send and end
+ *
+ * Above the ceiling the least goes on that gets by without more memory: one
+ * job at a time, and when there is none, one dispatch. So a ceiling that is
+ * too low makes a session slow, but it ends, and nothing is lost.
+ *
+ * It is looked at every 10 s, and every second whether the ceiling was reached.
+ * SPDX-License-Identifier: MIT */
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "dispatcher/internal.h"
+
+#define EXCESS    (500ull << 20)
+#define EVERY_NS  10000000000ull
+#define SECOND_NS 1000000000ull
+#define MB(bytes) ((unsigned long long)((bytes) >> 20))
+
+/* --- what there is --------------------------------------------------- */
+/* A number in a file of one line, above 0. */
+static uint64_t number_in(const char *path) {
+  char line[64] = "";
+  FILE *file = fopen(path, "r");
+  if (!file) return UINT64_MAX;
+  char *text = fgets(line, sizeof(line), file);
+  fclose(file);
+  uint64_t number = text ? strtoull(text, NULL, 10) : 0;
+  return number ? number : UINT64_MAX;
+}
+
+/* Of the machine, or of the container. */
+static uint64_t all_there_is(void) {
+  long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+  uint64_t all =
+      pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size : UINT64_MAX;
+  static const char *const limits[] = {
+      "/sys/fs/cgroup/memory.max",
+      "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+  };
+  for (int i = 0; i < 2; i++) {
+    uint64_t limit = number_in(limits[i]);
+    if (limit < all) all = limit;
+  }
+  return all;
+}
+
+static uint64_t resident_now(const rt__heaps *heaps) {
+  unsigned long long pages = 0;
+  if (heaps->resident) return heaps->resident(heaps->self);
+  FILE *file = fopen("/proc/self/statm", "r");
+  if (!file) return 0;
+  if (fscanf(file, "%*u %llu", &pages) != 1) pages = 0;
+  fclose(file);
+  return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static void measure(rt__memory *m) {
+  struct mallinfo2 info = mallinfo2();
+  m->heap = info.uordblks + info.hblkhd;
+  m->lua = m->heaps.used ? m->heaps.used(m->heaps.self) : 0;
+  m->resident = resident_now(&m->heaps);
+}
+
+/* --- telling --------------------------------------------------------- */
+static void tell(rt__engine *engine, const char *kind, const char *words) {
+  for (rt_session *s = engine->sessions; s; s = s->next) {
+    if (!s->loaded || s->draining) continue;
+    rt__note_session(s, kind, words);
+    s->touched = true;
+  }
+  if (engine->rt) {
+    rt_runtime_log(engine->rt, RT_LOG_WARN, NULL, "%s", words);
+  }
+}
+
+static void pause_intake(rt__engine *engine) {
+  rt__memory *m = &engine->memory;
+  char words[120];
+  snprintf(words, sizeof(words),
+           "memory: %llu MB are above the ceiling of %llu MB", MB(m->resident),
+           MB(m->ceiling));
+  m->over = true;
+  m->pauses++;
+  tell(engine, "session.paused", words);
+}
+
+static void resume_intake(rt__engine *engine) {
+  rt__memory *m = &engine->memory;
+  char words[120];
+  snprintf(words, sizeof(words),
+           "memory: %llu MB are below the ceiling of %llu MB again",
+           MB(m->resident), MB(m->ceiling));
+  m->over = false;
+  tell(engine, "session.resumed", words);
+}
+
+/* --- looking --------------------------------------------------------- */
+static void collect(rt__memory *m) {
+  m->collections++;
+  m->collected = true;
+  if (m->heaps.collect) m->heaps.collect(m->heaps.self);
+}
+
+static void look(rt__engine *engine) {
+  rt__memory *m = &engine->memory;
+  malloc_trim(0); /* what a burst left behind goes back to the system */
+  measure(m);
+  if (m->collected || m->target == 0 || m->resident < m->target) {
+    m->target = m->resident;
+  }
+  m->collected = false;
+  bool above = m->resident > m->ceiling;
+  if (above || m->resident - m->target > m->excess) collect(m);
+  if (above && !m->over) pause_intake(engine);
+  /* Not at the first byte below, or it would change all the time. */
+  if (m->over && m->resident <= m->ceiling / 16 * 15) resume_intake(engine);
+}
+
+void rt__memory_look(rt__engine *engine) {
+  rt__memory *m = &engine->memory;
+  uint64_t second = m->every_ns < SECOND_NS ? m->every_ns : SECOND_NS;
+  if (engine->now < m->next_ns) return;
+  bool due = m->over || engine->now >= m->full_ns;
+  if (!due) due = resident_now(&m->heaps) > m->ceiling;
+  m->next_ns = engine->now + second;
+  if (!due) return;
+  m->full_ns = engine->now + m->every_ns;
+  look(engine);
+}
+
+/* --- what waits ------------------------------------------------------ */
+static uint32_t running(const rt__engine *engine) {
+  uint32_t count = 0;
+  for (rt_session *s = engine->sessions; s; s = s->next) count += s->running;
+  return count;
+}
+
+bool rt__memory_room(const rt__engine *engine) {
+  return !engine->memory.over || running(engine) == 0;
+}
+
+/* Only one that would be taken; the others are answered. */
+bool rt__memory_parks(rt__engine *engine, rt__cmd *cmd) {
+  const rt_session *s = cmd->session;
+  if (!engine || !engine->memory.over || engine->memory.releasing) return false;
+  if (engine->stopping || !s->engine || s->failed || s->draining) return false;
+  rt__memory *m = &engine->memory;
+  cmd->next = NULL;
+  if (!m->parked) m->parked_last = &m->parked;
+  *m->parked_last = cmd;
+  m->parked_last = &cmd->next;
+  return true;
+}
+
+static void release(rt__engine *engine, rt__cmd *cmd) {
+  engine->memory.releasing = true;
+  cmd->run(engine, cmd);
+  engine->memory.releasing = false;
+}
+
+/* Those of sessions that end are answered in any case. */
+static bool is_due(const rt__engine *engine, const rt__cmd *cmd) {
+  const rt_session *s = cmd->session;
+  return !engine->memory.over || engine->stopping || !s->engine || s->failed ||
+         s->draining;
+}
+
+bool rt__memory_unpark(rt__engine *engine) {
+  rt__memory *m = &engine->memory;
+  bool any = false, idle = running(engine) == 0;
+  rt__cmd *list = m->parked;
+  m->parked = NULL;
+  while (list) {
+    rt__cmd *cmd = list;
+    list = cmd->next;
+    if (is_due(engine, cmd) || (idle && !any)) {
+      release(engine, cmd);
+      any = true;
+    } else {
+      rt__memory_parks(engine, cmd);
+    }
+  }
+  return any;
+}
+
+/* --- setting, reporting ---------------------------------------------- */
+void rt__memory_init(rt__memory *m) {
+  m->excess = EXCESS;
+  m->ceiling = all_there_is() / 4 * 3;
+  m->every_ns = EVERY_NS;
+}
+
+void rt__memory_stats(rt_builder *b, const rt__engine *engine) {
+  const rt__memory *m = &engine->memory;
+  const struct {
+    const char *name;
+    uint64_t value;
+  } all[] = {{"resident", m->resident},
+             {"lua", m->lua},
+             {"malloc", m->heap},
+             {"target", m->target},
+             {"ceiling", m->ceiling},
+             {"excess", m->excess},
+             {"collections", m->collections},
+             {"pauses", m->pauses}};
+  rt_builder_key(b, "memory");
+  rt_builder_begin_map(b);
+  for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
+    rt_builder_key(b, all[i].name);
+    rt_builder_int(b, (int64_t)all[i].value);
+  }
+  rt_builder_key(b, "paused");
+  rt_builder_bool(b, m->over);
+  rt_builder_end(b);
+}
+
+typedef struct watch_cmd {
+  rt__cmd cmd;
+  rt__heaps heaps;
+  rt__memory_opts opts;
+  bool has_heaps;
+} watch_cmd;
+
+static void run_watch(rt__engine *engine, rt__cmd *cmd) {
+  const watch_cmd *w = (watch_cmd *)cmd;
+  if (engine) {
+    rt__memory *m = &engine->memory;
+    if (w->has_heaps) m->heaps = w->heaps;
+    if (w->opts.excess) m->excess = w->opts.excess;
+    if (w->opts.ceiling) m->ceiling = w->opts.ceiling;
+    if (w->opts.check > 0) m->every_ns = rt__ns(w->opts.check);
+    m->next_ns = m->full_ns = m->target = 0;
+  }
+  rt__cmd_free(cmd);
+}
+
+void rt__engine_watch(rt__engine *engine, const rt__heaps *heaps,
+                      const rt__memory_opts *opts) {
+  watch_cmd *w = rt__cmd_new(sizeof(*w), run_watch, NULL);
+  if (!w) return;
+  w->has_heaps = heaps != NULL;
+  if (heaps) w->heaps = *heaps;
+  if (opts) w->opts = *opts;
+  rt__port_post(engine->port, &w->cmd);
+}
