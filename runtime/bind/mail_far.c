@@ -274,11 +274,12 @@ static bool put(lane *to, const rt__package *package) {
   return true;
 }
 
-/* The first message, which has been put in; its bytes are counted down later.
- */
+/* The first message, which has been put in; its sender's count of its bytes
+ * goes down later. */
 static size_t discard_first(rt__process *process) {
   rt__package *package = rt__mailbox_take(&process->mail);
   size_t size = rt__package_size(package);
+  rt__mail_was_taken(process->vm, size);
   rt__package_recycle(&process->vm->worker->packages, package);
   return size;
 }

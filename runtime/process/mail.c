@@ -164,10 +164,13 @@ static void count_unread(rt__vm *vm, size_t bytes) {
     atomic_store_explicit(&vm->pids.allowance, most, memory_order_relaxed);
 }
 
-void rt__mail_was_read(rt__process *process, size_t bytes) {
-  rt__vm *vm = process->vm;
-  rt__pids_unload(&vm->pids, process->pid, bytes);
+void rt__mail_was_taken(rt__vm *vm, size_t bytes) {
   count_unread(vm, vm->unread - bytes);
+}
+
+void rt__mail_was_read(rt__process *process, size_t bytes) {
+  rt__pids_unload(&process->vm->pids, process->pid, bytes);
+  rt__mail_was_taken(process->vm, bytes);
 }
 
 void rt__mail_clear(rt__process *process) {

@@ -265,6 +265,9 @@ rt_err rt__route(rt_runtime *rt, rt__worker *from, rt__package *package);
 void rt__deliver(rt__worker *worker, rt__package *package);
 /* Worker thread: a message, or all, left its mailbox and what is held. */
 void rt__mail_was_read(rt__process *process, size_t bytes);
+/* The half of it that is the VM's; the other is rt__pids_unload(), which may
+ * follow for many at once. */
+void rt__mail_was_taken(rt__vm *vm, size_t bytes);
 void rt__mail_clear(rt__process *process);
 /* Tell monitors and links how it ended. */
 void rt__process_announce(rt__process *process, rt_err how, rt_value *result,
