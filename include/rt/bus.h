@@ -15,6 +15,7 @@
 
 RT_BEGIN_DECL
 
+struct uv_loop_s; /* uv_loop_t of <uv.h>, which is not needed here */
 typedef struct rt_bus rt_bus;
 typedef struct rt_subscriber rt_subscriber;
 typedef struct rt_router rt_router;
@@ -36,9 +37,10 @@ typedef struct rt_bus_opts {
   size_t size;              /* sizeof(rt_bus_opts) as compiled */
   uint64_t intake_bytes;    /* bound of the queue; 0: 64 MiB */
   uint32_t max_subscribers; /* 0: 1,048,576 */
+  struct uv_loop_s *loop;   /* the host's loop, or NULL; see below */
 } rt_bus_opts;
 #define RT_BUS_OPTS_INIT                                                       \
-  { sizeof(rt_bus_opts), 0, 0 }
+  { sizeof(rt_bus_opts), 0, 0, NULL }
 
 /* All of it is there, at zero, from the beginning. */
 typedef struct rt_bus_stats {

@@ -3,8 +3,10 @@
 #ifndef RT_RT_H
 #define RT_RT_H
 #include "rt/bus.h"
+#include "rt/module.h"
 #include "rt/process.h"
 #include "rt/prompt.h"
+#include "rt/queue.h"
 #include "rt/registry.h"
 #include "rt/runtime.h"
 #include "rt/session.h"

@@ -16,6 +16,7 @@
 
 RT_BEGIN_DECL
 
+struct uv_loop_s; /* uv_loop_t of <uv.h>, which is not needed here */
 typedef struct rt_runtime rt_runtime;
 typedef struct rt_registry rt_registry;
 
@@ -35,6 +36,13 @@ typedef void (*rt_log_fn)(rt_log_level level, const char *message,
 typedef void (*rt_output_fn)(int fd, const char *text, size_t size, void *arg);
 
 enum { RT_OUTPUT_RECORD = 3 };
+
+/* Memory for scripts: as realloc(), with the old size (0: none, `block` is then
+ * NULL) and the new one (0: release, returns NULL). Called on the runtime's
+ * threads, several at once; NULL refuses, which a script sees as "not enough
+ * memory". What is asked for with it is released with it. */
+typedef void *(*rt_alloc_fn)(void *block, size_t old_size, size_t new_size,
+                             void *arg);
 
 typedef struct rt_runtime_opts {
   size_t size;          /* sizeof(rt_runtime_opts) as compiled */
@@ -57,11 +65,17 @@ typedef struct rt_runtime_opts {
    * on. Looked at every `memory_check` seconds (0: 10). */
   uint64_t memory_excess, memory_ceiling;
   double memory_check;
+  /* A host's own loop: all callbacks come on the thread that runs it, which is
+   * the one that calls rt_runtime_new(). NULL: on the runtime's threads. */
+  struct uv_loop_s *loop;
+  rt_alloc_fn alloc; /* where scripts get memory; NULL: malloc, and slabs */
+  void *alloc_arg;
+  uint32_t max_processes; /* living ones, in Lua; 0: what fits into memory */
 } rt_runtime_opts;
 #define RT_RUNTIME_OPTS_INIT                                                   \
   {                                                                            \
     sizeof(rt_runtime_opts), 0, false, false, 0, NULL, NULL, NULL, NULL, NULL, \
-        NULL, 0, 0, 0, 0, 0                                                    \
+        NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, 0                               \
   }
 
 /* A script: a file (`path`), or `code` of `code_size` bytes shown as `name` in
@@ -97,6 +111,12 @@ RT_API rt_registry *rt_runtime_registry(rt_runtime *rt);
  * gave to os.exit(). */
 RT_API rt_err rt_runtime_run(rt_runtime *rt, const rt_script *script,
                              int *exit_code, rt_error *err);
+/* [any] The same without waiting: `fn` (may be NULL) is called once when it has
+ * ended, on the host's thread or, without a loop, on one of the runtime's. It
+ * is not called when starting fails. */
+typedef void (*rt_main_fn)(rt_runtime *rt, int exit_code, void *arg);
+RT_API rt_err rt_runtime_run_async(rt_runtime *rt, const rt_script *script,
+                                   rt_main_fn fn, void *arg, rt_error *err);
 /* [any] Ask the running main process to end: the first call cancels it, a
  * second terminates it. rt_runtime_run() then returns `exit_code`. */
 RT_API void rt_runtime_interrupt(rt_runtime *rt, int exit_code);

@@ -4,6 +4,7 @@
 -- library's are shared and frozen.
 -- SPDX-License-Identifier: MIT
 local core = require("rt.core.task")
+local host = require("rt.host")
 local sandbox = require("rt.sandbox")
 local task = require("rt.task")
 
@@ -105,6 +106,11 @@ local function from_library(name)
   if public[name] then return public[name] end
   if broken[name] then error(broken[name], 0) end
   if extensions[name] then return require(name) end
+  local given = host.module(name)
+  if given then
+    public[name] = sandbox.freeze(given, name)
+    return public[name]
+  end
   local base = sandbox.base[name]
   if type(base) == "table" then return base end
   return nil
@@ -127,7 +133,10 @@ M.search = search
 local function find_loader(mine, name)
   local preloaded = mine.preload[name]
   if preloaded then return preloaded end
-  local text, where = search(name, mine.path)
+  local text, where = host.source(name), name
+  if not text then
+    text, where = search(name, mine.path)
+  end
   if not text then
     local tried = "\n\tno field package.preload['" .. name .. "']" .. where
     error("module '" .. name .. "' not found:" .. tried, 3)
@@ -162,7 +171,8 @@ local function safe_require(name)
     value = from_library(name)
     if value ~= nil then return value end
   end
-  if settings.unsafe and mine.preload[name] == nil and not search(name, mine.path) then
+  local unknown = mine.preload[name] == nil and not host.source(name)
+  if settings.unsafe and unknown and not search(name, mine.path) then
     return M.unsafe_require(name)
   end
   return load_module(mine, name)

@@ -12,6 +12,7 @@
 #include <lauxlib.h>
 
 #include "bind/session_report.h"
+#include "dispatcher/session.h"
 #include "process/op.h"
 #include "registry/capability.h"
 #include "rt/session.h"
@@ -77,7 +78,7 @@ static void close_session(rt_runtime *rt, rt_session *session,
   c->session = rt_session_ref(session);
   c->registry = rt_runtime_registry(rt);
   c->brought = brought;
-  rt_session_close_async(session, on_closed, c);
+  rt__session_close_async(session, on_closed, c);
 }
 
 static void close_handle(rt__resource *resource) {
@@ -156,7 +157,7 @@ static int l_dispatch(lua_State *L) {
   reply_op *op = rt__op_new(L, sizeof(*op), &reply_type);
   if (rt__lua_encode(L, 2, "asset", &asset, &err) != RT_OK)
     return refuse(L, &op->op, &err);
-  rt_session_dispatch_async(h->session, asset, &opts, on_reply, op);
+  rt__session_dispatch_async(h->session, asset, &opts, on_reply, op);
   rt_value_unref(asset);
   return rt__op_return(L, &op->op);
 }
@@ -164,14 +165,14 @@ static int l_dispatch(lua_State *L) {
 static int l_wait(lua_State *L) {
   handle *h = check_handle(L);
   reply_op *op = rt__op_new(L, sizeof(*op), &reply_type);
-  rt_session_wait_async(h->session, on_reply, op);
+  rt__session_wait_async(h->session, on_reply, op);
   return rt__op_return(L, &op->op);
 }
 
 static int l_stats(lua_State *L) {
   handle *h = check_handle(L);
   reply_op *op = rt__op_new(L, sizeof(*op), &reply_type);
-  rt_session_stats_async(h->session, on_reply, op);
+  rt__session_stats_async(h->session, on_reply, op);
   return rt__op_return(L, &op->op);
 }
 
@@ -180,7 +181,7 @@ static int l_cancel(lua_State *L) {
   const char *reason = luaL_optstring(L, 2, "canceled");
   bool discard = lua_toboolean(L, 3);
   reply_op *op = rt__op_new(L, sizeof(*op), &reply_type);
-  rt_session_cancel_async(h->session, reason, discard, on_reply, op);
+  rt__session_cancel_async(h->session, reason, discard, on_reply, op);
   return rt__op_return(L, &op->op);
 }
 
@@ -204,7 +205,7 @@ static int l_close(lua_State *L) {
   op->brought = h->brought;
   h->brought = NULL;
   h->closed = true;
-  rt_session_close_async(h->session, on_close_reply, op);
+  rt__session_close_async(h->session, on_close_reply, op);
   return rt__op_return(L, &op->reply.op);
 }
 
@@ -216,7 +217,7 @@ static int l_queue(lua_State *L) {
   reply_op *op = rt__op_new(L, sizeof(*op), &reply_type);
   if (rt__lua_encode(L, 3, "asset", &args, &err) != RT_OK)
     return refuse(L, &op->op, &err);
-  rt_session_queue_async(h->session, verb, args, on_reply, op);
+  rt__session_queue_async(h->session, verb, args, on_reply, op);
   rt_value_unref(args);
   return rt__op_return(L, &op->op);
 }
@@ -379,7 +380,7 @@ static int l_open(lua_State *L) {
   if (rc != RT_OK) return refuse(L, &op->op, &err);
   opts.options = op->options;
   opts.config = op->config;
-  rt_session_open_async(op->rt, &opts, on_opened, op);
+  rt__session_open_async(rt__runtime_engine(op->rt), &opts, on_opened, op);
   return rt__op_return(L, &op->op);
 }
 

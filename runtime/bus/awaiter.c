@@ -124,7 +124,7 @@ rt_err rt_awaiter_new(rt_awaiter **out, rt_bus *bus, const char *system,
 
 void rt_awaiter_free(rt_awaiter *awaiter) {
   if (!awaiter) return;
-  rt_bus_unsubscribe(awaiter->bus, awaiter->id);
+  rt__bus_unsubscribe(awaiter->bus, awaiter->id);
   on_end(awaiter);
   release(awaiter);
 }

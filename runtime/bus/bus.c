@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
+#include "base/host.h"
 
 #define INTAKE_BYTES    ((uint64_t)64 << 20)
 #define MAX_SUBSCRIBERS 1048576u
@@ -88,6 +89,13 @@ static void free_parts(rt_bus *bus) {
   free(bus);
 }
 
+static rt_err attach(rt_bus *bus, uv_loop_t *loop, rt_error *err) {
+  rt__host *host;
+  rt_err rc = rt__host_new(&host, loop, err);
+  if (rc == RT_OK) rc = rt__bus_set_host(bus, host, true, err);
+  return rc;
+}
+
 rt_err rt_bus_new(rt_bus **out, const rt_bus_opts *opts, rt_error *err) {
   rt_bus_opts o = RT_BUS_OPTS_INIT;
   *out = NULL;
@@ -103,8 +111,13 @@ rt_err rt_bus_new(rt_bus **out, const rt_bus_opts *opts, rt_error *err) {
   atomic_store(&bus->turn, 1);
   atomic_store(&bus->idle, true);
   rt_err rc = init_parts(bus, err);
-  if (rc != RT_OK)
+  if (rc != RT_OK) {
     free_parts(bus);
+    return rc;
+  }
+  if (o.loop) rc = attach(bus, o.loop, err);
+  if (rc != RT_OK)
+    rt_bus_free(bus);
   else
     *out = bus;
   return rc;
@@ -158,6 +171,7 @@ static bool leave_to_thread(rt_bus *bus) {
 void rt_bus_free(rt_bus *bus) {
   if (!bus || leave_to_thread(bus)) return;
   rt_bus_stop(bus, -1);
+  rt__bus_free_host(bus);
   rt__bus_destroy(bus);
 }
 

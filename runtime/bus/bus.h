@@ -79,6 +79,15 @@ void rt__bus_set_hook(rt_bus *bus, const rt__bus_hook *hook);
 rt_err rt__bus_subscribe(rt_bus *bus, uint64_t *id, const char *system,
                          const char *kind, rt_event_fn fn,
                          void (*ended)(void *arg), void *arg, rt_error *err);
+/* [any] As rt_bus_unsubscribe(), of one that was made with the call above. */
+void rt__bus_unsubscribe(rt_bus *bus, uint64_t id);
+/* Before anything is subscribed: callbacks come on the thread of this host's
+ * loop (hosted.c). `owned`: it is closed with the bus. */
+struct rt__host;
+rt_err rt__bus_set_host(rt_bus *bus, struct rt__host *host, bool owned,
+                        rt_error *err);
+/* When the bus goes. */
+void rt__bus_free_host(rt_bus *bus);
 /* [any] Run `fn` on the bus thread, after all that is queued now. False when
  * the thread has ended (fn is not called) or memory is short. */
 bool rt__bus_call(rt_bus *bus, void (*fn)(rt_bus *bus, void *arg), void *arg);
@@ -136,6 +145,7 @@ struct rt_bus {
   uv_thread_t thread;
   rt__bus_group group;
   rt__bus_hook hook;
+  struct rt__bus_host *host; /* whose thread callbacks come on, or NULL */
   /* any thread reads, seldom written */
   atomic_bool closing, ended; /* written under the latch */
   atomic_bool room_wanted;    /* somebody may wait in `rooms` */

@@ -221,13 +221,7 @@ rt_err rt__bus_subscribe(rt_bus *bus, uint64_t *id, const char *system,
   return rc == RT_OK ? rc : rt__bus_refuse(bus, rc);
 }
 
-rt_err rt_bus_subscribe(rt_bus *bus, uint64_t *id, const char *system,
-                        const char *kind, rt_event_fn fn, void *arg,
-                        rt_error *err) {
-  return rt__bus_subscribe(bus, id, system, kind, fn, NULL, arg, err);
-}
-
-void rt_bus_unsubscribe(rt_bus *bus, uint64_t id) {
+void rt__bus_unsubscribe(rt_bus *bus, uint64_t id) {
   request r = {NULL, NULL, NULL, id, RT_OK, NULL, false};
   if (rt__bus_on_thread(bus))
     rt__bus_leave(bus, id);

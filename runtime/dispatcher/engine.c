@@ -318,6 +318,7 @@ rt_err rt__engine_new(rt__engine **out, rt_runtime *rt, rt_bus *bus,
   rt__memory_init(&engine->memory);
   engine->port = rt__port_new();
   if (!engine->port) goto fail;
+  if (rt) rt__port_set_host(engine->port, rt__runtime_host(rt));
   if (registry) rt__registry_listen(registry, on_registry, engine);
   if (uv_thread_create(&engine->thread, engine_thread, engine) < 0) {
     if (registry) rt__registry_listen(registry, NULL, NULL);

@@ -134,5 +134,7 @@ void rt__engine_prepared(rt__engine *engine, rt__prepare *batch);
 
 /* [any] The engine of a runtime (set by rt_runtime_new). */
 rt__engine *rt__runtime_engine(rt_runtime *rt);
+/* [any] The host's loop, when it is attached to one, else NULL. */
+struct rt__host *rt__runtime_host(rt_runtime *rt);
 
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "dispatcher/internal.h"
+#include "dispatcher/session.h"
 #include "store/paths.h"
 
 #define CONCURRENCY 256
@@ -87,6 +88,7 @@ void rt_session_unref(rt_session *s) {
   rt__scope_deinit(&s->scope);
   rt_value_unref(s->options);
   rt_value_unref(s->config);
+  rt__session_forget_commit(s);
   rt__port_unref(s->port);
   uv_mutex_destroy(&s->commit_lock);
   free(s->reason);

@@ -52,6 +52,10 @@ struct rt__cmd {
 /* [any] The queue into the engine; outlives it, by references. */
 rt__port *rt__port_new(void);
 rt__port *rt__port_ref(rt__port *port);
+/* Once, before it is used: the loop that callbacks of sessions go to. */
+struct rt__host;
+void rt__port_set_host(rt__port *port, struct rt__host *host);
+struct rt__host *rt__port_host(const rt__port *port);
 void rt__port_unref(rt__port *port);
 void rt__port_post(rt__port *port, rt__cmd *cmd);
 /* A zeroed command of `size` bytes; takes a reference to the session. */

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/host.h"
 #include "dispatcher/internal.h"
 
 #define FULL_COUNT 65536
@@ -19,6 +20,7 @@ struct rt__port {
   atomic_uint refs;
   uv_mutex_t lock;
   uv_cond_t wake;
+  struct rt__host *host; /* [own ref] constant once sessions open, or NULL */
   /* guarded by lock */
   rt__cmd *first, **last;
   size_t count, bytes;
@@ -48,9 +50,18 @@ rt__port *rt__port_ref(rt__port *port) {
 
 void rt__port_unref(rt__port *port) {
   if (!port || atomic_fetch_sub(&port->refs, 1) != 1) return;
+  rt__host_unref(port->host);
   uv_cond_destroy(&port->wake);
   uv_mutex_destroy(&port->lock);
   free(port);
+}
+
+void rt__port_set_host(rt__port *port, rt__host *host) {
+  port->host = rt__host_ref(host);
+}
+
+rt__host *rt__port_host(const rt__port *port) {
+  return port->host;
 }
 
 void rt__port_post(rt__port *port, rt__cmd *cmd) {

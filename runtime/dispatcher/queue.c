@@ -224,8 +224,8 @@ static void run_queue(rt__engine *engine, rt__cmd *cmd) {
   rt__cmd_free(q);
 }
 
-void rt_session_queue_async(rt_session *s, const char *verb,
-                            const rt_value *args, rt_reply_fn fn, void *arg) {
+void rt__session_queue_async(rt_session *s, const char *verb,
+                             const rt_value *args, rt_reply_fn fn, void *arg) {
   queue_cmd *q = rt__cmd_new(sizeof(*q), run_queue, s);
   if (!q) {
     rt_error err = RT_ERROR_INIT;

@@ -1,6 +1,7 @@
 /* session.c - rt_session_*: each call becomes a command for the engine.
  *
  * A call that waits posts its asynchronous twin and blocks until the reply.
+ * The public names of the twins are in hosted.c.
  * SPDX-License-Identifier: MIT */
 #include "dispatcher/session.h"
 
@@ -197,9 +198,9 @@ static void run_dispatch(rt__engine *engine, rt__cmd *cmd) {
   call_end(c, rc, &err, NULL);
 }
 
-void rt_session_dispatch_async(rt_session *s, const rt_value *assets,
-                               const rt_dispatch_opts *opts, rt_reply_fn fn,
-                               void *arg) {
+void rt__session_dispatch_async(rt_session *s, const rt_value *assets,
+                                const rt_dispatch_opts *opts, rt_reply_fn fn,
+                                void *arg) {
   call *c = call_new(s, run_dispatch, fn, arg);
   if (!c) return;
   c->value = rt_value_ref(assets);
@@ -228,7 +229,7 @@ static void run_wait(rt__engine *engine, rt__cmd *cmd) {
   call_end(c, RT_OK, NULL, NULL);
 }
 
-void rt_session_wait_async(rt_session *s, rt_reply_fn fn, void *arg) {
+void rt__session_wait_async(rt_session *s, rt_reply_fn fn, void *arg) {
   call *c = call_new(s, run_wait, fn, arg);
   if (c) rt__port_post(s->port, &c->cmd);
 }
@@ -240,7 +241,7 @@ static void run_stats(rt__engine *engine, rt__cmd *cmd) {
   }
 }
 
-void rt_session_stats_async(rt_session *s, rt_reply_fn fn, void *arg) {
+void rt__session_stats_async(rt_session *s, rt_reply_fn fn, void *arg) {
   call *c = call_new(s, run_stats, fn, arg);
   if (c) rt__port_post(s->port, &c->cmd);
 }
@@ -314,12 +315,12 @@ static void post_cancel(rt_session *s, const char *reason, bool discard,
   rt__port_post(s->port, &c->cmd);
 }
 
-void rt_session_cancel_async(rt_session *s, const char *reason, bool discard,
-                             rt_reply_fn fn, void *arg) {
+void rt__session_cancel_async(rt_session *s, const char *reason, bool discard,
+                              rt_reply_fn fn, void *arg) {
   post_cancel(s, reason, discard, false, fn, arg);
 }
 
-void rt_session_close_async(rt_session *s, rt_reply_fn fn, void *arg) {
+void rt__session_close_async(rt_session *s, rt_reply_fn fn, void *arg) {
   post_cancel(s, "closed", false, true, fn, arg);
 }
 
@@ -342,7 +343,7 @@ void rt_session_set_mark(rt_session *s, int64_t asset) {
   rt__port_post(s->port, &c->cmd);
 }
 
-void rt_session_on_commit(rt_session *s, rt_commit_fn fn, void *arg) {
+void rt__session_on_commit(rt_session *s, rt_commit_fn fn, void *arg) {
   uv_mutex_lock(&s->commit_lock);
   s->on_commit = fn;
   s->on_commit_arg = arg;

@@ -144,6 +144,7 @@ void rt__blocks_trim(rt__blocks *b) {
 /* --- blocks ---------------------------------------------------------- */
 
 void *rt__blocks_take(rt__blocks *b, size_t size) {
+  if (b->alloc) return b->alloc(NULL, 0, size, b->alloc_arg);
   if (!SMALL(size)) return malloc(size);
   size_t class = (size + 7) / 8;
   rt__slab *s = b->open[class];
@@ -161,6 +162,10 @@ void *rt__blocks_take(rt__blocks *b, size_t size) {
 }
 
 void rt__blocks_give(rt__blocks *b, void *block, size_t size) {
+  if (b->alloc) {
+    if (block) b->alloc(block, size, 0, b->alloc_arg);
+    return;
+  }
   if (!SMALL(size)) {
     free(block);
     return;
@@ -176,6 +181,7 @@ void rt__blocks_give(rt__blocks *b, void *block, size_t size) {
 }
 
 void *rt__blocks_resize(rt__blocks *b, void *block, size_t old, size_t size) {
+  if (b->alloc) return b->alloc(block, old, size, b->alloc_arg);
   if (!SMALL(old) && !SMALL(size)) return realloc(block, size);
   if (SMALL(old) && SMALL(size) && (old + 7) / 8 == (size + 7) / 8)
     return block;
@@ -197,5 +203,5 @@ static void free_all(rt__region *r) {
 void rt__blocks_deinit(rt__blocks *b) {
   free_all(b->roomy);
   free_all(b->full);
-  memset(b, 0, sizeof(*b));
+  *b = (rt__blocks){.alloc = b->alloc, .alloc_arg = b->alloc_arg};
 }

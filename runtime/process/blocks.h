@@ -17,6 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "rt/runtime.h"
+
 /* Larger ones come from malloc(). */
 #define RT__BLOCK_MAX     512u
 #define RT__BLOCK_CLASSES (RT__BLOCK_MAX / 8 + 1)
@@ -29,6 +31,8 @@ typedef struct rt__blocks {
   rt__slab *open[RT__BLOCK_CLASSES]; /* rings: slabs with room, by class */
   rt__region *roomy, *full;          /* lists: with a free slab, without */
   size_t idle;                       /* regions without any slab in use */
+  rt_alloc_fn alloc; /* the host's, then all blocks come from it; or NULL */
+  void *alloc_arg;
 } rt__blocks;
 
 /* `size` bytes, more than 0; NULL when memory is short. */
@@ -42,7 +46,7 @@ void *rt__blocks_resize(rt__blocks *blocks, void *block, size_t old,
 /* Give the memory of free slabs back to the system, with little ado: the
  * addresses stay ours. */
 void rt__blocks_trim(rt__blocks *blocks);
-/* All blocks that did not come from malloc() are gone. */
+/* All blocks that came neither from malloc() nor from the host are gone. */
 void rt__blocks_deinit(rt__blocks *blocks);
 
 #endif

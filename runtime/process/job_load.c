@@ -5,6 +5,7 @@
  *
  * SPDX-License-Identifier: MIT */
 #include "process/job_load.h"
+#include "process/embed.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -226,7 +227,10 @@ rt_err rt_registry_load(rt_registry *registry, const char *path,
                         rt_error *err) {
   counting c = {fault, arg, 0};
   rt__load_opts opts = {RT__PUT_AGAIN, count_loaded, tell_fault, &c};
+  rt__host *host = rt__registry_runtime(registry)->embed->host;
+  if (host) rt__host_enter_wait(host);
   rt_err rc = rt__load(registry, path, &opts, err);
+  if (host) rt__host_leave_wait(host);
   if (loaded) *loaded = c.loaded;
   return rc;
 }

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "process/embed.h"
 #include "process/job.h"
 
 #define OPEN_SENDS_MAX 256u
@@ -34,6 +35,10 @@ struct rt__native {
   rt__task task;
   rt__timer timer;
   rt_value *failure;
+  /* on its way to the host's thread, and what match said there */
+  rt__host_call call;
+  bool gated, skipped;
+  char *why; /* [own] */
 };
 
 static void native_unref(rt__native *n) {
@@ -44,6 +49,7 @@ static void native_unref(rt__native *n) {
   rt_value_unref(n->options);
   rt_value_unref(n->fault);
   rt_value_unref(n->failure);
+  free(n->why);
   uv_mutex_destroy(&n->lock);
   free(n);
 }
@@ -106,9 +112,36 @@ static bool passes(rt_job *job) {
   return false;
 }
 
+/* The host's thread asks match and invokes. One that was given up before is
+ * complete: its code never knew of it. */
+static void run_on_host(rt__host_call *call) {
+  rt__native *n = (rt__native *)((char *)call - offsetof(rt__native, call));
+  const rt_capability *capability = n->capability;
+  char why[256] = "";
+  if (!atomic_load(&n->gone) && !n->gated && capability->match)
+    n->skipped =
+        !capability->match(n->asset, why, sizeof(why), capability->arg);
+  if (n->skipped) n->why = strdup(why);
+  if (n->skipped || atomic_load(&n->gone))
+    rt_job_complete(n->job, NULL);
+  else
+    capability->invoke(n->job, capability->arg);
+}
+
+static void invoke(rt__native *n, rt__host *host) {
+  rt_capability *capability = n->capability;
+  if (!host) {
+    capability->invoke(n->job, capability->arg);
+    return;
+  }
+  n->call.run = run_on_host;
+  n->call.size = sizeof(*n) + rt_value_size(n->asset);
+  if (!rt__host_post(host, &n->call)) rt_job_complete(n->job, NULL);
+}
+
 void rt__native_begin(rt_job *job) {
-  rt_capability *capability = job->order->capability;
-  if (!passes(job)) return;
+  rt__host *host = job->home->worker->rt->embed->host;
+  if (!host && !passes(job)) return;
   rt__native *n = job->native = native_new(job);
   if (!n) {
     rt_value *error = rt__error_map(RT_ENOMEM, "no memory for a job", NULL);
@@ -120,7 +153,8 @@ void rt__native_begin(rt_job *job) {
   if (job->order->timeout > 0)
     rt__timer_start(job->home->worker, &n->timer, job->order->timeout);
   job->phase = RT__PHASE_INVOKE;
-  capability->invoke(job, capability->arg);
+  n->gated = job->order->gated;
+  invoke(n, host);
 }
 
 /* --- the public calls, any thread ----------------------------------------- */
@@ -194,7 +228,11 @@ static void run_complete(rt__worker *worker, rt__task *task) {
   uv_mutex_lock(&n->lock);
   if (!error && n->fault) error = rt_value_ref(n->fault);
   uv_mutex_unlock(&n->lock);
-  rt__job_report(job, error ? RT__END_FAILED : RT__END_COMPLETED, error, NULL);
+  rt__end_kind kind = n->skipped ? RT__END_SKIPPED
+                      : error    ? RT__END_FAILED
+                                 : RT__END_COMPLETED;
+  rt__job_report(job, kind, error, n->why);
+  n->why = NULL;
   rt__job_unref(job);
   native_unref(n); /* the worker's */
 }

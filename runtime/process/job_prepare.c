@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "process/embed.h"
 #include "process/job.h"
 
 static void begin(rt__asking *asking);
@@ -145,6 +146,12 @@ static void run_again(rt__worker *worker, rt__task *task) {
     claim(asking);
 }
 
+/* A batch on its way to the host's thread. */
+typedef struct hosted {
+  rt__host_call call;
+  rt__asking *asking;
+} hosted;
+
 static void ask_native(rt__asking *asking) {
   rt_capability *capability = asking->batch->capability;
   char why[256];
@@ -159,10 +166,32 @@ static void ask_native(rt__asking *asking) {
   finish(asking);
 }
 
+static void run_on_host(rt__host_call *call) {
+  hosted *h = (hosted *)call;
+  ask_native(h->asking);
+  free(h);
+}
+
+/* Without memory all pass. */
+static void ask_host(rt__asking *asking, rt__host *host) {
+  hosted *h = malloc(sizeof(*h));
+  if (h) {
+    h->asking = asking;
+    h->call.run = run_on_host;
+    h->call.size = sizeof(*h);
+    if (rt__host_post(host, &h->call)) return;
+  }
+  free(h);
+  finish(asking);
+}
+
 static void run_prepare(rt__worker *worker, rt__task *task) {
   rt__asking *asking = (rt__asking *)task;
-  (void)worker;
-  if (asking->batch->capability->invoke)
+  rt__host *host = worker->rt->embed->host;
+  bool native = asking->batch->capability->invoke != NULL;
+  if (native && host)
+    ask_host(asking, host);
+  else if (native)
     ask_native(asking);
   else
     claim(asking);

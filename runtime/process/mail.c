@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "process/embed.h"
 #include "process/held.h"
 #include "process/sched.h"
 #include "process/spawn.h"
@@ -18,6 +19,7 @@
 #define ALLOWANCE_LITTLE 1024u
 
 bool rt__pid_alive(rt_runtime *rt, rt_pid pid) {
+  if (rt__pid_is_native(pid)) return rt__native_alive(rt, pid);
   rt__vm *vm = rt__vm_of_pid(rt, pid);
   return vm && rt__pids_alive(&vm->pids, pid);
 }
@@ -27,6 +29,7 @@ static void run_package(rt__worker *worker, rt__task *task) {
 }
 
 rt_err rt__route(rt_runtime *rt, rt__worker *from, rt__package *package) {
+  if (rt__pid_is_native(package->to)) return rt__native_route(rt, package);
   rt__vm *vm = rt__vm_of_pid(rt, package->to);
   if (!vm || !rt__pids_alive(&vm->pids, package->to)) {
     rt__package_free(package);
@@ -281,15 +284,23 @@ rt_err rt__process_mail(rt_runtime *rt, rt_pid to, const char *topic,
 /* --- from C
  * ---------------------------------------------------------------------- */
 
-rt_err rt_process_send(rt_runtime *rt, rt_pid to, const char *topic,
-                       const rt_value *payloads, rt_error *err) {
+static rt_err send_package(rt_runtime *rt, rt_pid from, rt_pid to,
+                           const char *topic, const rt_value *payloads) {
+  rt__package *package =
+      rt__package_new(RT__MESSAGE, from, to, topic, payloads);
+  return package ? rt__route(rt, NULL, package) : RT_ENOMEM;
+}
+
+rt_err rt_process_send_as(rt_runtime *rt, rt_pid from, rt_pid to,
+                          const char *topic, const rt_value *payloads,
+                          rt_error *err) {
   if (!topic || !*topic || *topic == '@')
     return rt_fail(err, RT_EINVAL, "topic: empty, or begins with '@'");
   if (payloads && rt_view_type(rt_value_view(payloads)) != RT_ARRAY)
     return rt_fail(err, RT_EINVAL, "payloads: an array expected");
   if (payloads && rt_view_count(rt_value_view(payloads)) > RT__PAYLOADS_MAX)
     return rt_fail(err, RT_EINVAL, "payloads: more than %d", RT__PAYLOADS_MAX);
-  switch (rt__process_mail(rt, to, topic, payloads)) {
+  switch (send_package(rt, from, to, topic, payloads)) {
   case RT_OK:
     return RT_OK;
   case RT_ENOTFOUND:
@@ -299,6 +310,11 @@ rt_err rt_process_send(rt_runtime *rt, rt_pid to, const char *topic,
   default:
     return rt_fail(err, RT_ENOMEM, "no memory for a message");
   }
+}
+
+rt_err rt_process_send(rt_runtime *rt, rt_pid to, const char *topic,
+                       const rt_value *payloads, rt_error *err) {
+  return rt_process_send_as(rt, 0, to, topic, payloads, err);
 }
 
 rt_pid rt_process_lookup(rt_runtime *rt, const char *name) {
@@ -324,6 +340,7 @@ rt_err rt_process_cancel(rt_runtime *rt, rt_pid pid, const char *reason) {
 }
 
 rt_err rt_process_terminate(rt_runtime *rt, rt_pid pid) {
+  if (rt__pid_is_native(pid)) return rt__native_terminate(rt, pid);
   if (!rt__pid_alive(rt, pid)) return RT_ENOTFOUND;
   rt__worker_kill(rt__vm_of_pid(rt, pid)->worker, pid);
   return RT_OK;

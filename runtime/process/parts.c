@@ -7,6 +7,8 @@
 #include "process/parts.h"
 
 #include "bus/bridge.h"
+#include "bus/bus.h"
+#include "process/embed.h"
 #include "process/job.h"
 
 #define STOP_BUS_S 5.0
@@ -16,6 +18,8 @@ rt_err rt__parts_first(rt_runtime *rt, rt_error *err) {
   opts.intake_bytes = rt->opts.bus_intake_bytes;
   opts.max_subscribers = rt->opts.max_subscribers;
   rt_err rc = rt_bus_new(&rt->bus, &opts, err);
+  if (rc == RT_OK && rt->embed->host)
+    rc = rt__bus_set_host(rt->bus, rt->embed->host, false, err);
   if (rc == RT_OK) rc = rt__bridge_new(&rt->bridge, rt, rt->bus, err);
   if (rc == RT_OK) rc = rt__registry_new(&rt->registry, rt, err);
   return rc;

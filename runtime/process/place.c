@@ -87,8 +87,16 @@ static rt__worker *least_busy(rt_runtime *rt, unsigned first) {
   return best;
 }
 
+static bool at_limit(rt_runtime *rt) {
+  uint64_t count = 0, most = rt->opts.max_processes;
+  for (unsigned i = 0; most > 0 && i < rt->worker_count; i++)
+    count += load_of(&rt->workers[i]);
+  return most > 0 && count >= most;
+}
+
 /* From a different worker each time. */
 rt__vm *rt__runtime_place(rt_runtime *rt) {
+  if (at_limit(rt)) return NULL;
   unsigned first = atomic_fetch_add(&rt->next_worker, 1) % rt->worker_count;
   rt__vm *vm = vm_with_room(least_busy(rt, first));
   for (unsigned i = 0; !vm && i < rt->worker_count; i++)

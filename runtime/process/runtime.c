@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "process/embed.h"
 #include "process/parts.h"
 #include "process/spawn.h"
 
@@ -119,6 +120,7 @@ rt_err rt_runtime_new(rt_runtime **out, const rt_runtime_opts *opts,
   rt__depot_init(&rt->packages);
   rc = init(rt, opts);
   if (rc != RT_OK) rt_fail(err, rc, "no memory for a runtime");
+  if (rc == RT_OK) rc = rt__embed_new(rt, err);
   if (rc == RT_OK) rc = rt__parts_first(rt, err);
   if (rc == RT_OK) rc = start_workers(rt, err);
   if (rc == RT_OK) rc = rt__watchdog_start(&rt->watchdog, rt, err);
@@ -207,7 +209,7 @@ static bool post_main(rt_runtime *rt, rt_pid pid, bool returned,
   return true;
 }
 
-static int wait_main(rt_runtime *rt) {
+int rt__runtime_wait_main(rt_runtime *rt) {
   uv_mutex_lock(&rt->lock);
   while (!rt->main_ended) {
     if (atomic_load(&rt->holds) == 0 && !rt->ending) {
@@ -321,11 +323,10 @@ static bool claim_main(rt_runtime *rt) {
   return free_now;
 }
 
-rt_err rt_runtime_run(rt_runtime *rt, const rt_script *script, int *exit_code,
-                      rt_error *err) {
+rt_err rt__runtime_begin_main(rt_runtime *rt, const rt_script *script,
+                              rt_error *err) {
   rt_script copy = RT_SCRIPT_INIT;
   rt_pid pid = 0;
-  *exit_code = 1;
   memcpy(&copy, script,
          script->size < sizeof(copy) ? script->size : sizeof(copy));
   if (!copy.path && !copy.code)
@@ -343,7 +344,17 @@ rt_err rt_runtime_run(rt_runtime *rt, const rt_script *script, int *exit_code,
   if (rc != RT_OK) rt->main_running = false;
   uv_mutex_unlock(&rt->lock);
   rt__runtime_release(rt);
-  if (rc == RT_OK) *exit_code = wait_main(rt);
+  return rc;
+}
+
+rt_err rt_runtime_run(rt_runtime *rt, const rt_script *script, int *exit_code,
+                      rt_error *err) {
+  *exit_code = 1;
+  if (rt__host_here(rt->embed->host))
+    return rt_fail(err, RT_EINVAL,
+                   "it would block its own loop: use rt_runtime_run_async()");
+  rt_err rc = rt__runtime_begin_main(rt, script, err);
+  if (rc == RT_OK) *exit_code = rt__runtime_wait_main(rt);
   return rc;
 }
 

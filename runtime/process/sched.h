@@ -276,6 +276,9 @@ void rt__peers_free(rt__peer **list);
 bool rt__process_watch(rt__process *process, rt_pid watcher);
 bool rt__process_link(rt__process *process, rt_pid other);
 void rt__process_unlink(rt__process *process, rt_pid other);
+/* What monitors ("EXIT") and links ("LINK_DOWN") get, an array [own]. */
+rt_value *rt__exit_event(const char *kind, rt_pid from, const rt_value *result,
+                         const rt_value *error);
 /* Answer a monitor or link (kind) of a process that is no more. */
 void rt__announce_dead(rt__worker *worker, rt__package_kind kind, rt_pid dead,
                        rt_pid to);
@@ -496,6 +499,7 @@ struct rt_runtime {
   rt_registry *registry;
   struct rt__engine *engine;
   struct rt__jobs *jobs;
+  struct rt__embed *embed; /* what is the host's (embed.h) */
   rt__names names;
   rt__depot packages; /* what workers' stocks share */
   _Atomic(uint32_t) next_worker;

@@ -7,6 +7,7 @@
  * SPDX-License-Identifier: MIT */
 #include <stdlib.h>
 
+#include "process/embed.h"
 #include "process/parts.h"
 #include "process/sched.h"
 
@@ -123,6 +124,9 @@ void rt_runtime_stop(rt_runtime *rt, double grace) {
   while (!first && !rt->joined) uv_cond_wait(&rt->changed, &rt->lock);
   uv_mutex_unlock(&rt->lock);
   if (!first) return;
+  struct rt__host *host = rt->embed ? rt->embed->host : NULL;
+  if (host) rt__host_enter_wait(host);
+  rt__embed_stop(rt);
   rt__parts_drain(rt, grace);
   if (started(rt) && grace > 0 && population(rt) > 0) ask_processes(rt, grace);
   if (end_workers(rt)) {
@@ -137,6 +141,8 @@ void rt_runtime_stop(rt_runtime *rt, double grace) {
   rt->main_ended = true;
   uv_cond_broadcast(&rt->changed);
   uv_mutex_unlock(&rt->lock);
+  rt__embed_join(rt);
+  if (host) rt__host_leave_wait(host);
 }
 
 /* What goes from worker to worker and home again (a listing) needs two rounds.
@@ -150,11 +156,19 @@ static void settle(rt_runtime *rt) {
 void rt_runtime_free(rt_runtime *rt) {
   if (!rt) return;
   rt_runtime_stop(rt, 0);
-  if (rt->abandoned) return;
+  rt__embed_drain(rt);
+  if (rt->abandoned) {
+    rt__embed_close(rt);
+    return;
+  }
   settle(rt);
+  rt__embed_drain(rt);
+  settle(rt);
+  rt__embed_close(rt);
   for (unsigned i = 0; i < rt->worker_count && rt->workers; i++)
     if (rt->workers[i].vm) rt__worker_close(&rt->workers[i]);
   rt__parts_free(rt);
+  rt__embed_free(rt);
   rt__names_deinit(&rt->names);
   rt__depot_deinit(&rt->packages);
   free(rt->workers);

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "process/embed.h"
+
 rt__recipe *rt__recipe_new(rt__code *code, const rt_value *args) {
   rt__recipe *recipe = code ? calloc(1, sizeof(*recipe)) : NULL;
   if (!recipe) {
@@ -134,7 +136,21 @@ void rt__spawn_run(rt__worker *worker, rt__package *package) {
 /* --- from C
  * -------------------------------------------------------------------- */
 
-/* A line of Lua that the library runs: it finds the source and calls it. */
+static rt_err spawn(rt_runtime *rt, rt_pid *out, rt__recipe *recipe,
+                    rt_exit_fn on_exit, void *arg, rt_error *err) {
+  if (!recipe) return rt_fail(err, RT_ENOMEM, "no memory for a process");
+  if (rt__embed_exit(rt, &on_exit, &arg) != RT_OK) {
+    rt__recipe_free(recipe);
+    return rt_fail(err, RT_ENOMEM, "no memory for a process");
+  }
+  recipe->on_exit = on_exit;
+  recipe->on_exit_arg = arg;
+  rt_err rc = rt__spawn(rt, NULL, NULL, 0, recipe, out, err);
+  if (rc != RT_OK) rt__embed_forget_exit(on_exit, arg);
+  return rc;
+}
+
+/* The library finds the source and runs it. */
 rt_err rt_process_spawn(rt_runtime *rt, rt_pid *out, const char *source,
                         const rt_value *args, rt_exit_fn on_exit, void *arg,
                         rt_error *err) {
@@ -143,9 +159,21 @@ rt_err rt_process_spawn(rt_runtime *rt, rt_pid *out, const char *source,
     return rt_fail(err, RT_EINVAL, "source: a path or a module name expected");
   rt__recipe *recipe =
       rt__recipe_new(rt__code_new(source, source, strlen(source)), args);
-  if (!recipe) return rt_fail(err, RT_ENOMEM, "no memory for a process");
-  recipe->kind = "find";
-  recipe->on_exit = on_exit;
-  recipe->on_exit_arg = arg;
-  return rt__spawn(rt, NULL, NULL, 0, recipe, out, err);
+  if (recipe) recipe->kind = "find";
+  return spawn(rt, out, recipe, on_exit, arg, err);
+}
+
+rt_err rt_process_spawn_code(rt_runtime *rt, rt_pid *out, const char *code,
+                             size_t size, const char *name,
+                             const rt_value *args, rt_exit_fn on_exit,
+                             void *arg, rt_error *err) {
+  *out = 0;
+  if (!code) return rt_fail(err, RT_EINVAL, "code: Lua text expected");
+  if (!name || !*name) name = "code";
+  char *chunk = malloc(strlen(name) + 2);
+  if (!chunk) return rt_fail(err, RT_ENOMEM, "no memory for a process");
+  sprintf(chunk, "%s%s", *name == '@' || *name == '=' ? "" : "=", name);
+  rt__recipe *recipe = rt__recipe_new(rt__code_new(chunk, code, size), args);
+  free(chunk);
+  return spawn(rt, out, recipe, on_exit, arg, err);
 }

@@ -155,6 +155,8 @@ rt__vm *rt__vm_new(rt__worker *worker, unsigned index) {
   vm->worker = worker;
   vm->index = index;
   vm->limit = worker->vm_memory;
+  vm->blocks.alloc = worker->rt->opts.alloc;
+  vm->blocks.alloc_arg = worker->rt->opts.alloc_arg;
   if (rt__pids_init(&vm->pids, worker->index, index) != RT_OK) goto free_vm;
   vm->builder = rt_builder_new();
   if (vm->builder) return vm;
@@ -172,7 +174,6 @@ static void close_state(rt__vm *vm) {
   memset(&vm->slots, 0, sizeof(vm->slots));
   rt__codes_deinit(vm);
   rt__blocks_deinit(&vm->blocks);
-  memset(&vm->blocks, 0, sizeof(vm->blocks));
 }
 
 rt_err rt__vm_open(rt__vm *vm, rt_error *err) {
