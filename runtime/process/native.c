@@ -172,7 +172,7 @@ static rt_value *rest_of(rt_view event, uint32_t from, uint32_t to) {
 /* `*made` [own] is what was made for it. */
 static rt_mail mail_of(const rt__package *package, rt_value **made) {
   rt_mail mail = {RT_MAIL_MESSAGE, package->from, package->topic, NULL};
-  rt_view payloads = rt_value_view(package->payloads);
+  rt_view payloads = rt__package_view(package);
   *made = NULL;
   switch (package->kind) {
   case RT__EXIT:
@@ -188,7 +188,10 @@ static rt_mail mail_of(const rt__package *package, rt_value **made) {
     *made = rest_of(payloads, 2, 3);
     break;
   default:
-    *made = rt_value_ref(package->payloads);
+    if (package->payloads)
+      *made = rt_value_ref(package->payloads);
+    else if (payloads.at && rt_view_copy(made, payloads, NULL) != RT_OK)
+      *made = NULL;
   }
   if (mail.kind != RT_MAIL_MESSAGE) mail.topic = "";
   mail.payloads = *made;
