@@ -185,9 +185,18 @@ static void rotate(rt__engine *engine) {
   head->next = NULL;
 }
 
+/* Those that have ended, are paused or have nothing to do take no share. */
+static void count_live(rt__engine *engine) {
+  engine->live_count = 0;
+  for (rt_session *s = engine->sessions; s; s = s->next) {
+    if (active(s) && s->round_open) engine->live_count++;
+  }
+}
+
 static void step(rt__engine *engine) {
   bool more = false;
   rotate(engine);
+  count_live(engine);
   engine->now = rt__now_ns();
   tick(engine);
   rt__memory_look(engine);

@@ -294,6 +294,7 @@ struct rt__engine {
   /* engine's thread */
   rt_session *sessions;
   size_t session_count;
+  size_t live_count; /* those with work, as of this step */
   rt__cap *caps;
   rt__cmd *todo; /* taken, not yet run */
   uint64_t now;  /* monotonic ns at the start of this step */

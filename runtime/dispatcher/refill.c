@@ -10,7 +10,7 @@
 #include "dispatcher/internal.h"
 
 static size_t window_max(const rt_session *s) {
-  size_t sessions = s->engine->session_count;
+  size_t sessions = s->engine->live_count;
   size_t share = RT__WINDOW_MAX / (sessions ? sessions : 1);
   return share ? share : 1;
 }
