@@ -1,6 +1,6 @@
 --- time - clocks, sleeping, and channels that tell when time has passed.
--- A timer is a fiber of its process that waits for the next instant and then offers it to a channel
--- of one place, so that a slow reader finds one tick waiting, never a heap of them.
+-- Timers are kept in C; what is due offers the instant to a channel of one place, so that a slow
+-- reader finds one tick waiting, never a heap of them.
 -- SPDX-License-Identifier: MIT
 local channel = require("rt.channel").internal
 local check = require("rt.check")
@@ -11,6 +11,7 @@ local task = require("rt.task")
 
 local M = {}
 
+local getmetatable = debug.getmetatable
 local monotonic = core.monotonic
 
 -- Ticks closer than this would only keep a worker busy.
@@ -49,30 +50,10 @@ end
 
 -- What timers and tickers share ---------------------------------------------------------------
 
--- Waits for `self.due` and calls `self.fire`, until there is nothing due.
-local function serve(self)
-  self.fiber = task.fiber()
-  while self.due do
-    local left = self.due - monotonic()
-    if left <= 0 then
-      self:fire()
-    else
-      task.park(left)
-    end
-  end
-  self.fiber, self.running = nil, false
-end
-
-local function set_due(self, due)
-  self.due = due
-  if not self.running then
-    if not due then return end
-    self.running = true
-    task.spawn(serve, self)
-  elseif self.fiber then
-    task.wake(self.fiber)
-  end
-end
+-- Slots of their objects; small, for there may be a million. ID: false when not to fire.
+local TICKS, ID, PERIOD, DUE = 1, 2, 3, 4
+local OPTS = { capacity = 1, library = true }
+local BATCH = 256
 
 local function drain(ch)
   while channel.count(ch) > 0 do
@@ -80,22 +61,13 @@ local function drain(ch)
   end
 end
 
-local function clock(meta, fire, period)
-  local ticks = channel.new({ capacity = 1, library = true })
-  return setmetatable({ ticks = ticks, fire = fire, period = period }, meta)
-end
-
-local function fire_once(self)
-  self.due = nil
-  channel.offer(self.ticks, M.now())
-end
-
-local function fire_again(self)
-  local now = monotonic()
-  -- the instants that were missed are left out
-  local late = math.floor((now - self.due) / self.period)
-  self.due = self.due + (late + 1) * self.period
-  channel.offer(self.ticks, M.now())
+-- Was it still to fire?
+local function halt(self)
+  local id = self[ID]
+  drain(self[TICKS])
+  if not id then return false end
+  self[ID] = false
+  return core.stop(id)
 end
 
 -- Timers --------------------------------------------------------------------------------------
@@ -107,25 +79,21 @@ local timer_meta = { __index = timer, __metatable = false, __name = "timer" }
 --- The channel that gets the time, once.
 ---@return rt.Channel
 function timer:channel()
-  return self.ticks
+  return self[TICKS]
 end
 
 --- Stop; the channel stays open and silent.
 ---@return boolean  was it still to fire?
 function timer:stop()
-  local active = self.due ~= nil
-  drain(self.ticks)
-  if active then set_due(self, nil) end
-  return active
+  return halt(self)
 end
 
 --- Fire `d` from now instead, whether it has fired or not.
 ---@return boolean  was it still to fire?
 function timer:reset(d)
   local seconds = duration.seconds(d, 1, "reset")
-  local active = self.due ~= nil
-  drain(self.ticks)
-  set_due(self, monotonic() + seconds)
+  local active = halt(self)
+  self[ID] = core.start(self, seconds)
   return active
 end
 
@@ -134,8 +102,8 @@ end
 ---@return rt.Timer
 function M.timer(d)
   local seconds = duration.seconds(d, 1, "timer")
-  local self = clock(timer_meta, fire_once)
-  set_due(self, monotonic() + seconds)
+  local self = setmetatable({ channel.new(OPTS), false }, timer_meta)
+  self[ID] = core.start(self, seconds)
   return self
 end
 
@@ -144,9 +112,9 @@ end
 ---@return rt.Channel
 function M.after(d)
   local seconds = duration.seconds(d, 1, "after")
-  local self = clock(timer_meta, fire_once)
-  set_due(self, monotonic() + seconds)
-  return self.ticks
+  local ticks = channel.new(OPTS)
+  core.start(ticks, seconds)
+  return ticks
 end
 
 -- Tickers -------------------------------------------------------------------------------------
@@ -158,13 +126,12 @@ local ticker_meta = { __index = ticker, __metatable = false, __name = "ticker" }
 --- The channel that gets the time at each tick.
 ---@return rt.Channel
 function ticker:channel()
-  return self.ticks
+  return self[TICKS]
 end
 
 --- Stop; the channel stays open and silent.
 function ticker:stop()
-  drain(self.ticks)
-  if self.due then set_due(self, nil) end
+  halt(self)
   return true
 end
 
@@ -174,9 +141,38 @@ end
 function M.ticker(d)
   local seconds = duration.seconds(d, 1, "ticker")
   if seconds == 0 then check.fail(1, "ticker", "duration above zero expected") end
-  local self = clock(ticker_meta, fire_again, math.max(seconds, SHORTEST))
-  set_due(self, monotonic() + self.period)
+  local period = math.max(seconds, SHORTEST)
+  local self = { channel.new(OPTS), false, period, monotonic() + period }
+  self[ID] = core.start(setmetatable(self, ticker_meta), period)
   return self
 end
+
+-- What is due ---------------------------------------------------------------------------------
+
+-- The instants that were missed are left out.
+local function set_again(self)
+  local now = monotonic()
+  local late = math.floor((now - self[DUE]) / self[PERIOD])
+  self[DUE] = self[DUE] + (math.max(late, 0) + 1) * self[PERIOD]
+  self[ID] = core.start(self, self[DUE] - now)
+end
+
+local function fire(object, now)
+  local meta = getmetatable(object)
+  if meta ~= timer_meta and meta ~= ticker_meta then return channel.offer(object, now) end
+  object[ID] = false
+  if meta == ticker_meta then set_again(object) end
+  channel.offer(object[TICKS], now)
+end
+
+task.inlet("@time", function()
+  local now = core.now()
+  for _ = 1, BATCH do
+    local object = core.due()
+    if not object then return end
+    fire(object, now)
+  end
+  core.rest()
+end)
 
 return M

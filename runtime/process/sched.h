@@ -52,14 +52,20 @@ struct rt__timer {
   size_t at;    /* place in the heap + 1; 0: not armed */
   void (*fire)(rt__worker *worker, rt__timer *timer);
 };
+typedef struct rt__timer_entry {
+  uint64_t due;
+  rt__timer *timer;
+} rt__timer_entry;
 typedef struct rt__timers {
-  rt__timer **heap;
+  rt__timer_entry *heap;
   size_t count, room;
 } rt__timers;
 /* Arm, also again; RT_ENOMEM. `seconds` may be 0. */
 rt_err rt__timer_start(rt__worker *worker, rt__timer *timer, double seconds);
 void rt__timer_stop(rt__worker *worker, rt__timer *timer);
-/* Fire what is due; the next due time, or UINT64_MAX. */
+/* When the next is due, or UINT64_MAX. */
+uint64_t rt__timers_due(const rt__timers *timers);
+/* Fire what is due, up to a bound; then when the next is. */
 uint64_t rt__timers_run(rt__worker *worker);
 
 /* --- fibers ------------------------------------------------------------- */
@@ -126,7 +132,8 @@ typedef struct rt__rare {
   rt__timer deadline_timer;
   rt_value *end_error; /* [own] map, may be NULL */
   char *where;         /* [own] it was computing when it had to end, or NULL */
-  bool by_work;        /* `deadline` is one of its worker's CPU time */
+  struct rt__clocks *clocks; /* a resource of it, may be NULL */
+  bool by_work;              /* `deadline` is one of its worker's CPU time */
 } rt__rare;
 
 struct rt__process {

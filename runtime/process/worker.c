@@ -276,8 +276,7 @@ static void on_alarm(uv_timer_t *alarm) {
 /* Nothing may be due when the loop polls, or it would sleep over it: libuv runs
  * its timers before it polls. */
 static void set_alarm(rt__worker *worker, uint64_t now) {
-  uint64_t due =
-      worker->timers.count ? worker->timers.heap[0]->due : UINT64_MAX;
+  uint64_t due = rt__timers_due(&worker->timers);
   if (worker->tidy_due && worker->tidy_due < due) due = worker->tidy_due;
   if (due == UINT64_MAX) {
     uv_timer_stop(&worker->alarm);
@@ -339,7 +338,7 @@ static void relax(void) {
 static bool spin(rt__worker *worker) {
   if (worker->spins == 0) return false;
   uint64_t start = uv_hrtime(), now = start;
-  uint64_t due = worker->timers.count > 0 ? worker->timers.heap[0]->due : ~0ull;
+  uint64_t due = rt__timers_due(&worker->timers);
   do {
     for (unsigned i = 0; i < worker->looks; i++) {
       if (atomic_load_explicit(&worker->inbox, memory_order_relaxed)) {

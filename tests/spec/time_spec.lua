@@ -138,6 +138,77 @@ describe("time.timer", function()
   end)
 end)
 
+describe("timers", function()
+  it("all fire, whatever their number", function()
+    local all = {}
+    for i = 1, 5000 do
+      all[i] = time.timer(i % 2 == 0 and 0 or 0.02)
+    end
+    for i = 2, 5000, 2 do
+      assert.is_number((all[i]:channel():receive(LONG)))
+    end
+    for i = 1, 5000, 2 do
+      assert.is_number((all[i]:channel():receive(LONG)))
+    end
+  end)
+
+  it("can be stopped when they are due already", function()
+    local all, stopped = {}, 0
+    for i = 1, 2000 do
+      all[i] = time.timer(0)
+    end
+    time.sleep(0.001)
+    for i = 1, 2000 do
+      if all[i]:stop() then stopped = stopped + 1 end
+    end
+    time.sleep(0.01)
+    for i = 1, 2000 do
+      local _, ok = all[i]:channel():receive(0)
+      assert.is_nil(ok)
+    end
+    assert.is_true(stopped <= 2000)
+  end)
+
+  it("are set again from where the one before is received", function()
+    local timer = time.timer(0)
+    for _ = 1, 100 do
+      assert.is_number((timer:channel():receive(LONG)))
+      timer:reset(0)
+    end
+    timer:stop()
+  end)
+
+  it("are kept while they are to fire", function()
+    local after = {}
+    for i = 1, 100 do
+      local ch = channel.new(1)
+      after[i] = ch
+      coroutine.spawn(function()
+        ch:send((time.after(0.01):receive(LONG)))
+      end)
+    end
+    for _ = 1, 20 do
+      collectgarbage("step", 1000)
+    end
+    for i = 1, 100 do
+      assert.is_number((after[i]:receive(LONG)))
+    end
+  end)
+
+  it("end with their process", function()
+    local pid = process.spawn_monitored(function()
+      local t = require("time")
+      for i = 1, 1000 do
+        t.after(i / 1000)
+      end
+      t.ticker(0.001)
+    end)
+    local event = process.events():receive(LONG)
+    assert.equal(pid, event.from)
+    assert.is_nil(event.result.error)
+  end)
+end)
+
 describe("time.ticker", function()
   it("ticks until it is stopped", function()
     local ticker = time.ticker("5ms")
