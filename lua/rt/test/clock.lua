@@ -32,9 +32,8 @@ end
 
 -- timers ----------------------------------------------------------------------------------------
 
--- Sorted by instant, then by age.
-local function add_timer(self, fiber, timeout)
-  local timer = { due = self.at + timeout, fiber = fiber }
+-- Sorted by instant, then by age. Either a fiber waits, or an object of rt.core.time is due.
+local function add(self, timer)
   local timers = self.timers
   local i = #timers
   while i > 0 and timers[i].due > timer.due do
@@ -42,12 +41,22 @@ local function add_timer(self, fiber, timeout)
     i = i - 1
   end
   timers[i + 1] = timer
+end
+
+local function add_timer(self, fiber, timeout)
+  local timer = { due = self.at + timeout, fiber = fiber }
+  add(self, timer)
   fiber.timer = timer
+end
+
+local function is_over(timer)
+  if timer.fiber then return timer.fiber.timer ~= timer end
+  return timer.stopped
 end
 
 local function next_timer(self)
   local timers = self.timers
-  while timers[1] and timers[1].fiber.timer ~= timers[1] do
+  while timers[1] and is_over(timers[1]) do
     table.remove(timers, 1)
   end
   return timers[1]
@@ -109,7 +118,37 @@ local function task_of(self)
   function task.exit()
     yield(EXIT)
   end
+  function task.inlet(topic, fn)
+    self.inlets[topic] = fn
+  end
   return task
+end
+
+--- What the library calls rt.core.time.
+local function time_of(self, base)
+  local time = {}
+  function time.monotonic()
+    return self.at
+  end
+  function time.now()
+    return base + self.at
+  end
+  function time.start(object, seconds)
+    local timer = { due = self.at + seconds, object = object }
+    add(self, timer)
+    return timer
+  end
+  function time.stop(timer)
+    local was = not timer.stopped
+    timer.stopped = true
+    return was
+  end
+  function time.due()
+    local timer = self.due
+    self.due = nil
+    return timer and timer.object
+  end
+  return time
 end
 
 -- Another turn of the real scheduler, on behalf of who was preempted or really waits.
@@ -166,7 +205,12 @@ local function jump(self, deadline)
   end
   table.remove(self.timers, 1)
   self.at = timer.due
-  make_ready(self, timer.fiber, pack())
+  if timer.fiber then
+    make_ready(self, timer.fiber, pack())
+  else
+    self.due = timer
+    self.inlets["@time"]()
+  end
   return nil
 end
 
@@ -204,15 +248,9 @@ end
 function M.new(wall, limit)
   local self = setmetatable({ at = 0, limit = limit or LIMIT }, clock)
   local base = wall or WALL
+  self.timers, self.inlets = {}, {}
   self.task = task_of(self)
-  self.time = {
-    monotonic = function()
-      return self.at
-    end,
-    now = function()
-      return base + self.at
-    end,
-  }
+  self.time = time_of(self, base)
   return self
 end
 
