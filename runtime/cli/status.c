@@ -21,6 +21,7 @@ static int put_status(cli *c, rt_view status) {
   print_line(status, "session", "name", out);
   print_line(status, "state", "state", out);
   print_line(status, "reason", "reason", out);
+  print_line(status, "waits", "fault", out);
   print_line(status, "owner", "owner", out);
   print_line(status, "work items", "work_items_total", out);
   print_line(status, "completed", "work_items_completed", out);

@@ -48,8 +48,8 @@ static void print_open(rt_view why, FILE *out) {
   free(state);
   while (rt_iter_next(&iter, NULL, &reason)) {
     char *what = cli_member(reason, "what");
-    fprintf(out, "  %8lld %s",
-            (long long)rt_view_int(rt_view_get(reason, "count"), 0),
+    int64_t count = rt_view_int(rt_view_get(reason, "count"), 0);
+    fprintf(out, count ? "  %8lld %s" : "  %8.0lld %s", (long long)count,
             what ? what : "?");
     free(what);
     print_rest(reason, out);

@@ -95,6 +95,11 @@ static rt_err write_running(rt_session *s, rt_error *err) {
 static rt_err write_times(rt_session *s, rt_error *err) {
   if (!s->closing && s->engine->now < s->times_ns) return RT_OK;
   s->times_ns = s->engine->now + 1000000000ull;
+  if (s->next_due > 0) {
+    int64_t now = (int64_t)(rt__session_now(s) * 1000);
+    rt_err rc = rt__store_set_int(s->store, RT__META_CLOCK, now, err);
+    if (rc != RT_OK) return rc;
+  }
   for (size_t i = 0; i < s->known_count; i++) {
     rt__known *known = s->known[i];
     if (!known->dirty) continue;

@@ -240,12 +240,14 @@ void rt__session_hold(rt_session *s) {
 
 /* --- faults ---------------------------------------------------------- */
 void rt__session_fail(rt_session *s, const rt_error *err) {
-  if (!s->failed) {
+  bool first = !s->failed;
+  if (first) {
     rt__session_log(s, RT_LOG_ERROR, "session '%s' waits: %s", s->name,
                     err->message);
   }
   s->fault = *err;
   s->failed = true;
+  s->locked = false;
   s->retry_ns = s->engine->now + RETRY_NS;
   rt__wake_at(&s->wake_ns, s->retry_ns);
   ask_running(s, true);
@@ -254,6 +256,9 @@ void rt__session_fail(rt_session *s, const rt_error *err) {
   s->replies_last = &s->replies;
   rt__notes_drop(s);
   rt__session_clear(s);
+  rt__store_tell(s->store, s->fault.message);
+  if (first) rt__note_session(s, "session.paused", s->fault.message);
+  rt__notes_send(s);
 }
 
 static void try_again(rt_session *s) {
@@ -265,9 +270,11 @@ static void try_again(rt_session *s) {
   if (rt__session_load(s, &err) != RT_OK) {
     s->fault = err;
     rt__session_clear(s);
+    rt__store_tell(s->store, err.message);
     return;
   }
   s->failed = false;
+  rt__note_session(s, "session.resumed", "the fault is gone");
   rt__session_log(s, RT_LOG_INFO, "session '%s' goes on", s->name);
 }
 
@@ -277,6 +284,36 @@ static void deadline_timer(rt_session *s) {
     rt__session_drain(s, "deadline", s->grace);
   } else {
     rt__wake_at(&s->wake_ns, s->deadline_ns);
+  }
+}
+
+/* The end of a drain while the file is locked: what runs is taken back when
+ * it is opened next. */
+static void give_up_locked(rt_session *s) {
+  rt_error err = RT_ERROR_INIT;
+  rt_fail(&err, RT_EUNAVAIL, "%s", RT__LOCKED_WORDS);
+  rt__session_log(s, RT_LOG_WARN,
+                  "session '%s' ends, and %s: what is not on disk is done "
+                  "again by the next run",
+                  s->name, RT__LOCKED_WORDS);
+  rt__session_fail(s, &err);
+  s->drained = true;
+  rt__session_unpark(s->engine, s);
+  rt__session_settled(s, false);
+}
+
+void rt__session_locked_timers(rt_session *s) {
+  uint64_t now = s->engine->now;
+  deadline_timer(s);
+  if (!s->draining || s->drained) return;
+  if (!s->killed && now >= s->kill_ns) {
+    s->killed = true;
+    ask_running(s, true);
+  }
+  if (now >= s->giveup_ns) {
+    give_up_locked(s);
+  } else {
+    rt__wake_at(&s->wake_ns, s->killed ? s->giveup_ns : s->kill_ns);
   }
 }
 

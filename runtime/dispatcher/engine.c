@@ -66,7 +66,7 @@ rt__cap *rt__engine_cap(rt__engine *engine, const char *name) {
 
 /* --- one step of all sessions ---------------------------------------- */
 static bool active(const rt_session *s) {
-  return s->loaded && !s->failed && !s->draining && !s->paused;
+  return s->loaded && !s->failed && !s->locked && !s->draining && !s->paused;
 }
 
 static void prepare_session(rt_session *s, bool *more) {
@@ -75,6 +75,11 @@ static void prepare_session(rt_session *s, bool *more) {
   if (!s->touched && now < s->wake_ns) return;
   s->touched = true;
   s->wake_ns = UINT64_MAX;
+  bool idle = !s->round_open && !s->draining;
+  if (!rt__session_unlocked(s) || (!idle && !rt__session_gate(s))) {
+    rt__session_locked_timers(s);
+    return;
+  }
   rt_err rc = rt__session_timers(s, &err);
   if (rc == RT_OK && active(s)) rc = rt__session_due(s, &err);
   if (rc == RT_OK && active(s)) rc = rt__session_refill(s, more, &err);
@@ -131,6 +136,7 @@ static void close_session(rt__engine *engine, rt_session *s) {
   unlist(engine, s);
   rt__session_unload(s);
   s->engine = NULL;
+  rt__session_unpark(engine, s);
   rt__session_reply(&closers, RT_OK, NULL);
   rt_session_unref(s);
 }
@@ -138,9 +144,10 @@ static void close_session(rt__engine *engine, rt_session *s) {
 static void finish_step(rt_session *s) {
   rt_error err = RT_ERROR_INIT;
   bool finished = false;
-  if (!s->touched || !s->loaded || s->failed) {
+  if (!s->touched || !s->loaded || s->failed || s->locked) {
+    bool stuck = s->failed || s->locked;
     s->touched = false;
-    if (s->failed && s->drained && s->closing) close_session(s->engine, s);
+    if (stuck && s->drained && s->closing) close_session(s->engine, s);
     return;
   }
   s->touched = false;
@@ -165,10 +172,13 @@ static void tick(rt__engine *engine) {
   for (rt_session *s = engine->sessions; s; s = s->next) {
     if (s->loaded && !s->failed && !rt__store_present(s->store)) {
       rt_error err = RT_ERROR_INIT;
-      rt_fail(&err, RT_EUNAVAIL, "its file %s/%s.sqlite is gone", s->dir,
-              s->name);
+      if (rt__store_check_file(s->dir, s->name, s->file, &err) == RT_OK) {
+        rt_fail(&err, RT_EUNAVAIL, "the log %s/%s.sqlite-wal is gone", s->dir,
+                s->name);
+      }
       rt__session_fail(s, &err);
     }
+    rt__session_tell_held(s);
   }
   for (rt__cap *cap = engine->caps; cap; cap = cap->next) {
     rt__cap_sweep(cap, engine->now);
@@ -198,6 +208,7 @@ static void step(rt__engine *engine) {
   rotate(engine);
   count_live(engine);
   engine->now = rt__now_ns();
+  if (engine->opening) rt__engine_open_again(engine);
   tick(engine);
   rt__memory_look(engine);
   rt__caps_wake(engine);
@@ -220,12 +231,20 @@ static void step(rt__engine *engine) {
 }
 
 /* --- the thread ------------------------------------------------------ */
+static void run_command(rt__engine *engine, rt__cmd *cmd) {
+  if (cmd->session) {
+    rt__session_run(engine, cmd);
+  } else {
+    cmd->run(engine, cmd);
+  }
+}
+
 static void run_commands(rt__engine *engine) {
   uint64_t until = rt__now_ns() + BATCH_NS;
   for (int i = 0; engine->todo && i < BATCH_COMMANDS; i++) {
     rt__cmd *cmd = engine->todo;
     engine->todo = cmd->next;
-    cmd->run(engine, cmd);
+    run_command(engine, cmd);
     if ((i & 63) == 63 && rt__now_ns() > until) break;
   }
 }
@@ -233,7 +252,7 @@ static void run_commands(rt__engine *engine) {
 static void engine_thread(void *arg) {
   rt__engine *engine = arg;
   engine->now = rt__now_ns();
-  while (!engine->stopping || engine->sessions) {
+  while (!engine->stopping || engine->sessions || engine->opening) {
     if (!engine->todo) {
       engine->todo = rt__port_take(engine->port, engine->wake_ns);
     }
@@ -263,6 +282,45 @@ typedef struct change {
   bool backfill;
 } change;
 
+/* One session learns of a capability, or forgets it; a command of its own,
+ * since that session's file may be locked. */
+typedef struct cap_cmd {
+  rt__cmd cmd;
+  rt__cap *cap; /* lives as long as the engine */
+  bool backfill, gone;
+} cap_cmd;
+
+static void run_cap(rt__engine *engine, rt__cmd *cmd) {
+  cap_cmd *cc = (cap_cmd *)cmd;
+  rt_session *s = cmd->session;
+  rt_error err = RT_ERROR_INIT;
+  rt_err rc = RT_OK;
+  bool there = engine && s->engine && s->loaded && !s->failed;
+  if (there && cc->gone) {
+    rc = rt__session_drop_cap(s, cc->cap, &err);
+  } else if (there && !s->drained && !cc->cap->gone) {
+    rc = rt__session_add_cap(s, cc->cap, cc->backfill, &err);
+    if (rc == RT_OK && rt__session_open_jobs(s) > 0) {
+      rc = rt__session_round(s, &err);
+    }
+  }
+  if (rc != RT_OK) rt__session_fail(s, &err);
+  rt__cmd_free(cmd);
+}
+
+static void tell_sessions(rt__engine *engine, rt__cap *cap, bool backfill,
+                          bool gone) {
+  for (rt_session *s = engine->sessions; s; s = s->next) {
+    cap_cmd *cc = rt__cmd_new(sizeof(*cc), run_cap, s);
+    if (!cc) continue;
+    cc->cap = cap;
+    cc->backfill = backfill;
+    cc->gone = gone;
+    cc->cmd.writes = true;
+    rt__session_run(engine, &cc->cmd);
+  }
+}
+
 static void add_cap(rt__engine *engine, rt_capability *decl, bool backfill) {
   rt__cap *cap = calloc(1, sizeof(*cap));
   if (!cap) return;
@@ -270,24 +328,14 @@ static void add_cap(rt__engine *engine, rt_capability *decl, bool backfill) {
   rt__cap **last = &engine->caps;
   while (*last) last = &(*last)->next;
   *last = cap;
-  for (rt_session *s = engine->sessions; s; s = s->next) {
-    rt_error err = RT_ERROR_INIT;
-    if (!s->loaded || s->failed || s->drained) continue;
-    if (rt__session_add_cap(s, cap, backfill, &err) != RT_OK) {
-      rt__session_fail(s, &err);
-    } else if (rt__session_open_jobs(s) > 0) {
-      rt__session_round(s, &err);
-    }
-  }
+  tell_sessions(engine, cap, backfill, false);
 }
 
 static void drop_cap(rt__engine *engine, rt_capability *decl) {
   for (rt__cap *cap = engine->caps; cap; cap = cap->next) {
     if (cap->decl != decl || cap->gone) continue;
     cap->gone = true;
-    for (rt_session *s = engine->sessions; s; s = s->next) {
-      if (s->loaded) rt__session_drop_cap(s, cap);
-    }
+    tell_sessions(engine, cap, false, true);
   }
 }
 

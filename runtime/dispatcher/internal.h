@@ -48,6 +48,7 @@ struct rt__cmd {
   void (*run)(rt__engine *engine, rt__cmd *cmd);
   rt_session *session; /* [own ref] or NULL */
   size_t bytes;
+  bool writes; /* the session's file: it waits while that is locked */
 };
 /* [any] The queue into the engine; outlives it, by references. */
 rt__port *rt__port_new(void);
@@ -262,9 +263,14 @@ struct rt_session {
   int64_t round;
   bool round_open, paused, touched, held, discard;
   bool draining, drained, closing, failed, loaded, rescanned, killed;
-  bool refused;   /* its opening came to nothing */
-  char *reason;   /* why it is draining */
-  rt_error fault; /* while failed */
+  bool refused; /* its opening came to nothing */
+  bool locked;  /* another program holds the file */
+  bool lock_logged, held_told;
+  uint64_t unlock_ns, lock_log_ns, open_until_ns;
+  rt__file_id file;               /* once it was opened */
+  rt__cmd *parked, **parked_last; /* commands that wait for the file */
+  char *reason;                   /* why it is draining */
+  rt_error fault;                 /* while failed */
   uint64_t wake_ns, kill_ns, giveup_ns, deadline_ns, retry_ns, times_ns;
   rt__buf scratch, item_scratch;
 };
@@ -296,8 +302,9 @@ struct rt__engine {
   size_t session_count;
   size_t live_count; /* those with work, as of this step */
   rt__cap *caps;
-  rt__cmd *todo; /* taken, not yet run */
-  uint64_t now;  /* monotonic ns at the start of this step */
+  rt__cmd *todo;    /* taken, not yet run */
+  rt__cmd *opening; /* files that were locked: to be opened again */
+  uint64_t now;     /* monotonic ns at the start of this step */
   uint64_t wake_ns, tick_ns;
   rt__memory memory;
   bool stopping;
@@ -311,7 +318,23 @@ void rt__session_unload(rt_session *s);
 /* session.c: the handle. */
 rt_err rt__session_new(rt_session **out, rt__port *port,
                        const rt_session_opts *opts, rt_error *err);
+/* locked.c */
+/* Begin the transaction; false: the file is locked, nothing may change. */
+bool rt__session_gate(rt_session *s);
+/* Run a command of a session, or park it while its file is locked. */
+void rt__session_run(rt__engine *engine, rt__cmd *cmd);
+/* Run what was parked, as the session is now. */
+void rt__session_unpark(rt__engine *engine, rt_session *s);
+/* In each step: is it free (again)? Then what was parked has run. */
+bool rt__session_unlocked(rt_session *s);
+void rt__session_tell_held(rt_session *s);
+/* Takes the command that opens, when its file is locked and there is time. */
+bool rt__session_open_later(rt__engine *engine, rt__cmd *cmd,
+                            const rt_error *err);
+void rt__engine_open_again(rt__engine *engine);
 /* control.c */
+/* What the clock asks for while the file is locked. */
+void rt__session_locked_timers(rt_session *s);
 void rt__session_fail(rt_session *s, const rt_error *err);
 void rt__session_drain(rt_session *s, const char *reason, double grace);
 rt_err rt__session_timers(rt_session *s, rt_error *err);
@@ -329,7 +352,7 @@ rt__class *rt__session_class(rt_session *s, const char *name, size_t size,
 rt__lane *rt__session_lane(rt_session *s, rt__class *cls, uint32_t capability);
 rt_err rt__session_add_cap(rt_session *s, rt__cap *cap, bool backfill,
                            rt_error *err);
-void rt__session_drop_cap(rt_session *s, rt__cap *cap);
+rt_err rt__session_drop_cap(rt_session *s, rt__cap *cap, rt_error *err);
 bool rt__session_wants(const rt_session *s, const char *name);
 rt_err rt__lane_new(rt_session *s, rt__class *cls, const rt__lane_row *row,
                     rt__lane **out, rt_error *err);

@@ -225,28 +225,26 @@ rt_err rt__session_add_cap(rt_session *s, rt__cap *cap, bool backfill,
 }
 
 /* What waits is let go (its rows stay); what runs may end. */
-static void empty_lane(rt_session *s, rt__lane *lane) {
+static rt_err empty_lane(rt_session *s, rt__lane *lane, rt_error *err) {
   size_t at = 0;
   rt__live *live;
-  while ((live = rt__idmap_next(&s->lives, &at))) {
+  rt_err rc = RT_OK;
+  while (rc == RT_OK && (live = rt__idmap_next(&s->lives, &at))) {
     if (live->lane != lane || live->state == RT__LIVE_RUNNING) continue;
-    if (live->aside)
-      rt__store_put_job(s->store,
-                        &(rt__job_row){
-                            .asset = live->item->id,
-                            .capability = lane->capability,
-                            .state = RT__JOB_QUEUED,
-                            .attempt = live->attempt,
-                            .crashes = live->crashes,
-                            .fanout = live->fanout,
-                            .priority = live->priority,
-                            .errors = live->errors,
-                        },
-                        NULL);
+    rt__job_row row = {.asset = live->item->id,
+                       .capability = lane->capability,
+                       .state = RT__JOB_QUEUED,
+                       .attempt = live->attempt,
+                       .crashes = live->crashes,
+                       .fanout = live->fanout,
+                       .priority = live->priority,
+                       .errors = live->errors};
+    if (live->aside) rc = rt__store_put_job(s->store, &row, err);
     rt__live_forget(s, live);
     rt__live_free(s, live);
     at = 0; /* removal moves entries */
   }
+  return rc;
 }
 
 /* Later stages no longer wait for a lane that is gone, nor for its retries. */
@@ -257,11 +255,12 @@ void rt__class_rescan(rt__class *cls) {
   }
 }
 
-void rt__session_drop_cap(rt_session *s, rt__cap *cap) {
-  for (size_t i = 0; i < s->lane_count; i++) {
+rt_err rt__session_drop_cap(rt_session *s, rt__cap *cap, rt_error *err) {
+  rt_err rc = RT_OK;
+  for (size_t i = 0; rc == RT_OK && i < s->lane_count; i++) {
     rt__lane *lane = s->lanes[i];
     if (lane->cap != cap) continue;
-    empty_lane(s, lane);
+    rc = empty_lane(s, lane, err);
     lane->cap = NULL;
     lane->row.loaded = 0;
     rt__class_rescan(lane->cls);
@@ -270,4 +269,5 @@ void rt__session_drop_cap(rt_session *s, rt__cap *cap) {
     if (s->known[i]->cap == cap) s->known[i]->cap = NULL;
   }
   s->touched = true;
+  return rc;
 }

@@ -162,7 +162,7 @@ bool rt__memory_parks(rt__engine *engine, rt__cmd *cmd) {
 
 static void release(rt__engine *engine, rt__cmd *cmd) {
   engine->memory.releasing = true;
-  cmd->run(engine, cmd);
+  rt__session_run(engine, cmd);
   engine->memory.releasing = false;
 }
 

@@ -209,6 +209,23 @@ static rt_err attach_caps(rt_session *s, rt_error *err) {
   return rc;
 }
 
+/* What is delayed waits as long as was meant, also when the clock was set back
+ * since: then the time in between is not known, and counts as none. */
+static rt_err read_clock(rt_session *s, rt_error *err) {
+  double mark = (double)rt__store_meta_int(s->store, RT__META_CLOCK, 0) / 1000;
+  double ahead = mark - rt__session_now(s);
+  if (ahead < 1) return RT_OK;
+  rt__session_log(s, RT_LOG_WARN,
+                  "session '%s': the clock was set back by %.0f s or more",
+                  s->name, ahead);
+  rt_err rc = rt__store_shift_due(s->store, ahead, err);
+  if (rc == RT_OK) {
+    rc = rt__store_set_int(s->store, RT__META_CLOCK,
+                           (int64_t)(rt__session_now(s) * 1000), err);
+  }
+  return rc;
+}
+
 static rt_err read_state(rt_session *s, rt_error *err) {
   char *state = rt__store_meta_text(s->store, "state");
   s->round = rt__store_meta_int(s->store, "round", 0);
@@ -222,6 +239,7 @@ static rt_err read_state(rt_session *s, rt_error *err) {
     rc = rt__store_set_text(s->store, "state", "running", err);
   }
   free(state);
+  if (rc == RT_OK) rc = read_clock(s, err);
   s->next_due = rt__store_next_due(s->store);
   return rc;
 }
@@ -239,7 +257,9 @@ static rt_err load(rt_session *s, bool again, rt_error *err) {
   if (rc == RT_OK && s->config) {
     rc = rt__store_set_value(s->store, "config", s->config, err);
   }
-  if (rc == RT_OK) rc = take_back_running(s, !again, &list, &count, err);
+  if (rc == RT_OK)
+    rc = take_back_running(s, !again && rt__store_died(s->store), &list, &count,
+                           err);
   if (rc == RT_OK) rc = attach_caps(s, err);
   if (rc == RT_OK) rc = read_state(s, err);
   s->loaded = true;
@@ -257,14 +277,18 @@ static rt_err load(rt_session *s, bool again, rt_error *err) {
 rt_err rt__session_load(rt_session *s, rt_error *err) {
   rt_err rc = RT_OK;
   bool again = s->failed;
-  s->mono_base = rt__now_ns();
-  s->wall_base = rt__now_unix();
   if (again) {
     rt__store_close(s->store);
     s->store = NULL;
+    rc = rt__store_check_file(s->dir, s->name, s->file, err);
+    if (rc != RT_OK) return rc;
+  } else {
+    s->mono_base = rt__now_ns();
+    s->wall_base = rt__now_unix();
   }
   rc = rt__store_open(&s->store, s->dir, s->name,
                       again ? RT_OPEN_RESUME : s->mode, s->sync_normal, err);
+  if (rc == RT_OK) s->file = rt__store_file(s->store);
   if (rc == RT_OK) rc = load(s, again, err);
   s->touched = true;
   return rc;

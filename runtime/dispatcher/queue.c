@@ -236,5 +236,6 @@ void rt__session_queue_async(rt_session *s, const char *verb,
   q->arg = arg;
   strncpy(q->verb, verb, sizeof(q->verb) - 1);
   q->args = rt_value_ref(args);
+  q->cmd.writes = true;
   rt__port_post(s->port, &q->cmd);
 }

@@ -114,6 +114,7 @@ void rt__engine_send(rt__engine *engine, rt_session *session, rt__lease lease,
   }
   send->lease = lease;
   send->assets = rt_value_ref(assets);
+  send->cmd.writes = true;
   send->fn = fn;
   send->arg = arg;
   send->cmd.bytes += rt_value_size(assets);
@@ -192,6 +193,7 @@ void rt__engine_end(rt__engine *engine, rt_session *session, rt__end *end) {
     return;
   }
   ended->end = *end; /* takes what it points to */
+  ended->cmd.writes = true;
   rt__port_post(session->port, &ended->cmd);
 }
 
@@ -247,5 +249,6 @@ void rt__engine_prepared(rt__engine *engine, rt__prepare *batch) {
     return;
   }
   prepared->batch = batch;
+  prepared->cmd.writes = true;
   rt__port_post(batch->session->port, &prepared->cmd);
 }

@@ -114,6 +114,8 @@ static void run_open(rt__engine *engine, rt__cmd *cmd) {
     s->refused = true;
     rt__session_unload(s);
     s->engine = NULL;
+    s->refused = false;
+    if (rt__session_open_later(engine, cmd, &err)) return; /* took cmd */
     tell_opened(s, rc, &err);
     rt__cmd_free(cmd);
     return;
@@ -204,6 +206,7 @@ void rt__session_dispatch_async(rt_session *s, const rt_value *assets,
   call *c = call_new(s, run_dispatch, fn, arg);
   if (!c) return;
   c->value = rt_value_ref(assets);
+  c->cmd.writes = true;
   c->cmd.bytes += assets ? rt_value_size(assets) : 0;
   if (opts) {
     size_t size = opts->size < sizeof(c->opts) ? opts->size : sizeof(c->opts);
@@ -340,6 +343,7 @@ void rt_session_set_mark(rt_session *s, int64_t asset) {
   call *c = call_new(s, run_mark, NULL, NULL);
   if (!c) return;
   c->number = asset;
+  c->cmd.writes = true;
   rt__port_post(s->port, &c->cmd);
 }
 

@@ -86,10 +86,12 @@ rt_value *rt__session_stats_value(rt_session *s) {
   rt_builder_end(b);
   capabilities(b, s);
   if (s->engine) rt__memory_stats(b, s->engine);
-  if (s->failed) {
+  if (s->failed || s->locked) {
     rt_builder_key(b, "fault");
-    rt_builder_string(b, s->fault.message);
+    rt_builder_string(b, s->failed ? s->fault.message : RT__LOCKED_WORDS);
   }
+  int64_t held = s->loaded ? rt__store_held_bytes(s->store) : 0;
+  if (held > 0) put(b, "journal_bytes", held);
   rt_builder_end(b);
   rt_builder_finish(b, &value, NULL);
   rt_builder_free(b);

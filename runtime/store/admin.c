@@ -128,11 +128,11 @@ rt_err rt_session_remove(const char *dir, const char *name, rt_error *err) {
   bool there = access(path, F_OK) == 0;
   free(path);
   if (!there) return rt_fail(err, RT_ENOTFOUND, "no session '%s'", name);
-  rc = rt__owner_take(&lock, dir, name, err);
+  rc = rt__owner_take(&lock, dir, name, NULL, err);
   for (int i = 0; rc == RT_OK && i < 4; i++) {
     rc = remove_file(dir, name, suffixes[i], err);
   }
-  rt__owner_release(lock);
+  rt__owner_release(lock, true);
   return rc;
 }
 

@@ -72,6 +72,7 @@
   X(JOB_DUE, RT__JOB_COLUMNS " WHERE state='delayed' AND due<=?1"              \
                              " ORDER BY due LIMIT ?2")                         \
   X(JOB_NEXT_DUE, "SELECT min(due) FROM job WHERE state='delayed'")            \
+  X(JOB_SHIFT, "UPDATE job SET due=due-?1 WHERE state='delayed'")              \
   X(JOB_TAKE, "UPDATE job SET state='taken',due=NULL"                          \
               " WHERE asset=?1 AND capability=?2")                             \
   X(JOB_UNTAKE, "UPDATE job SET state='queued' WHERE state='taken'")           \
@@ -103,10 +104,15 @@ struct rt__store {
   char *path;
   bool created, open; /* open: inside a transaction */
   bool fresh;         /* there was no file before */
+  bool died;          /* its last owner, and what ran then is still noted */
+  bool cleared;       /* those notes are removed, by the next commit */
   uint64_t hash_key[2];
   int64_t last_asset, last_edge;
   rt__seen seen;
-  uint64_t inode, device;
+  uint64_t inode, device, journal; /* journal: the inode of its log */
+  int frames;                      /* in the log, not all in the file yet */
+  bool held;                       /* a reader keeps them there */
+  uint64_t checkpoint_ns;          /* not to be tried before */
   sqlite3_stmt *stmts[RT__SQL_COUNT];
 };
 

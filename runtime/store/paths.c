@@ -77,11 +77,14 @@ static pid_t read_pid(int fd) {
   return got > 0 ? (pid_t)strtol(text, NULL, 10) : 0;
 }
 
-static void write_pid(int fd) {
-  char text[32];
-  int size = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
-  if (ftruncate(fd, 0) != 0) return;
+/* The number of the owner, and what it waits for. In one write: who reads
+ * meanwhile sees a number. */
+static void write_owner(int fd, const char *words) {
+  char text[400];
+  int size = snprintf(text, sizeof(text), "%ld\n%.300s%s", (long)getpid(),
+                      words ? words : "", words ? "\n" : "");
   if (pwrite(fd, text, (size_t)size, 0) < 0) return;
+  if (ftruncate(fd, size) != 0) return;
 }
 
 /* The file may have been removed between open and lock: then what is locked
@@ -92,7 +95,8 @@ static bool still_named(int fd, const char *path) {
          a.st_dev == b.st_dev;
 }
 
-static rt_err take(int *fd, const char *path, const char *name, rt_error *err) {
+static rt_err take(int *fd, const char *path, const char *name, bool *died,
+                   rt_error *err) {
   for (;;) {
     int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
     if (file < 0) {
@@ -116,7 +120,8 @@ static rt_err take(int *fd, const char *path, const char *name, rt_error *err) {
                      name, (long)owner);
     }
     if (still_named(file, path)) {
-      write_pid(file);
+      if (died) *died = read_pid(file) != 0;
+      write_owner(file, NULL);
       *fd = file;
       return RT_OK;
     }
@@ -124,20 +129,41 @@ static rt_err take(int *fd, const char *path, const char *name, rt_error *err) {
   }
 }
 
-rt_err rt__owner_take(int *fd, const char *dir, const char *name,
+rt_err rt__owner_take(int *fd, const char *dir, const char *name, bool *died,
                       rt_error *err) {
   *fd = -1;
   char *path = rt__session_path(dir, name, ".lock");
   if (!path) return rt_fail(err, RT_ENOMEM, "no memory");
-  rt_err rc = take(fd, path, name, err);
+  rt_err rc = take(fd, path, name, died, err);
   free(path);
   return rc;
 }
 
-void rt__owner_release(int fd) {
+void rt__owner_release(int fd, bool clean) {
   if (fd < 0) return;
-  if (ftruncate(fd, 0) != 0) errno = 0; /* the lock decides, not the text */
+  /* the lock decides, not the text */
+  if (clean && ftruncate(fd, 0) != 0) errno = 0;
   close(fd);
+}
+
+void rt__owner_tell(int fd, const char *words) {
+  if (fd >= 0) write_owner(fd, words);
+}
+
+char *rt__owner_told(const char *dir, const char *name) {
+  char text[400] = "";
+  if (rt__owner_of(dir, name) == 0) return NULL;
+  char *path = rt__session_path(dir, name, ".lock");
+  int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+  free(path);
+  if (fd < 0) return NULL;
+  ssize_t got = pread(fd, text, sizeof(text) - 1, 0);
+  close(fd);
+  char *words = got > 0 ? strchr(text, '\n') : NULL;
+  if (!words || !words[1]) return NULL;
+  words++;
+  words[strcspn(words, "\n")] = '\0';
+  return strdup(words);
 }
 
 pid_t rt__owner_of(const char *dir, const char *name) {

@@ -8,6 +8,7 @@
 #ifndef RT__STORE_PATHS_H
 #define RT__STORE_PATHS_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "rt/status.h"
@@ -22,10 +23,16 @@ char *rt__session_path(const char *dir, const char *name, const char *suffix);
 rt_err rt__session_mkdir(const char *dir, rt_error *err);
 
 /* Take the ownership: *fd is to be given to rt__owner_release(). RT_ECONFLICT
- * names the process that has it. */
-rt_err rt__owner_take(int *fd, const char *dir, const char *name,
+ * names the process that has it. *died (or NULL): whoever had it before did
+ * not release it. */
+rt_err rt__owner_take(int *fd, const char *dir, const char *name, bool *died,
                       rt_error *err);
-void rt__owner_release(int fd);
+/* `clean` false: the next owner takes it as if this one had died. */
+void rt__owner_release(int fd, bool clean);
+/* Leave words for those who ask what the owner waits for; NULL: nothing. */
+void rt__owner_tell(int fd, const char *words);
+/* Those words [free], while somebody owns it; else NULL. */
+char *rt__owner_told(const char *dir, const char *name);
 /* The process that owns it now, 0 when nobody does. */
 pid_t rt__owner_of(const char *dir, const char *name);
 

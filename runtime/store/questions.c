@@ -129,6 +129,17 @@ static const char WHY[] =
     " LEFT JOIN meta m ON m.name='" RT__META_INSTANCES "'||p.name"
     " WHERE o.n>0 ORDER BY p.id";
 
+/* What the owner itself waits for: a lock, a full disk... */
+static void told(rt_report *report, rt_builder *b) {
+  char *words = rt__owner_told(report->dir, report->name);
+  if (!words) return;
+  rt_builder_begin_map(b);
+  rt_builder_key(b, "what");
+  rt_builder_string(b, words);
+  rt_builder_end(b);
+  free(words);
+}
+
 static void reason(rt_builder *b, const char *what, int64_t count,
                    sqlite3_stmt *stmt, bool due) {
   if (count <= 0) return;
@@ -174,6 +185,7 @@ rt_err rt_report_why(rt_report *report, rt_value **out, rt_error *err) {
     rt_builder_string(b, state);
     rt_builder_key(b, "reasons");
     rt_builder_begin_array(b);
+    told(report, b);
     while ((code = sqlite3_step(stmt)) == SQLITE_ROW) reasons(b, stmt);
     rt_builder_end(b);
     rt_builder_end(b);

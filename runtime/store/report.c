@@ -142,7 +142,7 @@ static rt_err open_read_only(rt_report *report, const char *path,
 static rt_err read_hash_key(rt_report *report, rt_error *err) {
   sqlite3_stmt *stmt = rt__report_sql(
       report, "SELECT value FROM meta WHERE name='siphash'", err);
-  if (!stmt) return RT_EUNAVAIL;
+  if (!stmt) return rt__sql_fail(report->db, report->name, err);
   int code = sqlite3_step(stmt);
   if (code == SQLITE_ROW && sqlite3_column_bytes(stmt, 0) == 16) {
     memcpy(report->hash_key, sqlite3_column_blob(stmt, 0), 16);
@@ -301,6 +301,15 @@ static rt_err build_meta(rt_report *report, rt_builder *b, rt_error *err) {
   return rt__report_end(report, stmt, code, err);
 }
 
+/* What its owner waits for. */
+static void build_fault(rt_report *report, rt_builder *b) {
+  char *words = rt__owner_told(report->dir, report->name);
+  if (!words) return;
+  rt_builder_key(b, "fault");
+  rt_builder_string(b, words);
+  free(words);
+}
+
 static rt_err build_status(rt_report *report, rt_builder *b, rt_error *err) {
   rt__counts all = {0};
   char *state = rt__report_state(report);
@@ -312,6 +321,7 @@ static rt_err build_status(rt_report *report, rt_builder *b, rt_error *err) {
   rt_builder_string(b, state ? state : "?");
   free(state);
   if (owner > 0) rt__build_int(b, "owner", owner);
+  build_fault(report, b);
   rt_err rc = build_meta(report, b, err);
   if (rc == RT_OK) rc = build_classes(report, b, err);
   if (rc == RT_OK) rc = build_lanes(report, b, &all, err);

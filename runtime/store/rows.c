@@ -234,6 +234,13 @@ double rt__store_next_due(rt__store *store) {
   return due;
 }
 
+rt_err rt__store_shift_due(rt__store *store, double seconds, rt_error *err) {
+  sqlite3_stmt *stmt = rt__sql_change(store, RT__SQL_JOB_SHIFT, err);
+  if (!stmt) return RT_EUNAVAIL;
+  sqlite3_bind_double(stmt, 1, seconds);
+  return rt__sql_run(store, stmt, err);
+}
+
 rt_err rt__store_untake(rt__store *store, rt_error *err) {
   sqlite3_stmt *stmt = rt__sql_change(store, RT__SQL_JOB_UNTAKE, err);
   return stmt ? rt__sql_run(store, stmt, err) : RT_EUNAVAIL;
@@ -306,5 +313,6 @@ rt_err rt__store_get_running(rt__store *store, rt__running **list,
 
 rt_err rt__store_clear_running(rt__store *store, rt_error *err) {
   sqlite3_stmt *stmt = rt__sql_change(store, RT__SQL_RUNNING_CLEAR, err);
+  store->cleared = stmt != NULL;
   return stmt ? rt__sql_run(store, stmt, err) : RT_EUNAVAIL;
 }

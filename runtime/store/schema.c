@@ -86,6 +86,9 @@ static const char VIEWS[] =
 static const char *io_words(const char *words) {
   if (errno == EFBIG) return "a file has reached the limit of its size";
   if (errno == EDQUOT) return "the disk quota is used up";
+  if (errno == ENOSPC) return "the disk is full";
+  if (errno == EROFS) return "the file system is read-only";
+  if (errno == EIO) return "the disk reports an error";
   return words;
 }
 
@@ -98,7 +101,10 @@ rt_err rt__sql_fail(sqlite3 *db, const char *what, rt_error *err) {
   }
   if (code == SQLITE_NOTADB || code == SQLITE_CORRUPT) rc = RT_EINVAL;
   const char *words = db ? sqlite3_errmsg(db) : "no memory";
-  if (code == SQLITE_BUSY) words = "another program holds a lock on the file";
+  if (code == SQLITE_BUSY || code == SQLITE_LOCKED) words = RT__LOCKED_WORDS;
+  if (code == SQLITE_READONLY) words = "the file cannot be written";
+  if (code == SQLITE_CORRUPT) words = "the file is damaged";
+  if (code == SQLITE_NOTADB) words = "not a session file";
   if (code == SQLITE_FULL) words = "the disk is full";
   if (code == SQLITE_IOERR) words = io_words(words);
   rt_fail(err, rc, "%s: %s", what, words);

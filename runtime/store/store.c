@@ -1,13 +1,21 @@
 /* store.c - opening, transactions, named values. See store.h.
  * SPDX-License-Identifier: MIT */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "store/db.h"
 #include "store/paths.h"
+
+#define LOG_FRAMES   4000 /* the log is moved into the file from here on */
+#define LOG_HELD     (4 * LOG_FRAMES)
+#define LOG_AGAIN_NS 1000000000ull
+#define PAGE_BYTES   4096
+#define PATIENCE_MS  50
 
 static const char *const SQL_TEXT[] = {
 #define RT__SQL_STRING(name, text) text,
@@ -52,6 +60,16 @@ rt_err rt__store_begin(rt__store *store, rt_error *err) {
   return rc;
 }
 
+rt_err rt__store_lock(rt__store *store, int patience_ms, rt_error *err) {
+  sqlite3_busy_timeout(store->db, patience_ms);
+  rt_err rc = rt__store_begin(store, err);
+  if (rc != RT_OK && (sqlite3_errcode(store->db) & 0xff) == SQLITE_BUSY) {
+    rc = rt_fail(err, RT_ETIMEOUT, RT__LOCKED_WORDS);
+  }
+  sqlite3_busy_timeout(store->db, PATIENCE_MS);
+  return rc;
+}
+
 sqlite3_stmt *rt__sql_change(rt__store *store, rt__sql_id which,
                              rt_error *err) {
   if (rt__store_begin(store, err) != RT_OK) return NULL;
@@ -62,12 +80,39 @@ bool rt__store_dirty(const rt__store *store) {
   return store->open;
 }
 
+/* How many frames the log has, after a commit. */
+static int on_log(void *arg, sqlite3 *db, const char *name, int frames) {
+  (void)db, (void)name;
+  ((rt__store *)arg)->frames = frames;
+  return SQLITE_OK;
+}
+
+/* Move what the log holds into the file, as far as readers allow. Each attempt
+ * looks at all of the log, so while a reader stays they are rare. */
+static void checkpoint(rt__store *store) {
+  int all = 0, moved = 0;
+  uint64_t now = rt__now_ns();
+  if (now < store->checkpoint_ns) return;
+  sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &all,
+                            &moved);
+  store->held = moved < all;
+  store->checkpoint_ns = store->held ? now + LOG_AGAIN_NS : 0;
+}
+
+int64_t rt__store_held_bytes(const rt__store *store) {
+  bool held = store->held && store->frames >= LOG_HELD;
+  return held ? (int64_t)store->frames * PAGE_BYTES : 0;
+}
+
 rt_err rt__store_commit(rt__store *store, rt_error *err) {
   if (!store->open) return RT_OK;
   sqlite3_stmt *stmt = rt__sql(store, RT__SQL_COMMIT, err);
   rt_err rc = stmt ? rt__sql_run(store, stmt, err) : RT_EUNAVAIL;
-  if (rc == RT_OK) store->open = false;
-  return rc;
+  if (rc != RT_OK) return rc;
+  store->open = false;
+  if (store->cleared) store->died = store->cleared = false;
+  if (store->frames >= LOG_FRAMES) checkpoint(store);
+  return RT_OK;
 }
 
 static rt_err read_last(rt__store *store, rt_error *err) {
@@ -89,13 +134,8 @@ void rt__store_rollback(rt__store *store) {
   if (!sqlite3_get_autocommit(store->db)) {
     sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
   }
-  store->open = false;
+  store->open = store->cleared = false;
   read_last(store, NULL);
-}
-
-void rt__store_checkpoint(rt__store *store) {
-  sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL,
-                            NULL);
 }
 
 /* --- open, close ----------------------------------------------------- */
@@ -116,12 +156,18 @@ static rt_err check_exists(const char *path, const char *name,
   return RT_OK;
 }
 
+static rt_err check_writable(const char *path, rt_error *err) {
+  if (access(path, W_OK) == 0) return RT_OK;
+  return rt_fail(err, RT_EPERM, "%s cannot be written: %s", path,
+                 strerror(errno));
+}
+
 static rt_err pragmas(rt__store *store, bool normal, rt_error *err) {
   rt_err rc = rt__sql_exec(store->db,
                            "PRAGMA journal_mode=WAL;"
                            "PRAGMA cache_size=-65536;"
                            "PRAGMA temp_store=MEMORY;"
-                           "PRAGMA wal_autocheckpoint=4000;"
+                           "PRAGMA journal_size_limit=67108864;"
                            "PRAGMA trusted_schema=OFF;",
                            err);
   if (rc != RT_OK) return rc;
@@ -147,6 +193,18 @@ static rt_err read_hash_key(rt__store *store, rt_error *err) {
   return rc;
 }
 
+/* The inode of its log; 0: there is none. */
+static uint64_t journal_inode(const rt__store *store) {
+  struct stat st;
+  size_t size = strlen(store->path) + sizeof("-wal");
+  char *path = malloc(size);
+  if (!path) return store->journal;
+  snprintf(path, size, "%s-wal", store->path);
+  uint64_t inode = stat(path, &st) == 0 ? st.st_ino : 0;
+  free(path);
+  return inode;
+}
+
 static rt_err open_db(rt__store *store, bool exists, bool normal,
                       rt_error *err) {
   int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
@@ -155,7 +213,7 @@ static rt_err open_db(rt__store *store, bool exists, bool normal,
     return rt__sql_fail(store->db, store->path, err);
   }
   sqlite3_extended_result_codes(store->db, 1);
-  sqlite3_busy_timeout(store->db, 3000);
+  sqlite3_busy_timeout(store->db, PATIENCE_MS);
   bool create = !exists || rt__schema_empty(store->db);
   rt_err rc = create ? RT_OK : rt__schema_check(store->db, store->path, err);
   if (rc == RT_OK) rc = pragmas(store, normal, err);
@@ -169,6 +227,8 @@ static rt_err open_db(rt__store *store, bool exists, bool normal,
     store->inode = st.st_ino;
     store->device = st.st_dev;
   }
+  if (rc == RT_OK) sqlite3_wal_hook(store->db, on_log, store);
+  if (rc == RT_OK) store->journal = journal_inode(store);
   return rc;
 }
 
@@ -188,9 +248,11 @@ rt_err rt__store_open(rt__store **out, const char *dir, const char *name,
   }
   rc = check_exists(store->path, name, mode, &exists, err);
   if (rc == RT_OK && !exists) rc = rt__session_mkdir(dir, err);
-  if (rc == RT_OK) rc = rt__owner_take(&store->lock, dir, name, err);
+  if (rc == RT_OK)
+    rc = rt__owner_take(&store->lock, dir, name, &store->died, err);
   /* Looked at again as its owner: another may just have made it. */
   if (rc == RT_OK) rc = check_exists(store->path, name, mode, &exists, err);
+  if (rc == RT_OK && exists) rc = check_writable(store->path, err);
   store->created = !exists;
   store->fresh = rc == RT_OK && access(store->path, F_OK) != 0;
   if (rc == RT_OK) rc = open_db(store, exists, sync_normal, err);
@@ -231,7 +293,7 @@ void rt__store_close(rt__store *store) {
   if (!store) return;
   for (int i = 0; i < RT__SQL_COUNT; i++) sqlite3_finalize(store->stmts[i]);
   sqlite3_close(store->db);
-  rt__owner_release(store->lock);
+  rt__owner_release(store->lock, !store->died);
   rt__seen_free(&store->seen);
   free(store->path);
   free(store);
@@ -244,7 +306,35 @@ bool rt__store_created(const rt__store *store) {
 bool rt__store_present(const rt__store *store) {
   struct stat st;
   return stat(store->path, &st) == 0 && st.st_ino == store->inode &&
-         st.st_dev == store->device;
+         st.st_dev == store->device &&
+         (!store->journal || journal_inode(store) == store->journal);
+}
+
+rt__file_id rt__store_file(const rt__store *store) {
+  return (rt__file_id){store->inode, store->device};
+}
+
+rt_err rt__store_check_file(const char *dir, const char *name, rt__file_id id,
+                            rt_error *err) {
+  struct stat st;
+  char *path = rt__session_path(dir, name, ".sqlite");
+  if (!path) return rt_fail(err, RT_ENOMEM, "no memory");
+  rt_err rc = RT_OK;
+  if (stat(path, &st) != 0) {
+    rc = rt_fail(err, RT_EUNAVAIL, "its file %s is gone", path);
+  } else if (id.inode && (st.st_ino != id.inode || st.st_dev != id.device)) {
+    rc = rt_fail(err, RT_EUNAVAIL, "its file %s was replaced by another", path);
+  }
+  free(path);
+  return rc;
+}
+
+bool rt__store_died(const rt__store *store) {
+  return store->died;
+}
+
+void rt__store_tell(rt__store *store, const char *words) {
+  if (store) rt__owner_tell(store->lock, words);
 }
 
 int64_t rt__store_last_asset(const rt__store *store) {

@@ -18,6 +18,9 @@ typedef struct rt__text {
   size_t size;
 } rt__text;
 
+/* How a fault begins or ends that only lasts as long as somebody's lock. */
+#define RT__LOCKED_WORDS "the file is locked by another program"
+
 /* A job's number: its asset and its capability. */
 #define RT__CAPABILITIES_MAX 4096
 #define RT__JOB_ID(asset, capability)                                          \
@@ -35,14 +38,30 @@ void rt__store_abandon(rt__store *store);
 bool rt__store_created(const rt__store *store);
 /* The first change of a transaction begins it; RT_OK when one is open. */
 rt_err rt__store_begin(rt__store *store, rt_error *err);
+/* The same, for who can wait: RT_ETIMEOUT when another program holds the file
+ * and does not let go of it within `patience_ms`. */
+rt_err rt__store_lock(rt__store *store, int patience_ms, rt_error *err);
 /* Is there something to commit? */
 bool rt__store_dirty(const rt__store *store);
 rt_err rt__store_commit(rt__store *store, rt_error *err);
 void rt__store_rollback(rt__store *store);
-/* Move what the log holds into the file, as far as readers allow. */
-void rt__store_checkpoint(rt__store *store);
-/* Is the file still the one that was opened? */
+/* Bytes of the log that cannot be moved into the file, since another program
+ * goes on reading what was there before; 0: none. */
+int64_t rt__store_held_bytes(const rt__store *store);
+/* Are the file and its log still those that were opened? */
 bool rt__store_present(const rt__store *store);
+/* Which file it is, and whether a session's file is still that one: another
+ * must not be opened, since the log of the first may still be there. */
+typedef struct rt__file_id {
+  uint64_t inode, device; /* inode 0: not known */
+} rt__file_id;
+rt__file_id rt__store_file(const rt__store *store);
+rt_err rt__store_check_file(const char *dir, const char *name, rt__file_id id,
+                            rt_error *err);
+/* Did its last owner die? Until a commit that cleared what ran then. */
+bool rt__store_died(const rt__store *store);
+/* Leave words about what it waits for, for reports; NULL: for nothing. */
+void rt__store_tell(rt__store *store, const char *words);
 
 /* --- meta: named values ---------------------------------------------- */
 int64_t rt__store_meta_int(rt__store *store, const char *name,
@@ -150,6 +169,8 @@ rt_err rt__store_unreject(rt__store *store, int64_t parent, rt_error *err);
 
 /* Named value: this, and a capability's name: its max_instances. */
 #define RT__META_INSTANCES "instances:"
+/* When it was last looked at what is delayed, in ms. */
+#define RT__META_CLOCK "clock"
 /* The reason of a delayed job that is no retry. */
 #define RT__WAITS_FOR_RATE "waits for its rate"
 /* --- jobs that are no uneventful success ----------------------------- */
@@ -191,6 +212,8 @@ rt_err rt__store_due_jobs(rt__store *store, double now, int64_t limit,
 double rt__store_next_due(rt__store *store);
 rt_err rt__store_take_job(rt__store *store, int64_t asset, int64_t capability,
                           rt_error *err);
+/* Bring all that is delayed nearer: the clock was set back. */
+rt_err rt__store_shift_due(rt__store *store, double seconds, rt_error *err);
 /* At opening: what was taken is put aside again. */
 rt_err rt__store_untake(rt__store *store, rt_error *err);
 /* Give up all that is put aside. */
