@@ -93,9 +93,11 @@ static int l_expired(lua_State *L) {
 }
 
 /* Resume a parked fiber with the `args` values on top of L, which are popped
- * when it answers true. */
+ * when it answers true. Whose number it is stands in tables that scripts can
+ * write to: one of another process is none. */
 static bool wake(lua_State *L, rt__fiber *fiber, int args) {
   if (!fiber || fiber->state != RT__FIBER_PARKED || fiber->op) return false;
+  if (fiber->process != rt__process_of(L)) return false;
   luaL_checkstack(fiber->co, args + 4, "too many values");
   lua_xmove(L, fiber->co, args);
   fiber->args = args;

@@ -167,40 +167,47 @@ static void push_message(lua_State *L, const rt__vm *vm, int topic, rt_pid from,
   rt__slot_set_meta(L, made, vm->message_meta);
 }
 
+bool rt__mail_ring(lua_State *L, int ch, rt__ring *out) {
+  lua_Number first = rt__slot_number(L, ch, FIRST);
+  lua_Number count = rt__slot_number(L, ch, COUNT);
+  lua_Number mask = rt__slot_number(L, ch, MASK);
+  if (!(mask >= -1 && mask < RING_MAX && count >= 0 && count <= mask + 1 &&
+        first >= 0 && first <= (mask < 0 ? 0 : mask)))
+    return false;
+  *out = (rt__ring){(int)first, (int)count, (int)mask};
+  return mask < 0 || rt__slot_holds_table(L, ch, RING);
+}
+
 /* A ring of twice the size, its slots false when empty as channel.lua has
  * them. */
-static void grow_ring(lua_State *L, int ch, int mask) {
-  int size = mask < 0 ? 4 : (mask + 1) * 2;
-  int first = (int)rt__slot_number(L, ch, FIRST);
+static void grow_ring(lua_State *L, int ch, rt__ring *ring) {
+  int size = ring->mask < 0 ? 4 : (ring->mask + 1) * 2;
   rt__slot_push(L, ch, RING);
   int old = rt__slot_top(L);
   lua_createtable(L, size + 1, 0);
   for (int i = 0; i < size; i++) {
-    if (i <= mask)
-      rt__slot_push(L, old, ((first + i) & mask) + 1);
+    if (i <= ring->mask)
+      rt__slot_push(L, old, ((ring->first + i) & ring->mask) + 1);
     else
       rt__slot_push_bool(L, false);
     rt__slot_set(L, old + 1, i + 1);
   }
   rt__slot_set(L, ch, RING);
+  ring->first = 0;
+  ring->mask = size - 1;
   rt__slot_set_number(L, ch, FIRST, 0);
   rt__slot_set_number(L, ch, MASK, size - 1);
   rt__slot_cut(L, old - 1);
 }
 
 /* Appends the value on top, which is popped. */
-static void append(lua_State *L, int ch, int count) {
-  int mask = (int)rt__slot_number(L, ch, MASK);
+static void append(lua_State *L, int ch, rt__ring *ring) {
   int value = rt__slot_top(L);
-  if (count > mask) {
-    grow_ring(L, ch, mask);
-    mask = (int)rt__slot_number(L, ch, MASK);
-  }
-  int at = ((int)rt__slot_number(L, ch, FIRST) + count) & mask;
+  if (ring->count > ring->mask) grow_ring(L, ch, ring);
   rt__slot_push(L, ch, RING);
   rt__slot_copy(L, value);
-  rt__slot_set(L, value + 1, at + 1);
-  rt__slot_set_number(L, ch, COUNT, count + 1);
+  rt__slot_set(L, value + 1, ((ring->first + ring->count) & ring->mask) + 1);
+  rt__slot_set_number(L, ch, COUNT, ring->count + 1);
   rt__slot_cut(L, value - 1);
 }
 
@@ -213,23 +220,21 @@ static void hand_over(lua_State *L, int ch, rt__fiber *fiber) {
   rt__fiber_wake(fiber);
 }
 
-/* Can it take a message? From the fiber that waits in PARKED, or else the
- * number of values in the ring. */
-static bool has_room(lua_State *L, rt__vm *vm, int ch, rt__fiber **fiber,
-                     int *count, int most) {
+/* Can it take a message? The fiber that waits in PARKED, or else its ring. */
+static bool has_room(lua_State *L, const rt__process *to, int ch,
+                     rt__fiber **fiber, rt__ring *ring, int most) {
   lua_Number wait = rt__slot_number(L, ch, PARKED);
   *fiber = NULL;
-  *count = 0;
   if (wait > 0) { /* then nothing is in the ring, and it is not closed */
-    *fiber = rt__fiber_standing(vm, wait);
-    return *fiber && !(*fiber)->op &&
+    *ring = (rt__ring){0, 0, -1};
+    *fiber = rt__fiber_standing(to->vm, wait);
+    return *fiber && (*fiber)->process == to && !(*fiber)->op &&
            (rt__slot_has_room((*fiber)->co, 4) ||
             lua_checkstack((*fiber)->co, 4));
   }
   if (rt__slot_truth(L, ch, CLOSED) || rt__slot_truth(L, ch, RECEIVERS))
     return false;
-  *count = (int)rt__slot_number(L, ch, COUNT);
-  return *count < most;
+  return rt__mail_ring(L, ch, ring) && ring->count < most;
 }
 
 /* Pushes copies of `count` values; false, with more or less on the stack, when
@@ -269,16 +274,16 @@ bool rt__mail_put(lua_State *L, rt__process *to, int ch, int topic, rt_pid from,
                   int first, int count, bool share, int most) {
   rt__vm *vm = to->vm;
   rt__fiber *fiber;
+  rt__ring ring;
   int top = rt__slot_top(L);
-  int waiting;
-  bool done = has_room(L, vm, ch, &fiber, &waiting, most) &&
+  bool done = has_room(L, to, ch, &fiber, &ring, most) &&
               push_content(L, vm, ch, topic, from, first, count, share);
   if (done && fiber)
     hand_over(L, ch, fiber);
   else if (done)
-    append(L, ch, waiting);
+    append(L, ch, &ring);
   /* The sender makes room for who is to read it. */
-  if (done && waiting + 1 == UNREAD_MAX && vm->fiber && vm->running != to)
+  if (done && ring.count + 1 == UNREAD_MAX && vm->fiber && vm->running != to)
     rt__vm_interrupt(vm);
   rt__slot_cut(L, top);
   return done;
@@ -353,15 +358,13 @@ int rt__mail_inbox(lua_State *L) {
 }
 
 /* The oldest of `count` values in the ring. */
-static int push_oldest(lua_State *L, int ch, int count) {
-  int first = (int)rt__slot_number(L, ch, FIRST);
-  int mask = (int)rt__slot_number(L, ch, MASK);
+static int push_oldest(lua_State *L, int ch, const rt__ring *has) {
   rt__slot_push(L, ch, RING);
   int ring = rt__slot_top(L);
-  rt__slot_push(L, ring, first + 1);
-  rt__slot_set_bool(L, ring, first + 1, false);
-  rt__slot_set_number(L, ch, FIRST, (first + 1) & mask);
-  rt__slot_set_number(L, ch, COUNT, count - 1);
+  rt__slot_push(L, ring, has->first + 1);
+  rt__slot_set_bool(L, ring, has->first + 1, false);
+  rt__slot_set_number(L, ch, FIRST, (has->first + 1) & has->mask);
+  rt__slot_set_number(L, ch, COUNT, has->count - 1);
   rt__slot_push_bool(L, true);
   return 2;
 }
@@ -386,8 +389,9 @@ int rt__mail_await(lua_State *L) {
   process->reads_mail = true;
   if (process->rare->held) {
     rt__mail_take_held(L, process, 1, false);
-    int count = (int)rt__slot_number(L, 1, COUNT);
-    if (count > 0) return push_oldest(L, 1, count);
+    rt__ring ring;
+    if (rt__mail_ring(L, 1, &ring) && ring.count > 0)
+      return push_oldest(L, 1, &ring);
   }
   fiber->timed_out = fiber->woken = false;
   fiber->parking = true;

@@ -28,6 +28,15 @@ enum { STATE_LISTENERS = 1 };
 
 #define UNREAD_MAX 1000  /* messages in a ring; more wait in C, counted */
 #define DIRECT_MAX 65536 /* bytes of a message that may wait in a ring */
+#define RING_MAX   (1 << 24)
+
+/* What a channel says of its ring. A script can write into its channels as into
+ * any table, so nothing in them is believed. False: there is no ring, or what
+ * is said of it cannot be. */
+typedef struct rt__ring {
+  int first, count, mask; /* -1: none yet */
+} rt__ring;
+bool rt__mail_ring(lua_State *L, int ch, rt__ring *out);
 
 /* Pushes the channel for the topic at `topic`; false: there is none, or the
  * library has to look for it. */

@@ -210,7 +210,7 @@ typedef struct lane {
   size_t topic_size;
   int ch, base;
   bool straight, object; /* its values go into the ring; as message objects */
-  int first, count, mask;
+  rt__ring ring;
 } lane;
 
 /* Nobody waits at it, and it has a ring: values are put in right here. */
@@ -219,15 +219,13 @@ static void look_at_ring(lane *to) {
   lua_settop(L, to->ch);
   lua_rawgeti(L, to->ch, RING);
   to->base = to->ch + 1;
-  to->straight = lua_istable(L, to->base) &&
+  to->straight = rt__mail_ring(L, to->ch, &to->ring) &&
+                 lua_istable(L, to->base) &&
                  !rt__slot_truth(L, to->ch, PARKED) &&
                  !rt__slot_truth(L, to->ch, CLOSED) &&
                  !rt__slot_truth(L, to->ch, RECEIVERS);
   if (!to->straight) return;
   to->object = rt__slot_number(L, to->ch, LIBRARY) == MESSAGES;
-  to->first = (int)rt__slot_number(L, to->ch, FIRST);
-  to->count = (int)rt__slot_number(L, to->ch, COUNT);
-  to->mask = (int)rt__slot_number(L, to->ch, MASK);
 }
 
 /* False: the library has to find out where it goes. */
@@ -250,14 +248,15 @@ static bool enter(lane *to, const rt__package *package) {
  * error may end this anywhere. */
 static bool put_straight(lane *to, const rt__package *package) {
   lua_State *L = to->L;
-  if (!to->straight || to->object || to->count > to->mask ||
-      to->count >= UNREAD_MAX)
+  if (!to->straight || to->object || to->ring.count > to->ring.mask ||
+      to->ring.count >= UNREAD_MAX)
     return false;
   lua_settop(L, to->base);
   if (rt__lua_decode_items(L, rt__package_view(package), 1) == 0)
     lua_pushnil(L);
-  lua_rawseti(L, to->base, ((to->first + to->count) & to->mask) + 1);
-  lua_pushinteger(L, ++to->count);
+  lua_rawseti(L, to->base,
+              ((to->ring.first + to->ring.count) & to->ring.mask) + 1);
+  lua_pushinteger(L, ++to->ring.count);
   lua_rawseti(L, to->ch, COUNT);
   return true;
 }

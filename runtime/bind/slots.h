@@ -113,6 +113,12 @@ static inline bool rt__slot_truth(lua_State *L, int table, int slot) {
   return o && tvistruecond(o);
 }
 
+/* Is there a table? */
+static inline bool rt__slot_holds_table(lua_State *L, int table, int slot) {
+  const TValue *o = lj_tab_getint(tabV(rt__slot_at(L, table)), slot);
+  return o && tvistab(o);
+}
+
 /* lua_rawseti of a number, a boolean, the value on top, which is popped */
 static inline void rt__slot_set_number(lua_State *L, int table, int slot,
                                        lua_Number n) {
@@ -191,6 +197,12 @@ static inline lua_Number rt__slot_number(lua_State *L, int table, int slot) {
 static inline bool rt__slot_truth(lua_State *L, int table, int slot) {
   lua_rawgeti(L, table, slot);
   bool yes = lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  return yes;
+}
+static inline bool rt__slot_holds_table(lua_State *L, int table, int slot) {
+  lua_rawgeti(L, table, slot);
+  bool yes = lua_istable(L, -1);
   lua_pop(L, 1);
   return yes;
 }

@@ -246,6 +246,8 @@ static const char *text_of(rt_err how) {
     return "deadline exceeded";
   case RT_ENOMEM:
     return "out of memory: the VM's limit is reached";
+  case RT_EINTERNAL:
+    return "a channel is spoilt: a message could not be put into it";
   default:
     return "the runtime is stopping";
   }
@@ -517,7 +519,8 @@ rt__package *rt__process_next_mail(rt__process *process) {
 }
 
 /* Calls the library's inlet, which takes the mail and wakes who waits for it.
- * What it fails at is not tried again. Answers false when the process is no
+ * What it fails at is not tried again: as the library does not fail by itself,
+ * the process has spoilt a channel, and is ended. Answers false when it is no
  * more. */
 static bool read_mail(rt__process *process) {
   rt__vm *vm = process->vm;
@@ -528,7 +531,8 @@ static bool read_mail(rt__process *process) {
   if (!rt__vm_call(vm, 0, 0)) {
     if (rt__process_first_mail(process) == first)
       rt__package_free(rt__process_next_mail(process));
-    if (vm->refused && process->ending == RT_OK) process->ending = RT_ENOMEM;
+    if (process->ending == RT_OK)
+      process->ending = vm->refused ? RT_ENOMEM : RT_EINTERNAL;
   }
   if (process->ending == RT_OK) return true;
   rt__process_end(process, process->ending, NULL, NULL);
