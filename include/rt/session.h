@@ -127,6 +127,29 @@ RT_API void rt_session_close(rt_session *session);
 RT_API void rt_session_close_async(rt_session *session, rt_reply_fn fn,
                                    void *arg);
 
+/* --- a hand on what runs; nothing of it is stored --------------------- */
+/* [waits] The running jobs, oldest first: an array [own] of {id, capability,
+ * class, key, value, attempt, seconds, fraction, state?}. */
+RT_API rt_err rt_session_running(rt_session *session, rt_value **out,
+                                 rt_error *err);
+RT_API void rt_session_running_async(rt_session *session, rt_reply_fn fn,
+                                     void *arg);
+/* [waits] End a running job, which fails and is not tried again. Answers before
+ * it has ended. RT_ENOTFOUND: it does not run. */
+RT_API rt_err rt_session_kill(rt_session *session, uint64_t job,
+                              const char *reason, rt_error *err);
+RT_API void rt_session_kill_async(rt_session *session, uint64_t job,
+                                  const char *reason, rt_reply_fn fn,
+                                  void *arg);
+/* [waits] Of a capability at most `instances` jobs at once, in all sessions of
+ * the runtime, instead of its max_instances; 0: no new ones start; negative: as
+ * declared. RT_ENOTFOUND: no such capability. */
+RT_API rt_err rt_session_scale(rt_session *session, const char *capability,
+                               int64_t instances, rt_error *err);
+RT_API void rt_session_scale_async(rt_session *session, const char *capability,
+                                   int64_t instances, rt_reply_fn fn,
+                                   void *arg);
+
 /* Called on the engine's thread after each commit that stored assets, with the
  * row id of the last; quick, must not wait. NULL takes it away. */
 typedef void (*rt_commit_fn)(int64_t last_asset, void *arg);

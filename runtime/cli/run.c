@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "control.h"
 #include "load.h"
 #include "printer.h"
 #include "progress.h"
@@ -33,12 +34,14 @@ typedef struct work {
   rt_session *session;
   printer *printer;
   progress *progress;
+  control *control;
   double started;
   /* guarded by lock, a leaf */
   pthread_mutex_t lock;
   pthread_cond_t changed;
   bool stop;          /* a signal, or nobody reads our output */
   const char *reason; /* of stop */
+  char asked[120];    /* the reason, when somebody gave one */
   bool replied;       /* the engine, to the call under way */
   rt_err code;
   rt_error error;
@@ -85,6 +88,21 @@ static void ask_stop(work *w, const char *reason) {
   w->stop = true;
   pthread_cond_broadcast(&w->changed);
   pthread_mutex_unlock(&w->lock);
+}
+
+/* From `runtime ctl`: nothing in it may steer a terminal. */
+static void on_control(const char *reason, void *arg) {
+  work *w = arg;
+  size_t size = 0;
+  pthread_mutex_lock(&w->lock);
+  if (!w->asked[0]) {
+    for (; reason[size] && size + 1 < sizeof(w->asked); size++) {
+      unsigned char ch = (unsigned char)reason[size];
+      w->asked[size] = ch < 32 || ch == 127 ? '?' : (char)ch;
+    }
+  }
+  pthread_mutex_unlock(&w->lock);
+  ask_stop(w, w->asked);
 }
 
 static void on_signal(int signo, unsigned count, void *arg) {
@@ -366,11 +384,13 @@ static int live(work *w) {
   rt_value *stats = NULL;
   int status = start_output(w);
   if (status) return status;
+  w->control = control_start(w->c, w->rt, w->session, w->dir, on_control, w);
   step last = dispatch_seeds(w);
   if (last == STEP_ON) last = wait_finished(w);
   if (last != STEP_ON) drain(w, stopping(w));
   finish_output(w);
   progress_end(w->progress);
+  control_end(w->control);
   rt_session_stats(w->session, &stats, NULL);
   status = exit_code(w, last, stats);
   rt_session_close(w->session);

@@ -213,6 +213,14 @@ static rt__known *known_of(rt_session *s, const rt__lane *lane) {
   return s->known[lane->capability - 1];
 }
 
+/* By hand: it is not tried again. */
+static rt_err end_killed(rt_session *s, rt__live *live, rt_error *err) {
+  rt_value *error = error_map("killed", "CANCELED");
+  add_error(live, error);
+  rt_value_unref(error);
+  return rt__live_settle(s, live, RT__JOB_FAILED, "killed", err);
+}
+
 /* Takes `live`; `end` stays the caller's. */
 rt_err rt__live_end(rt_session *s, rt__live *live, rt__end *end,
                     rt_error *err) {
@@ -222,6 +230,9 @@ rt_err rt__live_end(rt_session *s, rt__live *live, rt__end *end,
   }
   rt_err rc = rt__store_begin(s->store, err);
   if (rc != RT_OK) return rc;
+  if (live->killed && end->kind != RT__END_COMPLETED) {
+    return end_killed(s, live, err);
+  }
   switch (end->kind) {
   case RT__END_COMPLETED:
     if (live->fault) return end_failed(s, live, end, err);

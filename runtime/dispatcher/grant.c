@@ -113,7 +113,7 @@ bool rt__live_last(const rt__live *live) {
 static bool may_start(rt_session *s, rt__lane *lane, rt__live *live) {
   rt__cap *cap = lane->cap;
   if (!cap || (rt__live_last(live) && s->running > 0)) return false;
-  if (cap->decl->max_instances && cap->running >= cap->decl->max_instances) {
+  if (!rt__cap_has_room(cap)) {
     cap->starved = true;
     return false;
   }

@@ -120,6 +120,22 @@ void rt_session_queue_async(rt_session *session, const char *verb,
     rt__session_queue_async(session, verb, args, fn, arg);
 }
 
+void rt_session_running_async(rt_session *session, rt_reply_fn fn, void *arg) {
+  if (aim(session, &fn, &arg)) rt__session_running_async(session, fn, arg);
+}
+
+void rt_session_kill_async(rt_session *session, uint64_t job,
+                           const char *reason, rt_reply_fn fn, void *arg) {
+  if (aim(session, &fn, &arg))
+    rt__session_kill_async(session, job, reason, fn, arg);
+}
+
+void rt_session_scale_async(rt_session *session, const char *capability,
+                            int64_t instances, rt_reply_fn fn, void *arg) {
+  if (aim(session, &fn, &arg))
+    rt__session_scale_async(session, capability, instances, fn, arg);
+}
+
 rt_err rt_session_open(rt_session **out, rt_runtime *rt,
                        const rt_session_opts *opts, rt_error *err) {
   return rt__session_open(out, rt__runtime_engine(rt), opts, err);

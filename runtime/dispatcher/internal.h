@@ -88,6 +88,8 @@ struct rt__cap {
   rt_capability *decl; /* [own ref] */
   uint32_t running;
   bool gone, starved; /* starved: a lane waits for an instance */
+  bool scaled;        /* by hand: `scale` instances */
+  uint64_t scale;
   rt__bucket bucket;
   rt__map keys;        /* rate_key -> rt__bucket */
   rt__bucket *waiting; /* those with waiting jobs */
@@ -141,6 +143,7 @@ struct rt__live {
   bool prepared; /* match was asked */
   bool promised; /* counted in its bucket */
   bool asked;    /* to end */
+  bool killed;   /* by hand: it fails */
   char *rate_key;
   char *fault;       /* a bad result: the job fails when it ends */
   rt_value *errors;  /* of earlier attempts */
@@ -431,6 +434,9 @@ void rt__note_queued(rt_session *s, const rt__class *cls, rt__text key,
                      int64_t asset);
 void rt__notes_send(rt_session *s);
 void rt__notes_drop(rt_session *s);
+/* operate.c */
+bool rt__cap_has_room(const rt__cap *cap);
+void rt__operate_stats(const rt_session *s, rt_builder *b);
 /* engine.c */
 void rt__engine_hold(rt__engine *engine);
 void rt__engine_release(rt__engine *engine);

@@ -164,6 +164,30 @@ rt_err rt_session_stats(rt_session *session, rt_value **out, rt_error *err) {
   return wait_for(w, rt__session_host(session), -1, out, NULL, err);
 }
 
+rt_err rt_session_running(rt_session *session, rt_value **out, rt_error *err) {
+  *out = NULL;
+  waiter *w = waiter_new(err);
+  if (!w) return RT_ENOMEM;
+  rt__session_running_async(session, on_reply, w);
+  return wait_for(w, rt__session_host(session), -1, out, NULL, err);
+}
+
+rt_err rt_session_kill(rt_session *session, uint64_t job, const char *reason,
+                       rt_error *err) {
+  waiter *w = waiter_new(err);
+  if (!w) return RT_ENOMEM;
+  rt__session_kill_async(session, job, reason, on_reply, w);
+  return wait_for(w, rt__session_host(session), -1, NULL, NULL, err);
+}
+
+rt_err rt_session_scale(rt_session *session, const char *capability,
+                        int64_t instances, rt_error *err) {
+  waiter *w = waiter_new(err);
+  if (!w) return RT_ENOMEM;
+  rt__session_scale_async(session, capability, instances, on_reply, w);
+  return wait_for(w, rt__session_host(session), -1, NULL, NULL, err);
+}
+
 rt_err rt_session_cancel(rt_session *session, const char *reason, bool discard,
                          rt_error *err) {
   waiter *w = waiter_new(err);

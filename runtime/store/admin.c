@@ -119,7 +119,7 @@ static rt_err remove_file(const char *dir, const char *name, const char *suffix,
 
 rt_err rt_session_remove(const char *dir, const char *name, rt_error *err) {
   static const char *const suffixes[] = {".sqlite", ".sqlite-wal",
-                                         ".sqlite-shm", ".lock"};
+                                         ".sqlite-shm", ".sock", ".lock"};
   int lock = -1;
   rt_err rc = rt__session_name_check(name, err);
   if (rc != RT_OK) return rc;
@@ -129,7 +129,7 @@ rt_err rt_session_remove(const char *dir, const char *name, rt_error *err) {
   free(path);
   if (!there) return rt_fail(err, RT_ENOTFOUND, "no session '%s'", name);
   rc = rt__owner_take(&lock, dir, name, NULL, err);
-  for (int i = 0; rc == RT_OK && i < 4; i++) {
+  for (int i = 0; rc == RT_OK && i < 5; i++) {
     rc = remove_file(dir, name, suffixes[i], err);
   }
   rt__owner_release(lock, true);

@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# `runtime ctl`: a running session controlled from another process.
+# SPDX-License-Identifier: MIT
+. "$(dirname "$0")/../support/shell.sh"
+cd "$tmp" || exit 1
+
+cat >caps.lua <<'END'
+local time = require("time")
+return {
+  capability { name = "sleeper", input = { "n" }, retries = 2,
+    invoke = function(job) job:progress(0.25) time.sleep(3600) end },
+  capability { name = "quick", input = { "n" }, output = { "m" },
+    invoke = function(job, asset) job:send { class = "m", value = asset.value } end },
+}
+END
+rt run -c caps.lua -s n:1 -s n:2 --session live --grace 1s >out.run 2>err.run &
+run=$!
+trap 'kill $run 2>/dev/null' EXIT
+answers() { rt ctl live "$1" "${@:3}" 2>>err.poll | grep -q -- "$2"; }
+both_sleep() { [ "$(rt ctl live jobs 2>>err.poll | grep -c 'sleeper.* 25%')" = 2 ]; }
+check "it answers" until_true 30 answers stat "running 2"
+check "jobs: two run, and how far they are" until_true 30 both_sleep
+check "stat: counts of each capability" until_true 30 answers stat "quick *2"
+expect "jobs as JSON" 0 "" ctl live jobs --json
+job=$(sed -n '1s/.*"id":\([0-9]*\).*/\1/p' out)
+expect "kill" 0 "" ctl live kill "$job"
+check "it is gone" until_true 30 answers stat "running 1"
+expect "a job that does not run" 1 "job $job does not run" ctl live kill "$job"
+expect "scale" 0 "" ctl live scale sleeper 0
+check "stat says so" answers stat "sleeper: scaled to 0"
+expect "scale of a capability that is not there" 1 "no capability 'nobody'" ctl live scale nobody 1
+expect "scale back" 0 "" ctl live scale sleeper default
+expect "pause" 0 "" ctl live pause
+check "stat says that it is paused" until_true 30 answers stat paused
+expect "resume" 0 "" ctl live resume
+
+expect "no such verb" 2 "did you mean 'pause'" ctl live pauze
+expect "kill without a job" 2 "usage: runtime ctl" ctl live kill
+expect "scale without a number" 2 "usage: runtime ctl" ctl live scale sleeper
+expect "scale to no number" 1 "expected CAPABILITY and N" ctl live scale sleeper many
+expect "trace of no asset" 1 "expected CLASS:VALUE" ctl live trace n
+expect "an argument with a line end" 2 "line end" ctl live cancel "$(printf 'a\nb')"
+expect "a bad name" 2 "no session name" ctl ../x stat
+expect "a session that is not there" 1 "does not run" ctl other stat
+
+rt ctl live trace m:9 >trace.out 2>trace.err &
+trace=$!
+check "trace is there" until_true 30 grep -q tracing trace.err
+expect "cancel" 0 "" ctl live cancel enough for today
+wait $run
+same "the run has stopped, resumable" 3 $?
+check "for the reason that was given" grep -q "stopped (enough for today)" err.run
+check "the killed job has failed" grep -q "1 failed" err.run
+wait $trace
+same "trace ends with the session" 0 $?
+check "and says so" grep -q "the session has ended" trace.err
+check "the socket is gone" test ! -e "$data/live.sock"
+expect "a session that has ended" 1 "does not run" ctl live stat
+rt jobs live --state failed >out
+check "jobs tells who was killed" grep -q "sleeper.*killed" out
+finish
