@@ -330,7 +330,7 @@ local meta = { __index = M.base, __metatable = false }
 
 --- Fresh globals for a process.
 function M.globals()
-  local globals = setmetatable({}, meta)
+  local globals = setmetatable({ _G = false }, meta) -- with room for it
   globals._G = globals
   return globals
 end

@@ -71,7 +71,8 @@ static int l_spawn(lua_State *L) {
     rt__code_unref(code);
     return rt__lua_fail(L, &err);
   }
-  rt__recipe *recipe = rt__recipe_new(code, args); /* takes code */
+  rt__recipe *recipe =
+      rt__recipe_new(&rt__worker_of(L)->packages, code, args); /* takes code */
   rt_value_unref(args);
   if (!recipe)
     return rt__lua_fail_text(L, RT_ENOMEM, "no memory for a process");
@@ -136,6 +137,7 @@ static int l_cancel(lua_State *L) {
 static int l_terminate(lua_State *L) {
   rt_pid to = rt__mail_dest(L, 1);
   rt__process *here = to ? rt__process_find(rt__worker_of(L), to) : NULL;
+  if (to && !here) here = rt__spawn_now(rt__worker_of(L), to);
   if (!to) return rt__lua_fail_text(L, RT_ENOTFOUND, "no such process");
   if (here) {
     rt__process_kill(here, RT_ECANCELED, NULL);

@@ -104,23 +104,37 @@ static rt__fiber *make(rt__vm *vm) {
   return NULL;
 }
 
+/* Pushes a coroutine; *ref is its place in the table below it, 0: none yet. */
+static lua_State *find_thread(lua_State *L, const rt__vm *vm, int *ref) {
+  *ref = vm->spares > 0 ? vm->spare[vm->spares - 1] : 0;
+  if (*ref == 0) return lua_newthread(L);
+  lua_rawgeti(L, -1, *ref);
+  return lua_tothread(L, -1);
+}
+
 /* Whatever may raise comes before the struct is made. */
 rt__fiber *rt__fiber_new(lua_State *L, rt__process *process, int args) {
+  rt__vm *vm = process->vm;
+  int spare;
   luaL_checkstack(L, 8, "too many arguments");
-  lua_rawgeti(L, LUA_REGISTRYINDEX, process->vm->fibers);
-  lua_State *co = lua_newthread(L);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, vm->fibers);
+  lua_State *co = find_thread(L, vm, &spare);
   if (process->globals != LUA_NOREF) {
     lua_rawgeti(L, LUA_REGISTRYINDEX, process->globals);
     lua_setfenv(L, -2);
   }
   luaL_checkstack(co, args + 8, "too many arguments");
-  lua_pushvalue(L, -1);
-  int ref = luaL_ref(L, -3); /* fibers[ref] = co */
-  rt__fiber *fiber = make(process->vm);
+  int ref = spare;
+  if (!spare) {
+    lua_pushvalue(L, -1);
+    ref = luaL_ref(L, -3); /* fibers[ref] = co */
+  }
+  rt__fiber *fiber = make(vm);
   if (!fiber) {
-    luaL_unref(L, -2, ref);
+    if (!spare) luaL_unref(L, -2, ref);
     luaL_error(L, "not enough memory");
   }
+  if (spare) vm->spares--;
   lua_pop(L, 2); /* function, args... */
   lua_xmove(L, co, args + 1);
   fiber->timer.fire = on_timer;
@@ -175,16 +189,32 @@ static void unready(rt__process *process, rt__fiber *fiber) {
   if (process->ready_last == fiber) process->ready_last = last;
 }
 
+/* One whose function has returned is used again: it keeps nothing of its
+ * process, whose scripts have never seen it. */
+static bool keep_thread(rt__vm *vm, const rt__fiber *fiber) {
+  lua_State *co = fiber->co;
+  if (vm->spares == RT__SPARES || lua_status(co) != 0) return false;
+  lua_settop(co, 0);
+  lua_pushthread(co);
+  lua_pushvalue(vm->L, LUA_GLOBALSINDEX);
+  lua_xmove(vm->L, co, 1);
+  lua_setfenv(co, 1);
+  lua_settop(co, 0);
+  vm->spare[vm->spares++] = fiber->ref;
+  return true;
+}
+
 /* The key is there, so that nothing is allocated and nothing raises. */
 static void forget(rt__vm *vm, rt__fiber *fiber) {
   lua_State *L = vm->L;
   give_slot(&vm->slots, fiber);
+  if (keep_thread(vm, fiber)) return;
   lua_rawgeti(L, LUA_REGISTRYINDEX, vm->fibers);
   luaL_unref(L, -1, fiber->ref);
   lua_pop(L, 1);
 }
 
-/* Its coroutine is left to the collector. */
+/* Its coroutine is kept for another one, or left to the collector. */
 void rt__fiber_drop(rt__fiber *fiber) {
   rt__process *process = fiber->process;
   rt__vm *vm = process->vm;

@@ -5,6 +5,7 @@
  *
  * SPDX-License-Identifier: MIT */
 #include "process/listing.h"
+#include "process/spawn.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -94,6 +95,7 @@ static void visit(rt__worker *worker, rt__task *task) {
   listing *list = (listing *)((char *)task - offsetof(listing, task));
   rt_error err = RT_ERROR_INIT;
   rt__vm *vm;
+  rt__spawn_all(worker);
   for (unsigned i = 0; (vm = rt__worker_vm(worker, i)) != NULL; i++)
     if (!add_rows(list, vm)) {
       rt_fail(&err, RT_ENOMEM, "no memory for the list of processes");

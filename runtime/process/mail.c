@@ -42,7 +42,8 @@ rt_err rt__route(rt_runtime *rt, rt__worker *from, rt__package *package) {
   }
   /* One whose start is still in the inbox gets it there, behind that. */
   if (from == vm->worker &&
-      (package->kind == RT__SPAWN || rt__pids_get(&vm->pids, package->to))) {
+      (package->kind == RT__SPAWN || rt__pids_get(&vm->pids, package->to) ||
+       rt__pids_plan(&vm->pids, package->to))) {
     rt__deliver(from, package);
     return RT_OK;
   }
@@ -167,6 +168,10 @@ static void count_unread(rt__vm *vm, size_t bytes) {
     atomic_store_explicit(&vm->pids.allowance, most, memory_order_relaxed);
 }
 
+void rt__mail_waits(rt__vm *vm, size_t bytes) {
+  count_unread(vm, vm->unread + bytes);
+}
+
 void rt__mail_was_taken(rt__vm *vm, size_t bytes) {
   count_unread(vm, vm->unread - bytes);
 }
@@ -194,8 +199,7 @@ static void put(rt__process *process, rt__package *package) {
     rt__package_free(package);
     return;
   }
-  if (!note)
-    count_unread(process->vm, process->vm->unread + rt__package_size(package));
+  if (!note) rt__mail_waits(process->vm, rt__package_size(package));
   rt__mailbox_put(note ? &rare->notes : &process->mail, package);
   if (note || process->reads_mail) rt__process_ready(process);
 }
@@ -240,11 +244,12 @@ static void undeliverable(rt__worker *worker, rt__package *package) {
 
 void rt__deliver(rt__worker *worker, rt__package *package) {
   if (package->kind == RT__SPAWN) {
-    rt__spawn_run(worker, package);
+    rt__spawn_arrived(worker, package);
     return;
   }
   rt__process *process = rt__process_find(worker, package->to);
   if (!process) {
+    if (rt__spawn_mail(worker, package)) return;
     undeliverable(worker, package);
     return;
   }

@@ -32,6 +32,7 @@ void rt__process_ready(rt__process *process) {
   if (process->queued || process->vm->running == process) return;
   rt__run_queue *queue = &worker->run[process->later];
   process->queued = true;
+  process->arrivals = worker->arrivals;
   process->run_next = NULL;
   process->run_prev = queue->last;
   if (queue->last)

@@ -297,7 +297,7 @@ static rt__recipe *main_recipe(const rt_script *script, rt_error *err) {
   }
   if (name)
     recipe = rt__recipe_new(
-        rt__code_new(name, text ? text : script->code, size), args);
+        NULL, rt__code_new(name, text ? text : script->code, size), args);
   if (!recipe) rt_fail(err, RT_ENOMEM, "no memory for the script");
 done:
   free(text);

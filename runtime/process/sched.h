@@ -42,6 +42,8 @@ typedef struct rt__timer rt__timer;
 #define RT__PREEMPT_NS 10000000u   /* one fiber, then the watchdog interrupts */
 #define RT__HOLD_UP_NS 1000000000u /* of CPU, where it cannot be preempted */
 
+#define RT__UNBORN       256    /* then who starts more waits behind them */
+#define RT__SPARES       64     /* coroutines that a VM keeps */
 #define RT__SLOW         2      /* then a process waits in the second queue */
 #define RT__VMS          16     /* of a worker, at most: four bits of a PID */
 #define RT__VM_PROCESSES 100000 /* then another VM is made */
@@ -150,10 +152,11 @@ struct rt__process {
   int globals, state; /* registry refs, or LUA_NOREF */
   int inbox;          /* likewise: its channel */
   int exit_code;
-  uint64_t serial;  /* who it is, within its VM */
-  uint64_t born;    /* uv_hrtime() */
-  uint64_t charged; /* bytes allocated while it ran, since last judged */
-  rt_err ending;    /* not RT_OK: it is to end, for this reason */
+  uint64_t serial;   /* who it is, within its VM */
+  uint64_t born;     /* uv_hrtime() */
+  uint64_t charged;  /* bytes allocated while it ran, since last judged */
+  rt_err ending;     /* not RT_OK: it is to end, for this reason */
+  uint32_t arrivals; /* worker->arrivals when it began to wait */
   bool exit_asked;
   bool later;   /* it waits in the second queue */
   uint8_t slow; /* one more a long turn, one less a short one */
@@ -270,6 +273,8 @@ void rt__resources_close(rt__process *process);
 rt_err rt__route(rt_runtime *rt, rt__worker *from, rt__package *package);
 /* Worker thread: the package has arrived at its worker. */
 void rt__deliver(rt__worker *worker, rt__package *package);
+/* Worker thread: a message waits for a process of the VM. */
+void rt__mail_waits(rt__vm *vm, size_t bytes);
 /* Worker thread: a message, or all, left its mailbox and what is held. */
 void rt__mail_was_read(rt__process *process, size_t bytes);
 /* The half of it that is the VM's; the other is rt__pids_unload(), which may
@@ -350,6 +355,8 @@ struct rt__vm {
   rt__fiber_slots slots;
   uint32_t tickets;
   int fibers; /* ref: table ref -> coroutine of a fiber, which keeps it */
+  int spare[RT__SPARES]; /* refs there: coroutines to be used again */
+  unsigned spares;
   int traceback, build, push_code; /* refs: C functions, made once */
   int message_meta, pid_texts;     /* refs: bind/mail.c */
   int code_texts;                  /* ref: code.c */
@@ -409,15 +416,18 @@ struct rt__worker {
   rt__vm *vm; /* the first one; the main process and jobs run in it */
   rt__timers timers;
   rt__run_queue run[2]; /* by process->later */
+  rt__mailbox unborn;   /* processes to be made at their first turn, which they
+                           wait for as those in the second queue */
+  uint32_t arrivals;    /* how many ever came there */
   rt__stock packages;   /* memory of small ones */
   bool collecting;      /* memory has to be looked at again */
   _Atomic(uint64_t) heap; /* [any] bytes of its VMs, after the last turn */
-  bool trim;            /* malloc() has much to give back */
-  uint64_t tidy_due;    /* an idle one tidies up from then on; 0: not planned */
-  uint64_t served;      /* `clock` after the second one was served */
-  bool brief;           /* and no tick passed meanwhile */
-  size_t ops;           /* operations that have not ended */
-  uint64_t clock;       /* uv_hrtime() at the last tick */
+  bool trim;              /* malloc() has much to give back */
+  uint64_t tidy_due; /* an idle one tidies up from then on; 0: not planned */
+  uint64_t served;   /* `clock` after the second one was served */
+  bool brief;        /* and no tick passed meanwhile */
+  size_t ops;        /* operations that have not ended */
+  uint64_t clock;    /* uv_hrtime() at the last tick */
   uint32_t tick;
   bool slept;           /* the loop polled, and waited */
   bool can_spin;        /* there are other cores */

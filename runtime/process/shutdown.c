@@ -10,6 +10,7 @@
 #include "process/embed.h"
 #include "process/parts.h"
 #include "process/sched.h"
+#include "process/spawn.h"
 
 #define STUCK_NS 10000000000u /* for a thread to end once told */
 
@@ -39,6 +40,7 @@ static void ask_vm(rt__worker *worker, rt__vm *vm) {
 static void ask_all(rt__worker *worker, rt__task *task) {
   rt__vm *vm;
   free(task);
+  rt__spawn_all(worker);
   for (unsigned i = 0; (vm = rt__worker_vm(worker, i)) != NULL; i++)
     ask_vm(worker, vm);
 }

@@ -8,23 +8,37 @@
 
 #include "process/embed.h"
 
-rt__recipe *rt__recipe_new(rt__code *code, const rt_value *args) {
-  rt__recipe *recipe = code ? calloc(1, sizeof(*recipe)) : NULL;
-  if (!recipe) {
+rt__recipe *rt__recipe_new(rt__stock *stock, rt__code *code,
+                           const rt_value *args) {
+  rt__package *package =
+      code ? rt__package_before(stock, RT__SPAWN, sizeof(rt__recipe)) : NULL;
+  if (!package) {
     rt__code_unref(code);
     return NULL;
   }
+  rt__recipe *recipe = (rt__recipe *)(package + 1);
   recipe->code = code;
   recipe->kind = "source";
   recipe->args = args ? rt_value_ref(args) : NULL;
   return recipe;
 }
 
-void rt__recipe_free(rt__recipe *recipe) {
-  if (!recipe) return;
+static rt__recipe *recipe_of(rt__package *package) {
+  return (rt__recipe *)(package + 1);
+}
+
+/* What it holds, but not itself. */
+static void use_up(rt__recipe *recipe) {
   rt__code_unref(recipe->code);
   rt_value_unref(recipe->args);
-  free(recipe);
+  recipe->code = NULL;
+  recipe->args = NULL;
+}
+
+void rt__recipe_free(rt__recipe *recipe) {
+  if (!recipe) return;
+  use_up(recipe);
+  rt__package_free(rt__recipe_package(recipe));
 }
 
 static bool make_room(rt__worker *worker) {
@@ -40,16 +54,14 @@ rt_err rt__spawn(rt_runtime *rt, rt__vm *vm, rt__worker *from, rt_pid parent,
   if (!vm) vm = rt__runtime_place(rt);
   if (!vm && from && make_room(from)) vm = rt__runtime_place(rt);
   rt_pid pid = vm ? rt__pids_take(&vm->pids) : 0;
-  rt__package *package =
-      pid ? rt__package_new(RT__SPAWN, parent, pid, NULL, NULL) : NULL;
-  *out = 0;
-  if (!package) {
-    if (pid) rt__pids_drop(&vm->pids, pid);
+  *out = pid;
+  if (!pid) {
     rt__recipe_free(recipe);
     return rt_fail(err, RT_EUNAVAIL, "no room for another process");
   }
-  package->spawn = recipe;
-  *out = pid;
+  rt__package *package = rt__recipe_package(recipe);
+  package->from = parent;
+  package->to = pid;
   rt__route(rt, from, package);
   return RT_OK;
 }
@@ -117,8 +129,29 @@ static rt__process *start(rt__worker *worker, rt__package *package,
   return process;
 }
 
-void rt__spawn_run(rt__worker *worker, rt__package *package) {
-  rt__recipe *recipe = package->spawn;
+/* Bytes of a message that count as unread while they wait. */
+static size_t unread(const rt__package *package) {
+  bool counts = package->kind == RT__MESSAGE && package->topic[0] != '@';
+  return counts ? rt__package_size(package) : 0;
+}
+
+static void deliver_mail(rt__worker *worker, rt__vm *vm, rt__recipe *recipe) {
+  rt__package *last = recipe->mail;
+  recipe->mail = NULL;
+  if (!last) return;
+  rt__task *task = last->task.next;
+  last->task.next = NULL;
+  while (task) {
+    rt__task *next = task->next;
+    rt__mail_was_taken(vm, unread((rt__package *)task));
+    rt__deliver(worker, (rt__package *)task);
+    task = next;
+  }
+}
+
+/* Its process may end by what is delivered; NULL then, too. */
+static rt__process *make(rt__worker *worker, rt__package *package) {
+  rt__recipe *recipe = recipe_of(package);
   rt_error err = RT_ERROR_INIT;
   bool halting = atomic_load(&worker->halting);
   if (halting) rt_fail(&err, RT_ECLOSED, "the runtime is stopping");
@@ -129,8 +162,74 @@ void rt__spawn_run(rt__worker *worker, rt__package *package) {
     if (recipe->monitored) rt__process_watch(process, package->from);
     if (recipe->linked) rt__process_link(process, package->from);
   }
-  rt__recipe_free(recipe);
-  rt__package_free(package);
+  use_up(recipe);
+  if (!recipe->mail) return process;
+  deliver_mail(worker, rt__vm_of_pid(worker->rt, package->to), recipe);
+  return rt__process_find(worker, package->to);
+}
+
+/* --- waiting for the first turn
+ * ------------------------------------------- */
+
+void rt__spawn_arrived(rt__worker *worker, rt__package *package) {
+  rt__vm *vm = rt__vm_of_pid(worker->rt, package->to);
+  if (recipe_of(package)->is_main || atomic_load(&worker->halting)) {
+    make(worker, package);
+    rt__package_recycle(&worker->packages, package);
+    return;
+  }
+  rt__pids_set_plan(&vm->pids, package->to, package);
+  rt__mailbox_put(&worker->unborn, package);
+  worker->arrivals++;
+  /* Who starts many makes room for them: they are quicker by the hundred than
+   * by the ten thousand. */
+  rt__vm *running = atomic_load_explicit(&worker->inside, memory_order_relaxed);
+  if (worker->unborn.count % RT__UNBORN == 0 && running && running->fiber)
+    rt__vm_interrupt(running);
+}
+
+bool rt__spawn_is_due(const rt__worker *worker, const rt__process *late) {
+  uint32_t births = worker->arrivals - (uint32_t)worker->unborn.count;
+  return worker->unborn.first &&
+         (!late || (int32_t)(births - late->arrivals) < 0);
+}
+
+rt__process *rt__spawn_next(rt__worker *worker) {
+  rt__package *package = rt__mailbox_take(&worker->unborn);
+  rt__process *process = NULL;
+  if (recipe_of(package)->code) process = make(worker, package);
+  rt__package_recycle(&worker->packages, package);
+  return process;
+}
+
+static rt__package *plan_of(rt__worker *worker, rt_pid pid) {
+  if (rt__pid_worker(pid) != worker->index) return NULL;
+  rt__vm *vm = rt__worker_vm(worker, rt__pid_vm(pid));
+  return vm ? rt__pids_plan(&vm->pids, pid) : NULL;
+}
+
+/* Its package stays in the list until its turn. */
+rt__process *rt__spawn_now(rt__worker *worker, rt_pid pid) {
+  rt__package *package = plan_of(worker, pid);
+  return package ? make(worker, package) : NULL;
+}
+
+void rt__spawn_all(rt__worker *worker) {
+  while (worker->unborn.first) rt__spawn_next(worker);
+}
+
+bool rt__spawn_mail(rt__worker *worker, rt__package *package) {
+  rt__package *plan = plan_of(worker, package->to);
+  if (!plan) return false;
+  rt__recipe *recipe = recipe_of(plan);
+  package->task.next = &package->task;
+  if (recipe->mail) {
+    package->task.next = recipe->mail->task.next;
+    recipe->mail->task.next = &package->task;
+  }
+  recipe->mail = package;
+  rt__mail_waits(rt__vm_of_pid(worker->rt, package->to), unread(package));
+  return true;
 }
 
 /* --- from C
@@ -158,7 +257,7 @@ rt_err rt_process_spawn(rt_runtime *rt, rt_pid *out, const char *source,
   if (!source || !*source)
     return rt_fail(err, RT_EINVAL, "source: a path or a module name expected");
   rt__recipe *recipe =
-      rt__recipe_new(rt__code_new(source, source, strlen(source)), args);
+      rt__recipe_new(NULL, rt__code_new(source, source, strlen(source)), args);
   if (recipe) recipe->kind = "find";
   return spawn(rt, out, recipe, on_exit, arg, err);
 }
@@ -173,7 +272,8 @@ rt_err rt_process_spawn_code(rt_runtime *rt, rt_pid *out, const char *code,
   char *chunk = malloc(strlen(name) + 2);
   if (!chunk) return rt_fail(err, RT_ENOMEM, "no memory for a process");
   sprintf(chunk, "%s%s", *name == '@' || *name == '=' ? "" : "=", name);
-  rt__recipe *recipe = rt__recipe_new(rt__code_new(chunk, code, size), args);
+  rt__recipe *recipe =
+      rt__recipe_new(NULL, rt__code_new(chunk, code, size), args);
   free(chunk);
   return spawn(rt, out, recipe, on_exit, arg, err);
 }

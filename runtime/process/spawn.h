@@ -29,27 +29,45 @@ void rt__code_push(lua_State *L, rt__code *code);
 void rt__codes_init(lua_State *L, rt__vm *vm);
 void rt__codes_deinit(rt__vm *vm);
 
+/* It stands behind its package. */
 typedef struct rt__recipe {
   const char *kind; /* [borrowed, static] what source.start takes `text` for */
-  bool monitored, linked;
-  bool is_main;
-  rt__code *code; /* [own] */
-  rt_value *args; /* [own] array or NULL */
-  int globals;    /* made when it starts */
+  rt__code *code;   /* [own]; NULL: it was started */
+  rt_value *args;   /* [own] array or NULL */
   rt_exit_fn on_exit;
   void *on_exit_arg;
+  rt__package *mail; /* [own] what came before its start, a ring: the last */
+  int globals;       /* made when it starts */
+  bool monitored, linked;
+  bool is_main;
 } rt__recipe;
 
-/* NULL when memory is short. Takes `code` in any case, NULL is allowed. */
-rt__recipe *rt__recipe_new(rt__code *code, const rt_value *args);
+/* NULL when memory is short. Takes `code` in any case, NULL is allowed. With a
+ * stock it may be made from that. */
+rt__recipe *rt__recipe_new(rt__stock *stock, rt__code *code,
+                           const rt_value *args);
+static inline rt__package *rt__recipe_package(rt__recipe *recipe) {
+  return (rt__package *)recipe - 1;
+}
 void rt__recipe_free(rt__recipe *recipe);
 /* [any] Start it in `vm` (NULL: anywhere); `from` is the worker of the calling
  * thread or NULL, `parent` who is told when monitored or linked. Takes the
  * recipe in any case. */
 rt_err rt__spawn(rt_runtime *rt, rt__vm *vm, rt__worker *from, rt_pid parent,
                  rt__recipe *recipe, rt_pid *out, rt_error *err);
-/* Worker thread: the package has arrived. */
-void rt__spawn_run(rt__worker *worker, rt__package *package);
+/* Worker thread: the package has arrived. The process is made when its first
+ * turn comes, as most live for a moment: what it is made of is then still in
+ * the processor's caches when it ends, and used again. */
+void rt__spawn_arrived(rt__worker *worker, rt__package *package);
+/* Of those that wait for that, which is before `late` in the second queue, make
+ * the next: NULL when it could not be. */
+bool rt__spawn_is_due(const rt__worker *worker, const rt__process *late);
+rt__process *rt__spawn_next(rt__worker *worker);
+/* Make this one now; NULL: it does not wait. And all. */
+rt__process *rt__spawn_now(rt__worker *worker, rt_pid pid);
+void rt__spawn_all(rt__worker *worker);
+/* Mail for one that waits; false: it does not. Takes the package if so. */
+bool rt__spawn_mail(rt__worker *worker, rt__package *package);
 
 /* (recipe) -> function, args...; called protected. */
 int rt__spawn_push_code(lua_State *L);

@@ -24,6 +24,7 @@
 #endif
 
 #include "process/parts.h"
+#include "process/spawn.h"
 
 #define STACK_BYTES    (8u << 20)
 #define STACK_RESERVE  (128u << 10)
@@ -121,6 +122,7 @@ static void run_kill(rt__worker *worker, rt__task *task) {
   free(task);
   forget_kill(worker, pid);
   rt__process *process = rt__process_find(worker, pid);
+  if (!process) process = rt__spawn_now(worker, pid);
   if (process) rt__process_kill(process, RT_ECANCELED, NULL);
 }
 
@@ -208,7 +210,8 @@ static void end_running(rt__worker *worker) {
 }
 
 static bool can_run(const rt__worker *worker) {
-  return worker->run[0].first || worker->run[1].first || worker->collecting;
+  return worker->run[0].first || worker->run[1].first || worker->unborn.first ||
+         worker->collecting;
 }
 
 /* From the second queue when the first is empty, or has been served for long;
@@ -218,7 +221,10 @@ static rt__process *take_ready(rt__worker *worker, int turn) {
   rt__process *process = worker->run[0].first, *late = worker->run[1].first;
   bool due = worker->clock - worker->served > RT__PREEMPT_NS ||
              (worker->brief && turn % NEWBORN_TURNS == 0);
-  if (late && (!process || due)) process = late;
+  if (!process || due) {
+    if (rt__spawn_is_due(worker, late)) late = rt__spawn_next(worker);
+    if (late) process = late;
+  }
   if (process) rt__process_unqueue(process);
   return process;
 }
@@ -244,6 +250,8 @@ static void run_one(rt__worker *worker, rt__process *process) {
   if (rt__process_run(process, &more)) {
     uint32_t passed = worked(worker) - before;
     judge_turn(process, passed > 1 || (passed == 1 && process->preempted));
+    if (process->preempted && worker->unborn.count >= RT__UNBORN)
+      process->later = true;
     if (more) rt__process_ready(process);
   }
   /* The next one must not be refused for what this one took; it may be ended
@@ -419,6 +427,7 @@ static void turn(rt__worker *worker) {
 
 static void end_all(rt__worker *worker) {
   rt__vm *vm;
+  rt__spawn_all(worker);
   for (unsigned i = 0; (vm = rt__worker_vm(worker, i)) != NULL; i++)
     while (vm->newest) rt__process_end(vm->newest, RT_ECLOSED, NULL, NULL);
 }

@@ -44,9 +44,21 @@ rt__package *rt__package_message(rt__stock *stock, rt_pid from, rt_pid to,
   return package;
 }
 
+rt__package *rt__package_before(rt__stock *stock, rt__package_kind kind,
+                                size_t size) {
+  size_t all = sizeof(rt__package) + size;
+  bool pooled = stock && all <= RT__STOCK_BLOCK;
+  rt__package *package = pooled ? rt__stock_take(stock) : malloc(all);
+  if (!package) return NULL;
+  memset(package, 0, all);
+  package->kind = (unsigned char)kind;
+  package->pooled = pooled;
+  return package;
+}
+
 void rt__package_free(rt__package *package) {
   if (!package) return;
-  if (package->kind != RT__SPAWN) rt_value_unref(package->payloads);
+  rt_value_unref(package->payloads);
   free(package);
 }
 

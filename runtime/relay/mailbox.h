@@ -22,7 +22,7 @@ typedef enum rt__package_kind {
   RT__EXIT,      /* a monitored process ended: payload is the event map */
   RT__LINK_DOWN, /* a linked process ended; abnormal: payload is an error */
   RT__CANCEL,    /* payload: the reason */
-  RT__SPAWN      /* start it; `spawn` */
+  RT__SPAWN      /* start it: a recipe stands behind the package */
 } rt__package_kind;
 
 typedef struct rt__package rt__package;
@@ -30,10 +30,7 @@ struct rt__package {
   rt__task task; /* its way through a worker's inbox; then its place in a
                     mailbox: `task.next` */
   rt_pid from, to;
-  union {
-    rt_value *payloads; /* [own] shared with others; NULL: see `size` */
-    void *spawn;        /* [own] for RT__SPAWN */
-  };
+  rt_value *payloads; /* [own] shared with others; NULL: see `size` */
   uint32_t topic_size;
   uint32_t size; /* bytes of payloads behind the topic; 0: none */
   unsigned char kind;
@@ -52,6 +49,9 @@ rt__package *rt__package_new(rt__package_kind kind, rt_pid from, rt_pid to,
 rt__package *rt__package_message(rt__stock *stock, rt_pid from, rt_pid to,
                                  const char *topic, size_t topic_size,
                                  const void *data, size_t size);
+/* One with `size` zeroed bytes behind it; `stock` may be NULL. */
+rt__package *rt__package_before(rt__stock *stock, rt__package_kind kind,
+                                size_t size);
 void rt__package_free(rt__package *package);
 /* The same; its memory is for the next one. */
 void rt__package_recycle(rt__stock *stock, rt__package *package);

@@ -181,8 +181,24 @@ void rt__pids_set(rt__pids *pids, rt_pid pid, void *object) {
   chunk_of(pids, slot)->object[slot % RT__PIDS_CHUNK] = object;
 }
 
-void *rt__pids_get(rt__pids *pids, rt_pid pid) {
+static void *behind(rt__pids *pids, rt_pid pid) {
   uint32_t slot = rt__pid_slot(pid);
   if (!rt__pids_alive(pids, pid)) return NULL;
   return chunk_of(pids, slot)->object[slot % RT__PIDS_CHUNK];
+}
+
+#define PLAN ((uintptr_t)1) /* the lowest bit of a pointer */
+
+void *rt__pids_get(rt__pids *pids, rt_pid pid) {
+  void *object = behind(pids, pid);
+  return (uintptr_t)object & PLAN ? NULL : object;
+}
+
+void rt__pids_set_plan(rt__pids *pids, rt_pid pid, void *plan) {
+  rt__pids_set(pids, pid, (char *)plan + PLAN);
+}
+
+void *rt__pids_plan(rt__pids *pids, rt_pid pid) {
+  void *object = behind(pids, pid);
+  return (uintptr_t)object & PLAN ? (char *)object - PLAN : NULL;
 }

@@ -65,5 +65,9 @@ void rt__pids_unload(rt__pids *pids, rt_pid pid, size_t bytes);
 /* Worker's thread. */
 void rt__pids_set(rt__pids *pids, rt_pid pid, void *object);
 void *rt__pids_get(rt__pids *pids, rt_pid pid);
+/* Likewise, while what is behind the slot is still to be made: what it will be
+ * made of. The other answers NULL meanwhile. */
+void rt__pids_set_plan(rt__pids *pids, rt_pid pid, void *plan);
+void *rt__pids_plan(rt__pids *pids, rt_pid pid);
 
 #endif

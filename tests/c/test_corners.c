@@ -87,9 +87,9 @@ static void send_early(rt__worker *worker, rt__task *task) {
   const char *code = "return function()\n"
                      "  print(process.inbox():receive():topic()) end";
   rt_pid pid = rt__pids_take(&worker->vm->pids);
-  rt__package *start = rt__package_new(RT__SPAWN, 0, pid, NULL, NULL);
-  start->spawn =
-      rt__recipe_new(rt__code_new("=early", code, strlen(code)), NULL);
+  rt__package *start = rt__recipe_package(
+      rt__recipe_new(NULL, rt__code_new("=early", code, strlen(code)), NULL));
+  start->to = pid;
   rt__package *mail = rt__package_new(RT__MESSAGE, 0, pid, "arrived", NULL);
   assert_int_equal(rt__route(e->rt, worker, mail), RT_OK);
   rt__deliver(worker, start);

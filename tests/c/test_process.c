@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: MIT */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -240,6 +241,37 @@ static void the_end_of_the_runtime_is_told(void **state) {
   runner_free(r);
 }
 
+static void count_exit(rt_pid pid, rt_value *result, rt_value *error,
+                       void *arg) {
+  (void)pid;
+  atomic_fetch_add((atomic_int *)arg, 1);
+  rt_value_unref(result);
+  rt_value_unref(error);
+}
+
+/* Most have had no turn yet when it ends. */
+static void the_end_is_told_to_each_once(void **state) {
+  (void)state;
+  enum { COUNT = 2000 };
+  rt_error err = RT_ERROR_INIT;
+  for (int round = 0; round < 3; round++) {
+    runner *r = runner_new(2, 0);
+    rt_runtime *rt = runner_runtime(r);
+    atomic_int told = 0;
+    rt_pid pid;
+    for (int i = 0; i < COUNT; i++)
+      if (rt_process_spawn(rt, &pid, "no.such.module", NULL, count_exit, &told,
+                           &err) == RT_OK) {
+        if (i % 3 == 0) rt_process_send(rt, pid, "mail", NULL, NULL);
+        if (i % 5 == 0) rt_process_cancel(rt, pid, "why");
+        if (i % 7 == 0) rt_process_terminate(rt, pid);
+      }
+    rt_runtime_stop(rt, 0);
+    runner_free(r);
+    assert_int_equal(atomic_load(&told), COUNT);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_result_is_told),
@@ -249,6 +281,7 @@ int main(void) {
       cmocka_unit_test(cancel_and_terminate),
       cmocka_unit_test(names),
       cmocka_unit_test(the_end_of_the_runtime_is_told),
+      cmocka_unit_test(the_end_is_told_to_each_once),
   };
   return cmocka_run_group_tests_name("process", tests, NULL, NULL);
 }
