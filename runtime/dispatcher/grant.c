@@ -12,12 +12,9 @@
 #define PREPARE_MAX 64
 
 /* --- prepare --------------------------------------------------------- */
-static rt_value *options_of(rt_session *s, const char *name) {
-  rt_value *out = NULL;
-  if (!s->options) return NULL;
-  rt_view view = rt_view_get(rt_value_view(s->options), name);
-  if (rt_view_type(view) == RT_MAP) rt_view_copy(&out, view, NULL);
-  return out;
+static rt_value *options_of(rt_session *s, const rt__lane *lane) {
+  rt_value *options = s->known[lane->capability - 1]->options;
+  return options ? rt_value_ref(options) : NULL;
 }
 
 static void prepare_lane(rt_session *s, rt__lane *lane) {
@@ -29,7 +26,7 @@ static void prepare_lane(rt_session *s, rt__lane *lane) {
   batch->engine = s->engine;
   batch->session = rt_session_ref(s);
   batch->capability = rt__capability_ref(lane->cap->decl);
-  batch->options = options_of(s, lane->cap->decl->name);
+  batch->options = options_of(s, lane);
   while (batch->count < count) {
     rt__live *live = lane->fresh.at[0];
     if (!rt__item_load(s, live->item->id, NULL)) break;
@@ -229,7 +226,7 @@ static rt__order *order_of(rt_session *s, rt__live *live) {
   order->session = rt_session_ref(s);
   order->capability = rt__capability_ref(live->cap->decl);
   order->asset = rt_value_ref(live->item->asset);
-  order->options = options_of(s, live->cap->decl->name);
+  order->options = options_of(s, live->lane);
   order->timeout = live->cap->decl->timeout;
   order->gated = live->prepared;
   return order;

@@ -189,7 +189,8 @@ int64_t rt__lane_open(const rt__lane *lane);
 typedef struct rt__known {
   uint32_t id;
   char *name;
-  rt__cap *cap; /* NULL: not loaded, or left out */
+  rt__cap *cap;      /* NULL: not loaded, or left out */
+  rt_value *options; /* as given to the session; NULL: none */
   uint32_t times[RT__TIMES];
   bool dirty;
 } rt__known;

@@ -41,11 +41,20 @@ no_memory:
   return rt_fail(err, RT_ENOMEM, "no memory");
 }
 
+static rt_value *options_of(const rt_session *s, const char *name) {
+  rt_value *out = NULL;
+  if (!s->options) return NULL;
+  rt_view view = rt_view_get(rt_value_view(s->options), name);
+  if (rt_view_type(view) == RT_MAP) rt_view_copy(&out, view, NULL);
+  return out;
+}
+
 rt_err rt__known_new(rt_session *s, const rt__capability_row *row,
                      rt__known **out, rt_error *err) {
   rt__known *known = calloc(1, sizeof(*known));
   if (!known) goto no_memory;
   known->id = (uint32_t)row->id;
+  known->options = options_of(s, row->name);
   known->name = strdup(row->name);
   if (!known->name || !grow(&s->known, s->known_count)) goto no_memory;
   s->known[s->known_count++] = known;
@@ -53,6 +62,7 @@ rt_err rt__known_new(rt_session *s, const rt__capability_row *row,
   return RT_OK;
 no_memory:
   if (known) free(known->name);
+  if (known) rt_value_unref(known->options);
   free(known);
   return rt_fail(err, RT_ENOMEM, "no memory");
 }

@@ -321,6 +321,7 @@ void rt__session_clear(rt_session *s) {
   }
   for (size_t i = 0; i < s->known_count; i++) {
     free(s->known[i]->name);
+    rt_value_unref(s->known[i]->options);
     free(s->known[i]);
   }
   s->lane_count = s->class_count = s->known_count = 0;

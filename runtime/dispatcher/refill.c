@@ -6,6 +6,7 @@
  * come first. What is in memory already is recognised by its number.
  * SPDX-License-Identifier: MIT */
 #include <stdlib.h>
+#include <string.h>
 
 #include "dispatcher/internal.h"
 
@@ -89,8 +90,20 @@ typedef struct scan {
   rt_session *s;
   rt__lane *lane;
   int64_t rows;
+  int64_t parent; /* whose key is `key`: neighbours often have the same one */
+  char *key;
   rt_error *err;
 } scan;
+
+static rt__text parent_key(scan *sc, const rt__asset_row *row) {
+  if (row->parent && row->parent != sc->parent) {
+    free(sc->key);
+    sc->key = rt__store_key(sc->s->store, row->parent);
+    sc->parent = row->parent;
+  }
+  if (!row->parent || !sc->key) return (rt__text){NULL, 0};
+  return (rt__text){sc->key, strlen(sc->key)};
+}
 
 static rt_err on_scan(const rt__asset_row *row, void *arg) {
   scan *sc = arg;
@@ -101,8 +114,8 @@ static rt_err on_scan(const rt__asset_row *row, void *arg) {
   if (rt__idmap_get(&s->lives, RT__JOB_ID(row->id, lane->capability))) {
     return RT_OK;
   }
-  rt__text none = {NULL, 0};
-  rt__item *item = rt__item_of_row(s, row, none);
+  rt__item *item = rt__item_get(s, row->id);
+  if (!item) item = rt__item_of_row(s, row, parent_key(sc, row));
   if (!item) return rt_fail(sc->err, RT_ENOMEM, "no memory");
   if (!concerns(lane, item) || ((item->done | item->aside) & lane->bit) ||
       !rt__item_open_for(item, lane)) {
@@ -118,10 +131,11 @@ static rt_err read_rows(rt_session *s, rt__lane *lane, int64_t limit,
   int64_t from = lane->cursor;
   if (from + 1 < lane->row.since) from = lane->row.since - 1;
   int64_t upto = from + RT__SCAN_ROWS < last ? from + RT__SCAN_ROWS : last;
-  scan sc = {s, lane, 0, err};
+  scan sc = {.s = s, .lane = lane, .err = err};
   lane->cursor = from;
   rt_err rc = rt__store_scan(s->store, lane->cls->id, lane->bit, from, upto,
                              limit, on_scan, &sc, err);
+  free(sc.key);
   if (rc != RT_OK) return rc;
   if (sc.rows < limit) lane->cursor = upto;
   if (lane->cursor >= last) lane->behind = false;

@@ -49,11 +49,14 @@ static bool same(rt__text a, const char *at, size_t size) {
 }
 
 /* Is the key of this row `key`? Columns 5..7: its key, value and class. */
-static bool key_is(sqlite3_stmt *stmt, rt__text key) {
+static bool key_is(const rt__store *store, sqlite3_stmt *stmt, rt__text key) {
   rt__text own = rt__sql_column_text(stmt, 5);
   if (own.at) return same(own, key.at, key.size);
-  rt__text value = rt__sql_column_text(stmt, 6);
-  rt__text name = rt__sql_column_text(stmt, 7);
+  rt__text value = rt__sql_column_text(stmt, 6), name;
+  int64_t class_id = sqlite3_column_int64(stmt, 7);
+  if (class_id < 1 || (size_t)class_id > store->class_count) return false;
+  name.at = store->classes[class_id - 1];
+  name.size = strlen(name.at);
   return key.size == name.size + 1 + value.size &&
          same(name, key.at, name.size) && key.at[name.size] == ':' &&
          same(value, key.at + name.size + 1, value.size);
@@ -64,15 +67,15 @@ static rt_err first_same(rt__store *store, sqlite3_stmt *stmt, rt__text key,
                          rt__asset_row *row, rt_error *err) {
   rt_err rc = RT_OK;
   while (rt__sql_row(store, stmt, &rc, err)) {
-    if (!key_is(stmt, key)) continue;
+    if (!key_is(store, stmt, key)) continue;
     row->id = sqlite3_column_int64(stmt, 0);
     row->parent = sqlite3_column_int64(stmt, 1);
     row->capability = sqlite3_column_int64(stmt, 2);
     row->depth = sqlite3_column_int64(stmt, 3);
     row->root = sqlite3_column_int64(stmt, 4);
-    row->class_id = sqlite3_column_int64(stmt, 8);
-    row->done = (uint64_t)sqlite3_column_int64(stmt, 9);
-    row->aside = (uint64_t)sqlite3_column_int64(stmt, 10);
+    row->class_id = sqlite3_column_int64(stmt, 7);
+    row->done = (uint64_t)sqlite3_column_int64(stmt, 8);
+    row->aside = (uint64_t)sqlite3_column_int64(stmt, 9);
     sqlite3_reset(stmt);
     return RT_OK;
   }

@@ -27,9 +27,8 @@
   X(INSERT, "INSERT INTO asset VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,"     \
             "?12,?13,?14)")                                                    \
   X(FIND, RT__FIND_COLUMNS "FROM seen s CROSS JOIN asset a ON a.id=s.asset"    \
-                           " JOIN class c ON c.id=a.class WHERE s.hash=?1")    \
-  X(FIND_NEW, RT__FIND_COLUMNS "FROM asset a JOIN class c ON c.id=a.class"     \
-                               " WHERE a.id=?1")                               \
+                           " WHERE s.hash=?1")                                 \
+  X(FIND_NEW, RT__FIND_COLUMNS "FROM asset a WHERE a.id=?1")                   \
   X(HASH, "SELECT hash FROM asset WHERE id=?1")                                \
   X(SEEN_PUT, "INSERT OR IGNORE INTO seen(hash,asset) VALUES(?1,?2)")          \
   X(SEEN_DELETE, "DELETE FROM seen WHERE hash=?1 AND asset=?2")                \
@@ -85,8 +84,8 @@
                  " FROM running, json_each(running.jobs) j")                   \
   X(RUNNING_CLEAR, "DELETE FROM running")
 #define RT__FIND_COLUMNS                                                       \
-  "SELECT a.id,a.parent,a.capability,a.depth,a.root,a.key,a.value,c.name,"     \
-  "a.class,a.done,a.aside "
+  "SELECT a.id,a.parent,a.capability,a.depth,a.root,a.key,a.value,a.class,"    \
+  "a.done,a.aside "
 #define RT__JOB_COLUMNS                                                        \
   "SELECT asset,capability,state,attempt,crashes,fanout,priority,due,reason,"  \
   "errors,ended,class FROM job"
@@ -109,6 +108,8 @@ struct rt__store {
   uint64_t hash_key[2];
   int64_t last_asset, last_edge;
   rt__seen seen;
+  char **classes; /* their names, by number - 1, once they were read */
+  size_t class_count;
   uint64_t inode, device, journal; /* journal: the inode of its log */
   int frames;                      /* in the log, not all in the file yet */
   bool held;                       /* a reader keeps them there */
@@ -125,5 +126,8 @@ sqlite3_stmt *rt__sql_change(rt__store *store, rt__sql_id which, rt_error *err);
 /* Step to a row (true); at the end or on an error reset it and set *rc. */
 bool rt__sql_row(rt__store *store, sqlite3_stmt *stmt, rt_err *rc,
                  rt_error *err);
+
+/* Keep the name of a class; false: no memory. */
+bool rt__store_name_class(rt__store *store, int64_t id, const char *name);
 
 #endif

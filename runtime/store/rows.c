@@ -8,6 +8,20 @@
 
 /* --- dictionaries ----------------------------------------------------------
  */
+bool rt__store_name_class(rt__store *store, int64_t id, const char *name) {
+  if (id != (int64_t)store->class_count + 1) return true; /* known */
+  char **names =
+      realloc(store->classes, (store->class_count + 1) * sizeof(*names));
+  if (names) store->classes = names;
+  char *copy = strdup(name);
+  if (!names || !copy) {
+    free(copy);
+    return false;
+  }
+  names[store->class_count++] = copy;
+  return true;
+}
+
 rt_err rt__store_classes(rt__store *store, rt__class_fn fn, void *arg,
                          rt_error *err) {
   sqlite3_stmt *stmt = rt__sql(store, RT__SQL_CLASSES, err);
@@ -17,6 +31,7 @@ rt_err rt__store_classes(rt__store *store, rt__class_fn fn, void *arg,
     rt__class_row row = {sqlite3_column_int64(stmt, 0),
                          sqlite3_column_int64(stmt, 1),
                          (const char *)sqlite3_column_text(stmt, 2)};
+    if (!rt__store_name_class(store, row.id, row.name)) told = RT_ENOMEM;
     if (told == RT_OK) told = fn(&row, arg);
   }
   return rc != RT_OK ? rc : told;
@@ -59,6 +74,9 @@ rt_err rt__store_put_class(rt__store *store, const rt__class_row *row,
   sqlite3_bind_int64(stmt, 1, row->id);
   sqlite3_bind_int64(stmt, 2, row->assets);
   sqlite3_bind_text(stmt, 3, row->name, -1, SQLITE_STATIC);
+  if (!rt__store_name_class(store, row->id, row->name)) {
+    return rt_fail(err, RT_ENOMEM, "no memory");
+  }
   return rt__sql_run(store, stmt, err);
 }
 
@@ -259,6 +277,29 @@ rt_err rt__store_failed_jobs(rt__store *store, int64_t limit, rt__job_fn fn,
   return each_job(store, stmt, fn, arg, err);
 }
 
+/* Written with every commit, so without sprintf(). */
+static char *put_number(char *at, uint64_t number) {
+  char digits[20];
+  size_t count = 0;
+  do {
+    digits[count++] = (char)('0' + number % 10);
+    number /= 10;
+  } while (number);
+  while (count > 0) *at++ = digits[--count];
+  return at;
+}
+
+static char *put_running(char *at, const rt__running *job) {
+  *at++ = '[';
+  at = put_number(at, job->job);
+  *at++ = ',';
+  at = put_number(at, job->attempt);
+  *at++ = ',';
+  at = put_number(at, job->fanout);
+  *at++ = ']';
+  return at;
+}
+
 /* --- running ----------------------------------------------------------------
  */
 rt_err rt__store_put_running(rt__store *store, int64_t segment,
@@ -270,16 +311,15 @@ rt_err rt__store_put_running(rt__store *store, int64_t segment,
     free(text);
     return stmt ? rt_fail(err, RT_ENOMEM, "no memory") : RT_EUNAVAIL;
   }
-  size_t size = 0;
-  text[size++] = '[';
+  char *at = text;
+  *at++ = '[';
   for (size_t i = 0; i < count; i++) {
-    size += (size_t)sprintf(text + size, "%s[%llu,%u,%u]", i ? "," : "",
-                            (unsigned long long)list[i].job, list[i].attempt,
-                            list[i].fanout);
+    if (i > 0) *at++ = ',';
+    at = put_running(at, &list[i]);
   }
-  text[size++] = ']';
+  *at++ = ']';
   sqlite3_bind_int64(stmt, 1, segment);
-  sqlite3_bind_text(stmt, 2, text, (int)size, free);
+  sqlite3_bind_text(stmt, 2, text, (int)(at - text), free);
   rt_err rc = rt__sql_run(store, stmt, err);
   sqlite3_bind_null(stmt, 2);
   return rc;

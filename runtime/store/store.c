@@ -295,6 +295,8 @@ void rt__store_close(rt__store *store) {
   sqlite3_close(store->db);
   rt__owner_release(store->lock, !store->died);
   rt__seen_free(&store->seen);
+  for (size_t i = 0; i < store->class_count; i++) free(store->classes[i]);
+  free(store->classes);
   free(store->path);
   free(store);
 }
