@@ -269,7 +269,7 @@ struct rt_session {
   bool draining, drained, closing, failed, loaded, rescanned, killed;
   bool refused; /* its opening came to nothing */
   bool locked;  /* another program holds the file */
-  bool lock_logged, held_told;
+  bool lock_logged, held_told, memory_told;
   uint64_t unlock_ns, lock_log_ns, open_until_ns;
   rt__file_id file;               /* once it was opened */
   rt__cmd *parked, **parked_last; /* commands that wait for the file */

@@ -70,36 +70,30 @@ static void measure(rt__memory *m) {
 }
 
 /* --- telling --------------------------------------------------------- */
-static void tell(rt__engine *engine, const char *kind, const char *words) {
+static void tell_session(rt_session *s, bool over, const char *words) {
+  if (!s->loaded || s->draining || s->memory_told == over) return;
+  s->memory_told = over;
+  s->touched = true;
+  rt__note_session(s, over ? "session.paused" : "session.resumed", words);
+  if (s->locked || s->failed || s->held_told) return; /* that is told */
+  rt__store_tell(s->store, over ? words : NULL);
+}
+
+/* Also those that were opened meanwhile. */
+static void tell(rt__engine *engine, bool changed) {
+  const rt__memory *m = &engine->memory;
+  char words[120];
+  snprintf(words, sizeof(words),
+           "memory: %llu MB are %s the ceiling of %llu MB%s", MB(m->resident),
+           m->over ? "above" : "below", MB(m->ceiling),
+           m->over ? "" : " again");
   for (rt_session *s = engine->sessions; s; s = s->next) {
-    if (!s->loaded || s->draining) continue;
-    rt__note_session(s, kind, words);
-    s->touched = true;
+    tell_session(s, m->over, words);
   }
-  if (engine->rt) {
-    rt_runtime_log(engine->rt, RT_LOG_WARN, NULL, "%s", words);
+  if (changed && engine->rt) {
+    rt_runtime_log(engine->rt, m->over ? RT_LOG_WARN : RT_LOG_INFO, NULL, "%s",
+                   words);
   }
-}
-
-static void pause_intake(rt__engine *engine) {
-  rt__memory *m = &engine->memory;
-  char words[120];
-  snprintf(words, sizeof(words),
-           "memory: %llu MB are above the ceiling of %llu MB", MB(m->resident),
-           MB(m->ceiling));
-  m->over = true;
-  m->pauses++;
-  tell(engine, "session.paused", words);
-}
-
-static void resume_intake(rt__engine *engine) {
-  rt__memory *m = &engine->memory;
-  char words[120];
-  snprintf(words, sizeof(words),
-           "memory: %llu MB are below the ceiling of %llu MB again",
-           MB(m->resident), MB(m->ceiling));
-  m->over = false;
-  tell(engine, "session.resumed", words);
 }
 
 /* --- looking --------------------------------------------------------- */
@@ -119,9 +113,12 @@ static void look(rt__engine *engine) {
   m->collected = false;
   bool above = m->resident > m->ceiling;
   if (above || m->resident - m->target > m->excess) collect(m);
-  if (above && !m->over) pause_intake(engine);
+  bool before = m->over;
+  if (above) m->over = true;
   /* Not at the first byte below, or it would change all the time. */
-  if (m->over && m->resident <= m->ceiling / 16 * 15) resume_intake(engine);
+  if (m->resident <= m->ceiling / 16 * 15) m->over = false;
+  if (m->over && !before) m->pauses++;
+  tell(engine, m->over != before);
 }
 
 void rt__memory_look(rt__engine *engine) {

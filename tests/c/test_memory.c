@@ -135,6 +135,29 @@ static void on_event(const rt_event *event, void *arg) {
     atomic_fetch_add(&h->resumed, 1);
 }
 
+/* What reports tell of it. */
+static bool told(kit *k, const char *session) {
+  rt_report *report = NULL;
+  rt_value *why = NULL, *status = NULL;
+  rt_view reason;
+  bool in_why = false;
+  KIT_OK(rt_report_open(&report, k->dir, session, err));
+  KIT_OK(rt_report_why(report, &why, err));
+  KIT_OK(rt_report_status(report, &status, err));
+  rt_iter iter = rt_iter_of(rt_view_get(rt_value_view(why), "reasons"));
+  while (rt_iter_next(&iter, NULL, &reason)) {
+    size_t size = 0;
+    const char *what = rt_view_string(rt_view_get(reason, "what"), &size);
+    if (size > 7 && memcmp(what, "memory:", 7) == 0) in_why = true;
+  }
+  rt_view fault = rt_view_get(rt_value_view(status), "fault");
+  assert_int_equal(rt_view_type(fault) == RT_STRING, in_why);
+  rt_value_unref(why);
+  rt_value_unref(status);
+  rt_report_close(report);
+  return in_why;
+}
+
 static void it_pauses_and_goes_on(void **state) {
   kit *k = start(state, 0);
   heard h = {0};
@@ -149,6 +172,7 @@ static void it_pauses_and_goes_on(void **state) {
   atomic_store(&resident, CEILING + 1);
   KIT_UNTIL(paused(s) && paused(t));
   KIT_UNTIL(atomic_load(&h.paused) == 2);
+  assert_true(told(k, "while"));
   assert_true(atomic_load(&collections) > 0);
   post(s, "b", &r);
   post(t, "c", &r);
@@ -162,6 +186,7 @@ static void it_pauses_and_goes_on(void **state) {
   KIT_UNTIL(atomic_load(&ran) == 3);
   assert_false(paused(s));
   KIT_UNTIL(atomic_load(&h.resumed) == 2);
+  assert_false(told(k, "while"));
   atomic_store(&let_go, true);
   kit_wait(s);
   kit_wait(t);
