@@ -7,9 +7,9 @@ local core = require("rt.core.task")
 local host = require("rt.host")
 local sandbox = require("rt.sandbox")
 local task = require("rt.task")
+local texts = require("rt.texts")
 
 local load, setmetatable, error, type, pcall = load, setmetatable, error, type, pcall
-local open = io.open
 local clone = core.clone
 
 local M = {}
@@ -17,8 +17,9 @@ local settings = core.settings()
 
 -- --- compiling -----------------------------------------------------------------------------------
 
--- chunk name .. "\0" .. text -> the function whose prototype is shared
+-- chunk name -> text -> the function whose prototype is shared; and bytecode -> likewise
 local compiled = {}
+local functions = {}
 
 --- A first line that begins with "#" is for the shell.
 local function without_shebang(text)
@@ -28,13 +29,17 @@ end
 
 --- The shared function of a source, never to be called itself.
 function M.compile(text, name)
-  local key = name .. "\0" .. text
-  local fn = compiled[key]
+  local named = compiled[name]
+  local fn = named and named[text]
   if fn then return fn end
   local err
   fn, err = load(without_shebang(text), name, settings.unsafe and "bt" or "t")
   if not fn then return nil, err end
-  compiled[key] = fn
+  if not named then
+    named = {}
+    compiled[name] = named
+  end
+  named[text] = fn
   return fn
 end
 
@@ -47,12 +52,12 @@ end
 
 --- A new function from the bytecode the library made of a function.
 function M.load_function(code, env)
-  local fn = compiled[code]
+  local fn = functions[code]
   if not fn then
     local err
     fn, err = load(code, "=function", "b")
     if not fn then return nil, err end
-    compiled[code] = fn
+    functions[code] = fn
   end
   return clone(fn, env)
 end
@@ -62,14 +67,7 @@ M.globals = sandbox.globals
 -- --- files ---------------------------------------------------------------------------------------
 
 --- The text of a file, or nil, err.
-function M.read(path)
-  local file, err = open(path, "rb")
-  if not file then return nil, err end
-  local text, why = file:read("*a")
-  file:close()
-  if not text then return nil, path .. ": " .. (why or "cannot be read") end
-  return text
-end
+M.read = texts.read
 
 -- --- require -------------------------------------------------------------------------------------
 
@@ -121,7 +119,7 @@ local function search(name, path)
   local file_name = name:gsub("%.", "/")
   for template in path:gmatch("[^;]+") do
     local file_path = template:gsub("%?", (file_name:gsub("%%", "%%%%")))
-    local text = M.read(file_path)
+    local text = texts.get(file_path)
     if text then return text, file_path end
     tried[#tried + 1] = "\n\tno file '" .. file_path .. "'"
   end
@@ -253,7 +251,7 @@ end
 --- The source of a path (with "/" or ".lua") or a module name -> text, chunk name, or nil, err.
 function M.find(source, path)
   if source:find("/", 1, true) or source:find("%.lua$") then
-    local text, err = M.read(source)
+    local text, err = texts.get(source)
     if not text then return nil, err end
     return text, "@" .. source
   end

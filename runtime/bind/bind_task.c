@@ -5,6 +5,8 @@
  *
  * SPDX-License-Identifier: MIT */
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 
 #ifndef RT_LUAJIT_SYSTEM
 #include <luajit.h>
@@ -236,6 +238,25 @@ static int l_modules(lua_State *L) {
   return 1;
 }
 
+/* stamp(path) -> seconds since the file's last change, and what tells it from
+ * any other state of it: device, inode, size, time of the change (two numbers);
+ * nothing when there is no such file */
+static int l_stamp(lua_State *L) {
+  struct stat file;
+  struct timespec now;
+  if (stat(luaL_checkstring(L, 1), &file) != 0) return 0;
+  clock_gettime(CLOCK_REALTIME, &now);
+  double age = difftime(now.tv_sec, file.st_ctim.tv_sec) +
+               (double)(now.tv_nsec - file.st_ctim.tv_nsec) / 1e9;
+  lua_pushnumber(L, age);
+  lua_pushnumber(L, (lua_Number)file.st_dev);
+  lua_pushnumber(L, (lua_Number)file.st_ino);
+  lua_pushnumber(L, (lua_Number)file.st_size);
+  lua_pushnumber(L, (lua_Number)file.st_ctim.tv_sec);
+  lua_pushnumber(L, (lua_Number)file.st_ctim.tv_nsec);
+  return 6;
+}
+
 /* settings() -> {unsafe=, record=, script_dir=, seed=} */
 static int l_settings(lua_State *L) {
   rt_runtime *rt = rt__runtime_of(L);
@@ -251,29 +272,19 @@ static int l_settings(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg functions[] = {{"await", l_await},
-                                     {"take", l_take},
-                                     {"park", l_park},
-                                     {"stand", l_stand},
-                                     {"serial", l_serial},
-                                     {"unpark", l_unpark},
-                                     {"expired", l_expired},
-                                     {"wake", l_wake},
-                                     {"hand", l_hand},
-                                     {"fiber", l_fiber},
-                                     {"spawn", l_spawn},
-                                     {"state", l_state},
-                                     {"peek", l_peek},
-                                     {"globals", l_globals},
-                                     {"yieldable", l_yieldable},
-                                     {"keep_on", l_keep_on},
-                                     {"output", l_output},
-                                     {"exit", l_exit},
-                                     {"clone", l_clone},
-                                     {"embedded", l_embedded},
-                                     {"modules", l_modules},
-                                     {"settings", l_settings},
-                                     {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"await", l_await},         {"take", l_take},
+    {"park", l_park},           {"stand", l_stand},
+    {"serial", l_serial},       {"unpark", l_unpark},
+    {"expired", l_expired},     {"wake", l_wake},
+    {"hand", l_hand},           {"fiber", l_fiber},
+    {"spawn", l_spawn},         {"state", l_state},
+    {"peek", l_peek},           {"globals", l_globals},
+    {"yieldable", l_yieldable}, {"keep_on", l_keep_on},
+    {"output", l_output},       {"exit", l_exit},
+    {"clone", l_clone},         {"embedded", l_embedded},
+    {"modules", l_modules},     {"settings", l_settings},
+    {"stamp", l_stamp},         {NULL, NULL}};
 
 static void set_tag(lua_State *L, const char *name, const char *tag) {
   lua_pushlightuserdata(L, (void *)tag);

@@ -30,6 +30,35 @@ describe("require", function()
     count = nil -- luacheck: ignore
   end)
 
+  it("and spawn see each change of a file, also of one they know", function()
+    local path = dir .. "/changing.lua"
+    local function both(value)
+      assert.equal(value, process.exec(path))
+      assert.equal(value, process.exec(function(where)
+        package.path = where
+        return require("changing")
+      end, package.path))
+    end
+    for i = 10, 40 do -- of one size, within a moment
+      write("changing.lua", "return " .. i)
+      both(i)
+    end
+    require("time").sleep(1.2) -- from then on its text is kept
+    for _ = 1, 3 do
+      both(40)
+    end
+    for i = 41, 44 do
+      write("changing.lua", "return " .. i)
+      both(i)
+    end
+    os.remove(path)
+    local pid, err = process.spawn(path)
+    assert.is_nil(pid)
+    assert.equal("NOT_FOUND", err:kind())
+    write("changing.lua", "return 50")
+    both(50)
+  end)
+
   it("gives each process its own instance", function()
     write("stateful.lua", [[
       local M = { n = 0 }
