@@ -24,6 +24,7 @@
 --   count(ch)          values in the ring
 --   waiting(ch)        does a receiver wait?
 --   closed(ch), messages(ch)
+--   breakable(), forget(fiber)  of a process whose fibers can be ended one by one (the prompt's)
 --   poke(ch)           its source has something: serve the receivers that wait
 --
 -- They may be called whichever process runs, for a channel of any process of the VM; the receiver
@@ -136,6 +137,19 @@ local function leave(waiter)
   end
 end
 
+-- A chunk of the prompt can be broken while it waits, and its process goes on: `standing` knows
+-- the waiters of such a process (by its serial in `breakable`), fiber by fiber.
+local breakable
+local standing = {}
+
+local function stands(waiter)
+  if breakable and breakable[serial()] then standing[waiter.fiber] = waiter end
+end
+
+local function stood(waiter)
+  if breakable then standing[waiter.fiber] = nil end
+end
+
 local function settle(node, value, ok)
   local waiter = node.waiter
   leave(waiter)
@@ -199,8 +213,10 @@ end
 
 local function receive_in_line(ch, timeout)
   local waiter = { fiber = task.fiber() }
+  stands(waiter)
   waiter.node = enroll(ch, RECEIVERS, waiter)
   local _, err = task.park(timeout)
+  stood(waiter)
   if waiter.done then return waiter.value, waiter.ok end
   leave(waiter)
   return nil, nil, err
@@ -274,8 +290,10 @@ function methods:send(value)
   end
   own(self, 2)
   local waiter = { fiber = task.fiber() }
+  stands(waiter)
   waiter.node = enroll(self, SENDERS, waiter, value)
   local _, err = task.park()
+  stood(waiter)
   if not waiter.done then
     leave(waiter)
     return nil, err
@@ -393,11 +411,13 @@ local function select_wait(cases, count, timeout)
     own(cases[i].channel, 3)
   end
   local waiter = { fiber = task.fiber() }
+  stands(waiter)
   for i = 1, count do
     local case = cases[i]
     waiter[i] = enroll(case.channel, case.send and SENDERS or RECEIVERS, waiter, case.value)
   end
   local _, err = task.park(timeout)
+  stood(waiter)
   local node = waiter.done
   if node then
     local sent = node.side == SENDERS
@@ -478,6 +498,20 @@ function internal.displace(ch, value)
 end
 
 internal.close = methods.close
+
+--- Fibers of the running process may be ended one by one, and then have to be forgotten.
+function internal.breakable()
+  breakable = breakable or {}
+  breakable[serial()] = true
+end
+
+--- The fiber has been ended: it waits nowhere any more.
+function internal.forget(fiber)
+  local waiter = standing[fiber]
+  if not waiter then return end
+  standing[fiber] = nil
+  if not waiter.done then leave(waiter) end
+end
 
 function internal.count(ch)
   return ch[COUNT]

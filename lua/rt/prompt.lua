@@ -2,6 +2,7 @@
 -- Globals last from one chunk to the next, local variables end with theirs. An expression prints
 -- its values and leaves the first in `_`; the library's modules are globals.
 -- SPDX-License-Identifier: MIT
+local channel = require("rt.channel").internal
 local core = require("rt.core.prompt")
 local core_task = require("rt.core.task")
 local coroutines = require("rt.coroutines")
@@ -161,6 +162,7 @@ local function prepare()
   local state, globals = task.state(), core_task.globals()
   if state.prompt then return end
   state.prompt = true
+  channel.breakable()
   for name, module in pairs(source.public()) do
     if rawget(globals, name) == nil then rawset(globals, name, module) end
   end
@@ -178,8 +180,9 @@ return {
       task.park()
     end
   end,
-  --- Where a coroutine is, for people.
-  place = function(co)
+  --- Where a coroutine is, for people. It is going to be ended, so it waits for nothing.
+  place = function(co, fiber)
+    channel.forget(fiber)
     return trim(debug.traceback(co))
   end,
 }

@@ -214,6 +214,7 @@ static void run_request(rt__worker *worker, rt__task *task) {
 typedef struct broken {
   rt_prompt *prompt;
   lua_State *co;
+  double fiber;
 } broken;
 
 /* (broken): prints where it was. */
@@ -226,7 +227,8 @@ static int print_place(lua_State *L) {
   lua_getfield(L, -1, "place");
   lua_pushthread(at->co);
   lua_xmove(at->co, L, 1);
-  lua_call(L, 1, 1);
+  lua_pushnumber(L, at->fiber);
+  lua_call(L, 2, 1);
   lua_pushliteral(L, "interrupted\n");
   lua_insert(L, -2);
   lua_pushliteral(L, "\n");
@@ -238,7 +240,7 @@ static int print_place(lua_State *L) {
 
 static void print_broken(rt_prompt *prompt, rt__fiber *fiber) {
   rt__vm *vm = fiber->process->vm;
-  broken at = {prompt, fiber->co};
+  broken at = {prompt, fiber->co, rt__fiber_handle(fiber)};
   bool before = vm->shielded;
   vm->shielded = true;
   if (lua_cpcall(vm->L, print_place, &at) != 0) lua_pop(vm->L, 1);

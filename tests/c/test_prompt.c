@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -197,6 +198,41 @@ static void test_break_leaves_channels(void **state) {
   gives(e, "ch:receive('10s')", "1\ttrue\n");
 }
 
+/* Nor what waited in a line of others, or with select, or to send. */
+static void test_break_leaves_lines(void **state) {
+  static const char *const waits[] = {
+      "channel.select({a:case_receive(), b:case_receive()})",
+      "channel.select({a:case_send(7), b:case_send(8)})",
+      "channel.select({a:case_receive(), b:case_send(8), timeout = '1h'})",
+      "a:send(9)",
+      "coroutine.spawn(function() a:receive(0.2) end) time.sleep(0.001) "
+      "a:receive()",
+  };
+  (void)state;
+  for (size_t i = 0; i < sizeof(waits) / sizeof(*waits); i++) {
+    env one, *e = &one;
+    breaker b = {.e = e};
+    open_env(e, 0);
+    char text[200];
+    gives(e, "a, b = channel.new(), channel.new()", "");
+    snprintf(text, sizeof(text), "print('begun') %s", waits[i]);
+    pthread_create(&b.thread, NULL, break_it, &b);
+    assert_int_equal(run(e, text), RT_PROMPT_BROKEN);
+    pthread_join(b.thread, NULL);
+    if (i == 4) gives(e, "time.sleep(0.3)", "true\n");
+    gives(e,
+          "a:receive(0) == nil, b:receive(0) == nil, "
+          "channel.select({a:case_send(1), b:case_send(1), default = true})"
+          ".default",
+          "true\ttrue\ttrue\n");
+    gives(e, "coroutine.spawn(function() a:send(1) b:send(2) end)", "");
+    gives(e, "a:receive('10s')", "1\ttrue\n");
+    gives(e, "b:receive('10s')", "2\ttrue\n");
+    rt_prompt_close(e->prompt);
+    runner_free(e->r);
+  }
+}
+
 /* A coroutine that hogs the process keeps the next chunk from running. */
 static void test_break_what_hogs(void **state) {
   env *e = *state;
@@ -299,6 +335,7 @@ int main(void) {
       CASE(test_errors),
       cmocka_unit_test(test_break),
       CASE(test_break_leaves_channels),
+      cmocka_unit_test(test_break_leaves_lines),
       CASE(test_break_what_hogs),
       CASE(test_end_of_its_process),
       cmocka_unit_test(test_out_of_memory),
