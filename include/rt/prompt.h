@@ -27,8 +27,9 @@ typedef enum rt_prompt_outcome {
   RT_PROMPT_CLOSED  /* the runtime is stopping */
 } rt_prompt_outcome;
 
-/* The process starts with the first chunk. Close it before rt_runtime_stop().
- */
+/* The process starts with the first chunk. Close it before rt_runtime_free();
+ * once the runtime stops a chunk that runs ends, and no other begins
+ * (RT_PROMPT_CLOSED). */
 RT_API rt_err rt_prompt_open(rt_prompt **out, rt_runtime *rt, rt_error *err);
 /* Ends the process. NULL allowed. */
 RT_API void rt_prompt_close(rt_prompt *prompt);

@@ -35,6 +35,10 @@ struct rt_prompt {
   char *text; /* [own] the answer's */
   int exit_code;
   bool stopping, closed;
+  bool ended; /* the runtime has stopped: nothing is answered any more */
+  /* guarded by the runtime's lock */
+  rt_prompt *next;   /* of the runtime's open ones */
+  _Atomic(int) refs; /* of its owner, and of each request on its way */
 };
 
 typedef struct request {
@@ -43,6 +47,15 @@ typedef struct request {
   uint64_t id;
   rt_value *payloads; /* [own] */
 } request;
+
+static void unref(rt_prompt *prompt) {
+  if (atomic_fetch_sub(&prompt->refs, 1) != 1) return;
+  uv_mutex_destroy(&prompt->turn);
+  uv_mutex_destroy(&prompt->lock);
+  uv_cond_destroy(&prompt->changed);
+  free(prompt->text);
+  free(prompt);
+}
 
 rt_prompt *rt__prompt_of(lua_State *L) {
   rt__process *process = rt__process_of(L);
@@ -206,6 +219,7 @@ static void run_request(rt__worker *worker, rt__task *task) {
   if (!sent) rt__prompt_answer(prompt, ask->id, outcome, NULL, 0);
   rt_value_unref(ask->payloads);
   free(ask);
+  unref(prompt);
 }
 
 /* --- break -------------------------------------------------------------------
@@ -249,12 +263,8 @@ static void print_broken(rt_prompt *prompt, rt__fiber *fiber) {
 
 /* Between turns, so the fiber is parked, ready, or was preempted; whatever was
  * preempted goes first, since it keeps the chunk from its turn. */
-static void run_break(rt__worker *worker, rt__task *task) {
-  request *ask = (request *)task;
-  rt_prompt *prompt = ask->prompt;
+static void break_chunk(rt_prompt *prompt) {
   rt__process *process = prompt->process;
-  (void)worker;
-  free(ask);
   if (!process || !is_waiting(prompt)) return;
   rt__fiber *fiber = process->preempted;
   rt__fiber *runs = rt__fiber_find(process->vm, prompt->fiber);
@@ -268,6 +278,15 @@ static void run_break(rt__worker *worker, rt__task *task) {
     rt__prompt_answer(prompt, prompt->taken, RT_PROMPT_BROKEN, NULL, 0);
 }
 
+static void run_break(rt__worker *worker, rt__task *task) {
+  request *ask = (request *)task;
+  rt_prompt *prompt = ask->prompt;
+  (void)worker;
+  free(ask);
+  break_chunk(prompt);
+  unref(prompt);
+}
+
 static bool post(rt_prompt *prompt, void (*run)(rt__worker *, rt__task *),
                  uint64_t id, rt_value *payloads) {
   request *ask = calloc(1, sizeof(*ask));
@@ -276,6 +295,7 @@ static bool post(rt_prompt *prompt, void (*run)(rt__worker *, rt__task *),
   ask->prompt = prompt;
   ask->id = id;
   ask->payloads = payloads;
+  atomic_fetch_add(&prompt->refs, 1);
   rt__worker_post(prompt->worker, &ask->task);
   return true;
 }
@@ -368,6 +388,8 @@ rt_err rt_prompt_complete(rt_prompt *prompt, const char *text, size_t size,
     rc = rt_fail(err, RT_ENOMEM, "no memory to ask the prompt");
   else if (!wait_answer(prompt, id, COMPLETE_NS))
     rc = rt_fail(err, RT_ETIMEOUT, "the prompt's process is busy");
+  else if (prompt->outcome == RT_PROMPT_CLOSED)
+    rc = rt_fail(err, RT_ECLOSED, "the runtime is stopping");
   uv_mutex_lock(&prompt->lock);
   if (rc == RT_OK) *out = prompt->text ? prompt->text : copy_text("", 0);
   if (rc == RT_OK) prompt->text = NULL;
@@ -391,8 +413,37 @@ rt_err rt_prompt_open(rt_prompt **out, rt_runtime *rt, rt_error *err) {
   uv_mutex_init(&prompt->turn);
   uv_mutex_init(&prompt->lock);
   uv_cond_init(&prompt->changed);
+  atomic_init(&prompt->refs, 1);
+  uv_mutex_lock(&rt->lock);
+  prompt->ended = prompt->stopping = rt->joined;
+  prompt->next = rt->prompts;
+  rt->prompts = prompt;
+  uv_mutex_unlock(&rt->lock);
   *out = prompt;
   return RT_OK;
+}
+
+void rt__prompts_end_locked(rt_runtime *rt) {
+  for (rt_prompt *prompt = rt->prompts; prompt; prompt = prompt->next) {
+    uv_mutex_lock(&prompt->lock);
+    prompt->ended = prompt->stopping = true;
+    if (prompt->answered != prompt->asked) prompt->outcome = RT_PROMPT_CLOSED;
+    prompt->answered = prompt->asked;
+    uv_cond_broadcast(&prompt->changed);
+    uv_mutex_unlock(&prompt->lock);
+  }
+}
+
+/* Answers whether a stuck worker still knows it. */
+static bool forget(rt_prompt *prompt) {
+  rt_runtime *rt = prompt->rt;
+  uv_mutex_lock(&rt->lock);
+  rt_prompt **at = &rt->prompts;
+  while (*at != prompt) at = &(*at)->next;
+  *at = prompt->next;
+  bool stuck = rt->abandoned;
+  uv_mutex_unlock(&rt->lock);
+  return stuck;
 }
 
 static void run_close(rt__worker *worker, rt__task *task) {
@@ -406,29 +457,26 @@ static void run_close(rt__worker *worker, rt__task *task) {
   prompt->closed = true;
   uv_cond_broadcast(&prompt->changed);
   uv_mutex_unlock(&prompt->lock);
+  unref(prompt);
 }
 
 static bool wait_closed(rt_prompt *prompt) {
   uint64_t end = uv_hrtime() + CLOSE_NS;
   uv_mutex_lock(&prompt->lock);
   prompt->stopping = true;
-  while (!prompt->closed && uv_hrtime() < end)
+  while (!prompt->closed && !prompt->ended && uv_hrtime() < end)
     uv_cond_timedwait(&prompt->changed, &prompt->lock, CLOSE_NS / 100);
-  bool closed = prompt->closed;
+  bool closed = prompt->closed || prompt->ended;
   uv_mutex_unlock(&prompt->lock);
   return closed;
 }
 
+/* A worker that is stuck still knows it: then it is left alone. */
 void rt_prompt_close(rt_prompt *prompt) {
   if (!prompt) return;
   uv_mutex_lock(&prompt->turn);
-  /* A worker that is stuck still knows it: then it is left alone. */
   bool ended = post(prompt, run_close, 0, NULL) && wait_closed(prompt);
   uv_mutex_unlock(&prompt->turn);
-  if (!ended) return;
-  uv_mutex_destroy(&prompt->turn);
-  uv_mutex_destroy(&prompt->lock);
-  uv_cond_destroy(&prompt->changed);
-  free(prompt->text);
-  free(prompt);
+  bool stuck = forget(prompt);
+  if (ended && !stuck) unref(prompt);
 }

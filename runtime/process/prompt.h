@@ -16,4 +16,8 @@ void rt__prompt_answer(rt_prompt *prompt, uint64_t id,
                        rt_prompt_outcome outcome, const char *text,
                        size_t size);
 
+/* The runtime has stopped: no request is answered any more but so. Called under
+ * the runtime's lock. */
+void rt__prompts_end_locked(rt_runtime *rt);
+
 #endif

@@ -531,6 +531,7 @@ struct rt_runtime {
   bool main_running, main_returned, main_ended, interrupted;
   bool ending; /* the quiet program's main process is being ended */
   bool stopping, joined;
+  struct rt_prompt *prompts; /* that are open */
   bool abandoned;        /* a thread did not end in time: nothing is released */
   _Atomic(bool) watched; /* somebody waits for processes to end */
   int exit_code, interrupt_code;

@@ -9,6 +9,7 @@
 
 #include "process/embed.h"
 #include "process/parts.h"
+#include "process/prompt.h"
 #include "process/sched.h"
 #include "process/spawn.h"
 
@@ -141,6 +142,7 @@ void rt_runtime_stop(rt_runtime *rt, double grace) {
   uv_mutex_lock(&rt->lock);
   rt->joined = true;
   rt->main_ended = true;
+  rt__prompts_end_locked(rt);
   uv_cond_broadcast(&rt->changed);
   uv_mutex_unlock(&rt->lock);
   rt__embed_join(rt);

@@ -314,6 +314,33 @@ static void test_exit(void **state) {
   assert_int_equal(run(e, "1"), RT_PROMPT_CLOSED);
 }
 
+static void *stop_it(void *arg) {
+  breaker *b = arg;
+  if (runner_wait(b->e->r, "begun"))
+    rt_runtime_stop(runner_runtime(b->e->r), 0);
+  return NULL;
+}
+
+/* A runtime that stops meanwhile, or has stopped, is an answer. */
+static void test_stopped_runtime(void **state) {
+  env *e = *state;
+  breaker b = {.e = e};
+  char *words = NULL;
+  rt_prompt *another;
+  pthread_create(&b.thread, NULL, stop_it, &b);
+  assert_int_equal(run(e, "print('begun') process.inbox():receive()"),
+                   RT_PROMPT_CLOSED);
+  pthread_join(b.thread, NULL);
+  assert_int_equal(run(e, "1"), RT_PROMPT_CLOSED);
+  rt_prompt_break(e->prompt);
+  assert_int_equal(rt_prompt_complete(e->prompt, "a", 1, &words, NULL),
+                   RT_ECLOSED);
+  assert_null(words);
+  assert_int_equal(rt_prompt_open(&another, runner_runtime(e->r), NULL), RT_OK);
+  assert_int_equal(rt_prompt_run(another, "1", 1, 80, NULL), RT_PROMPT_CLOSED);
+  rt_prompt_close(another);
+}
+
 static void test_waits_for_messages(void **state) {
   env *e = *state;
   gives(e, "me = process.pid()", "");
@@ -341,6 +368,7 @@ int main(void) {
       cmocka_unit_test(test_out_of_memory),
       CASE(test_complete),
       CASE(test_exit),
+      CASE(test_stopped_runtime),
       CASE(test_waits_for_messages),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
