@@ -20,6 +20,45 @@ int cli_check_paths(cli *c, const cli_list *paths) {
   return 0;
 }
 
+static const char *last_part(const char *path) {
+  const char *slash = strrchr(path, '/');
+  return slash ? slash + 1 : path;
+}
+
+/* The given path whose file has the same name; else the first. */
+static const char *new_place(const cli_list *paths, size_t stored,
+                             const char *old) {
+  for (size_t i = stored; i < paths->count; i++) {
+    const char *given = paths->items[i];
+    if (!strcmp(last_part(given), last_part(old))) return given;
+  }
+  return stored < paths->count ? paths->items[stored] : NULL;
+}
+
+int cli_moved_paths(cli *c, cli_list *paths, size_t stored) {
+  size_t kept = 0;
+  for (size_t i = 0; i < paths->count; i++) {
+    const char *path = paths->items[i];
+    bool gone = i < stored && access(path, F_OK) != 0 &&
+                (errno == ENOENT || errno == ENOTDIR);
+    const char *place = gone ? new_place(paths, stored, path) : NULL;
+    if (gone && !place) {
+      return cli_fail(c,
+                      "%s is gone, which the session was made with; resume it "
+                      "with -c and its new place",
+                      path);
+    }
+    if (gone) {
+      console_say(&c->console, "runtime: %s is gone; %s is taken instead\n",
+                  path, place);
+    } else {
+      paths->items[kept++] = path;
+    }
+  }
+  paths->count = kept;
+  return 0;
+}
+
 static void tell_fault(const char *text, void *arg) {
   loading *l = arg;
   l->faults++;

@@ -7,6 +7,10 @@
 
 /* Every path must exist: 0, or an exit code after a message. */
 int cli_check_paths(cli *c, const cli_list *paths);
+/* The first `stored` paths come from a session that is resumed. One that is
+ * gone is replaced by a path that was given behind them, which is told; without
+ * such a path: an exit code after a message. */
+int cli_moved_paths(cli *c, cli_list *paths, size_t stored);
 /* Load all; faulty files are told on stderr, one line each. Fails when there
  * were paths and nothing of them loaded. */
 int cli_load(cli *c, rt_runtime *rt, const cli_list *paths);

@@ -30,6 +30,7 @@ typedef struct work {
   char fresh_name[64];
   rt_value *seeds, *options, *config; /* [own] */
   rt_value *before;                   /* [own] stored status, when resuming */
+  size_t stored_paths;                /* the first ones come from there */
   rt_runtime *rt;
   rt_session *session;
   printer *printer;
@@ -410,7 +411,8 @@ static int live(work *w) {
 
 /* From a checked command line to the end. */
 static int go(work *w, rt_open_mode mode) {
-  int status = cli_check_paths(w->c, &w->settings.paths);
+  int status = cli_moved_paths(w->c, &w->settings.paths, w->stored_paths);
+  if (!status) status = cli_check_paths(w->c, &w->settings.paths);
   if (!status && !cli_settings_absolute(&w->settings)) {
     status = cli_fail(w->c, "out of memory");
   }
@@ -480,6 +482,8 @@ static int recall(work *w) {
   if (rc != RT_OK || !cli_settings_merge(&w->settings, config)) {
     return cli_fail(w->c, "out of memory");
   }
+  rt_view paths = rt_view_get(config, "capabilities");
+  w->stored_paths = rt_view_count(paths);
   return cli_settings_check(w->c, &w->settings);
 }
 

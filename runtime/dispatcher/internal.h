@@ -193,6 +193,7 @@ typedef struct rt__known {
   rt_value *options; /* as given to the session; NULL: none */
   uint32_t times[RT__TIMES];
   bool dirty;
+  uint32_t elsewhere; /* as noted in the file */
 } rt__known;
 
 /* --- sessions -------------------------------------------------------- */
@@ -357,6 +358,8 @@ rt__lane *rt__session_lane(rt_session *s, rt__class *cls, uint32_t capability);
 rt_err rt__session_add_cap(rt_session *s, rt__cap *cap, bool backfill,
                            rt_error *err);
 rt_err rt__session_drop_cap(rt_session *s, rt__cap *cap, rt_error *err);
+/* Now and then: which instances do others have that are missed here? */
+rt_err rt__session_note_elsewhere(rt_session *s, rt_error *err);
 bool rt__session_wants(const rt_session *s, const char *name);
 rt_err rt__lane_new(rt_session *s, rt__class *cls, const rt__lane_row *row,
                     rt__lane **out, rt_error *err);

@@ -122,12 +122,26 @@ static void lane_attach(rt__lane *lane, rt__cap *cap) {
   lane->behind = lane->asides = true;
 }
 
+/* One that began after some of its class's assets takes those in as well. */
+static rt_err lane_backfill(rt_session *s, rt__lane *lane, rt_error *err) {
+  int64_t count = 0;
+  if (lane->row.since <= 1) return RT_OK;
+  rt_err rc = rt__store_count_before(s->store, lane->cls->id, lane->row.since,
+                                     &count, err);
+  if (rc != RT_OK) return rc;
+  lane->row.since = lane->row.mark = 0;
+  lane->row.total += count;
+  return rt__store_put_lane(s->store, &lane->row, err);
+}
+
 static rt_err add_lane(rt_session *s, rt__class *cls, rt__known *known,
                        bool backfill, rt_error *err) {
   rt__lane *lane = rt__session_lane(s, cls, known->id);
   if (lane) {
+    bool asked = backfill && s->loaded; /* by whoever registers it */
+    rt_err rc = asked ? lane_backfill(s, lane, err) : RT_OK;
     lane_attach(lane, known->cap);
-    return RT_OK;
+    return rc;
   }
   if (cls->lane_count >= RT__LANES_MAX) {
     rt__session_log(s, RT_LOG_ERROR,
@@ -148,7 +162,6 @@ static rt_err add_lane(rt_session *s, rt__class *cls, rt__known *known,
   lane_attach(lane, known->cap);
   lane->asides = false;
   lane->behind = backfill && cls->assets > 0;
-  if (row.total > 0) s->round_open = true;
   return rt__store_put_lane(s->store, &lane->row, err);
 }
 
@@ -195,17 +208,53 @@ static rt__known *find_known(rt_session *s, const char *name) {
 }
 
 /* For reports, which read the file and know no declarations. */
-static rt_err note_instances(rt_session *s, const rt_capability *decl,
-                             rt_error *err) {
-  size_t size = sizeof(RT__META_INSTANCES) + strlen(decl->name);
+static rt_err note_number(rt_session *s, const char *prefix, const char *of,
+                          int64_t value, rt_error *err) {
+  size_t size = strlen(prefix) + strlen(of) + 1;
   char *name = malloc(size);
   if (!name) return rt_fail(err, RT_ENOMEM, "no memory");
-  snprintf(name, size, "%s%s", RT__META_INSTANCES, decl->name);
+  snprintf(name, size, "%s%s", prefix, of);
   rt_err rc = RT_OK;
-  if (rt__store_meta_int(s->store, name, 0) != decl->max_instances) {
-    rc = rt__store_set_int(s->store, name, decl->max_instances, err);
+  if (rt__store_meta_int(s->store, name, 0) != value) {
+    rc = rt__store_set_int(s->store, name, value, err);
   }
   free(name);
+  return rc;
+}
+
+static rt_err note_instances(rt_session *s, const rt_capability *decl,
+                             rt_error *err) {
+  rt_err rc = note_number(s, RT__META_ELSEWHERE, decl->name, 0, err);
+  if (rc != RT_OK) return rc;
+  return note_number(s, RT__META_INSTANCES, decl->name, decl->max_instances,
+                     err);
+}
+
+/* Those that run in other sessions, when all are taken and some wait here. */
+static uint32_t missed(const rt_session *s, const rt__known *known) {
+  const rt__cap *cap = known->cap;
+  uint32_t here = 0;
+  bool waits = false;
+  if (!cap || !cap->decl->max_instances) return 0;
+  if (cap->running < cap->decl->max_instances) return 0;
+  for (size_t i = 0; i < s->lane_count; i++) {
+    const rt__lane *lane = s->lanes[i];
+    if (lane->cap != cap) continue;
+    here += lane->running;
+    waits = waits || lane->ready.count > 0;
+  }
+  return waits ? cap->running - here : 0;
+}
+
+rt_err rt__session_note_elsewhere(rt_session *s, rt_error *err) {
+  rt_err rc = RT_OK;
+  for (size_t i = 0; rc == RT_OK && i < s->known_count; i++) {
+    rt__known *known = s->known[i];
+    uint32_t elsewhere = missed(s, known);
+    if (elsewhere == known->elsewhere) continue;
+    known->elsewhere = elsewhere;
+    rc = note_number(s, RT__META_ELSEWHERE, known->name, elsewhere, err);
+  }
   return rc;
 }
 

@@ -228,6 +228,20 @@ rt_err rt__store_edge(rt__store *store, int64_t to, int64_t from,
   return rc;
 }
 
+rt_err rt__store_count_before(rt__store *store, int64_t class_id, int64_t id,
+                              int64_t *count, rt_error *err) {
+  sqlite3_stmt *stmt = rt__sql(store, RT__SQL_BEFORE, err);
+  rt_err rc = RT_EUNAVAIL;
+  *count = 0;
+  if (!stmt) return rc;
+  sqlite3_bind_int64(stmt, 1, class_id);
+  sqlite3_bind_int64(stmt, 2, id);
+  while (rt__sql_row(store, stmt, &rc, err)) {
+    *count = sqlite3_column_int64(stmt, 0);
+  }
+  return rc;
+}
+
 /* Needed by few sessions, so the indexes are made by the first that asks. */
 static rt_err parent_index(rt__store *store, rt_error *err) {
   rt_err rc = rt__store_begin(store, err);

@@ -45,6 +45,7 @@
   X(DEPTH, "UPDATE asset SET depth=?2 WHERE id=?1 AND depth>?2")               \
   X(DELETE_ASSET, "DELETE FROM asset WHERE id=?1")                             \
   X(CREATED, "SELECT created FROM asset WHERE id>=?1 ORDER BY id LIMIT 1")     \
+  X(BEFORE, "SELECT count(*) FROM asset WHERE class=?1 AND id<?2")             \
   X(LAST_ASSET, "SELECT coalesce(max(id),0) FROM asset")                       \
   X(LAST_EDGE, "SELECT coalesce(max(id),0) FROM edge")                         \
   X(EDGE, "INSERT OR IGNORE INTO edge(asset,parent,capability,id)"             \

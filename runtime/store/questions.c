@@ -122,11 +122,12 @@ static const char WHY[] =
     " WHERE state='delayed' AND reason='" RT__WAITS_FOR_RATE
     "' GROUP BY capability)"
     " SELECT p.name,o.n,o.loaded,coalesce(r.n,0),coalesce(d.n,0),d.due,"
-    "coalesce(w.n,0),coalesce(m.value,0) FROM open o JOIN capability p ON "
-    "p.id=o.cap"
+    "coalesce(w.n,0),coalesce(m.value,0),coalesce(e.value,0)"
+    " FROM open o JOIN capability p ON p.id=o.cap"
     " LEFT JOIN ran r ON r.cap=o.cap LEFT JOIN late d ON d.cap=o.cap"
     " LEFT JOIN parked w ON w.cap=o.cap"
     " LEFT JOIN meta m ON m.name='" RT__META_INSTANCES "'||p.name"
+    " LEFT JOIN meta e ON ?1 AND e.name='" RT__META_ELSEWHERE "'||p.name"
     " WHERE o.n>0 ORDER BY p.id";
 
 /* What the owner itself waits for: a lock, a full disk... */
@@ -165,7 +166,8 @@ static void reasons(rt_builder *b, sqlite3_stmt *stmt) {
   int64_t parked = sqlite3_column_int64(stmt, 6);
   reason(b, RT__WAITS_FOR_RATE, parked, stmt, false);
   int64_t instances = sqlite3_column_int64(stmt, 7);
-  bool full = instances > 0 && running >= instances;
+  int64_t elsewhere = sqlite3_column_int64(stmt, 8);
+  bool full = instances > 0 && running + elsewhere >= instances;
   reason(b, full ? "waits for an instance" : "queued",
          open - running - delayed - parked, stmt, false);
 }

@@ -152,6 +152,9 @@ rt_err rt__store_delete_asset(rt__store *store, int64_t id, rt_error *err);
 /* When the first asset numbered `id` or more was stored; 0: there is none. */
 int64_t rt__store_created_ms(rt__store *store, int64_t id);
 int64_t rt__store_last_asset(const rt__store *store);
+/* Assets of a class with a number below `id`. Looks at all of them. */
+rt_err rt__store_count_before(rt__store *store, int64_t class_id, int64_t id,
+                              int64_t *count, rt_error *err);
 /* A further way to an asset that is known; one that is stored is left. */
 rt_err rt__store_edge(rt__store *store, int64_t to, int64_t from,
                       int64_t capability, rt_error *err);
@@ -169,6 +172,8 @@ rt_err rt__store_unreject(rt__store *store, int64_t parent, rt_error *err);
 
 /* Named value: this, and a capability's name: its max_instances. */
 #define RT__META_INSTANCES "instances:"
+/* The same: how many instances run in other sessions, while they are missed. */
+#define RT__META_ELSEWHERE "elsewhere:"
 /* When it was last looked at what is delayed, in ms. */
 #define RT__META_CLOCK "clock"
 /* The reason of a delayed job that is no retry. */

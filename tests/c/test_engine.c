@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 
 #include "engine_kit.h"
+#include "registry/capability.h"
 
 /* --- a graph that expands itself ------------------------------------- */
 static void on_finished(const rt_event *event, void *arg) {
@@ -358,6 +359,60 @@ static void capabilities_come_and_go(void **state) {
   kit_stop(k);
 }
 
+static int64_t done_of(rt_session *s, const char *capability) {
+  rt_value *stats = kit_stats(s);
+  rt_view all = rt_view_get(rt_value_view(stats), "capabilities");
+  int64_t done =
+      rt_view_int(rt_view_get(rt_view_get(all, capability), "done"), -1);
+  rt_value_unref(stats);
+  return done;
+}
+
+static void add_counted(kit *k, bool backfill) {
+  static const char json[] =
+      "{\"name\":\"again\",\"input\":[\"a\"],\"output\":[]}";
+  rt_value *decl = NULL;
+  KIT_OK(rt_value_from_json(&decl, json, sizeof(json) - 1, err));
+  KIT_OK(rt__registry_add_lua(k->registry, decl, "again.lua", "", 0, 0,
+                              backfill, err));
+  rt_value_unref(decl);
+}
+
+/* Registered late, taken away, registered again: what was stored meanwhile is
+ * taken in, with backfill what was there before as well, each asset once. */
+static void registered_again(void **state) {
+  kit *k = kit_start(state);
+  kit_fn_of(k, "again", counted);
+  rt_session *s = kit_open(k, "again", NULL);
+  for (int i = 0; i < 50; i++) {
+    char value[32];
+    snprintf(value, sizeof(value), "%d", i);
+    assert_int_equal(kit_dispatch(s, "a", value), RT_STORED);
+  }
+  add_counted(k, false);
+  kit_dispatch(s, "a", "with");
+  kit_wait(s);
+  assert_int_equal(done_of(s, "again"), 1);
+  KIT_OK(rt_registry_remove(k->registry, "again", err));
+  kit_dispatch(s, "a", "without");
+  add_counted(k, false);
+  KIT_UNTIL(done_of(s, "again") == 2);
+  KIT_OK(rt_registry_remove(k->registry, "again", err));
+  add_counted(k, true);
+  KIT_UNTIL(done_of(s, "again") == 52);
+  KIT_OK(rt_registry_remove(k->registry, "again", err));
+  add_counted(k, true); /* nothing is left to take in */
+  kit_wait(s);
+  kit_close(s);
+  s = kit_open(k, "again", NULL);
+  kit_dispatch(s, "a", "last");
+  kit_wait(s);
+  assert_int_equal(done_of(s, "again"), 53);
+  assert_int_equal(kit_stat(s, "work_items_total"), 53);
+  kit_close(s);
+  kit_stop(k);
+}
+
 static void a_deadline_stops_the_session(void **state) {
   kit *k = kit_start(state);
   kit_cap(k, "slow", (kit_opts){.input = "a", .rate = 1, .fn = unwilling});
@@ -390,6 +445,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(what_was_given_up_stays_so),
       cmocka_unit_test(pause_holds_and_resume_goes_on),
       cmocka_unit_test(capabilities_come_and_go),
+      cmocka_unit_test(registered_again),
       cmocka_unit_test(a_deadline_stops_the_session),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -162,6 +162,28 @@ static void why_knows_instances(void **state) {
   kit_stop(k);
 }
 
+/* One session has the instance, the other misses it. */
+static void why_knows_instances_elsewhere(void **state) {
+  kit *k = kit_start(state);
+  atomic_store(&let_go, false);
+  kit_cap(k, "one", (kit_opts){.input = "a", .max_instances = 1, .fn = held});
+  rt_session *s = kit_open(k, "has", NULL), *t = kit_open(k, "misses", NULL);
+  dispatch_text(s, "a", "x", 1);
+  KIT_UNTIL(why_count(k, "has", "running") == 1);
+  dispatch_text(t, "a", "y", 2);
+  KIT_UNTIL(why_count(k, "misses", "waits for an instance") == 2);
+  assert_int_equal(why_count(k, "misses", "queued"), 0);
+  rt_session_pause(t);
+  atomic_store(&let_go, true);
+  kit_wait(s);
+  KIT_UNTIL(why_count(k, "misses", "queued") == 2);
+  rt_session_resume(t);
+  kit_wait(t);
+  kit_close(s);
+  kit_close(t);
+  kit_stop(k);
+}
+
 /* --- sessions side by side ------------------------------------------- */
 static atomic_int turns[2];
 
@@ -394,6 +416,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(each_key_has_its_rate),
       cmocka_unit_test(a_slow_key_is_parked),
       cmocka_unit_test(why_knows_instances),
+      cmocka_unit_test(why_knows_instances_elsewhere),
       cmocka_unit_test(one_backlog_does_not_hold_up_another),
       cmocka_unit_test(the_queue_by_hand),
       cmocka_unit_test(hostile_names_are_refused),

@@ -138,6 +138,18 @@ same "prints only what is new" "end:axxxx" "$(keys out)"
 expect "resume uses stored options again" 0 "" resume wide
 expect "a second retry of nothing" 0 "0 failed" jobs two --retry
 
+# --- capability files that moved
+mkdir before
+cp more/late.lua caps/chain.lua before
+expect "a session of two files" 0 "" run -c before/late.lua before/chain.lua -s word:a --without picky --session moved
+mv before after
+expect "resume: a file is gone" 1 "before/late.lua is gone.*-c and its new place" resume moved
+expect "resume: one of them is found again" 0 "before/late.lua is gone; .*after/late.lua is taken" \
+  resume moved -c after/late.lua after/chain.lua
+check "and the other by its name" grep -q "before/chain.lua is gone; .*after/chain.lua is taken" err
+expect "the new places are kept" 0 "" resume moved
+same "and nothing is said of the old ones" 0 "$(grep -c before err)"
+
 # --- a file that may not grow for a while
 cat >steps.lua <<'END'
 return capability {
