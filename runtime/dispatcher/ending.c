@@ -72,6 +72,7 @@ static rt_err to_row(rt_session *s, rt__live *live, rt__job_state state,
   item->aside |= lane->bit;
   rt__item_changed(s, item);
   if (state == RT__JOB_QUEUED) lane->asides = true;
+  if (due > 0 && s->next_due <= 0) s->times_ns = 0; /* and note the clock */
   if (due > 0 && (s->next_due <= 0 || due < s->next_due)) s->next_due = due;
   rt__live_free(s, live);
   return rc;

@@ -1,12 +1,14 @@
 /* test_crash.c - kill -9 at any instant, resume, the same set (property test).
  *
- * A random graph that expands itself, from a printed seed, is worked on by
- * capabilities in Lua and in C. A life of the program ends at a random moment:
- * killed from outside, at a write of SQLite's, in the middle of a write, or
- * between two statements of a transaction. The next life goes on. In the end:
- * the assets are those a plain loop computes, each once; every job ran; what
- * had been completed in one life did not run in a later one; what was known
- * in one life still is.
+ * Random graphs that expand themselves, from a printed seed, one for each of
+ * two sessions, are worked on by capabilities in Lua and in C. Meanwhile the
+ * sessions are paused, resumed, canceled and opened again. A life of the
+ * program ends at a random moment: killed from outside, at a write of SQLite's,
+ * in the middle of a write, or between two statements of a transaction. The
+ * next life goes on. In the end: the assets are those a plain loop computes,
+ * each once; every job ran; what had been completed in one life did not run in
+ * a later one; what was known in one life still is; within a life a job runs
+ * again only after its lease was taken back.
  *
  * The program runs itself as the life that ends: test_crash life HOW N
  * Environment: CRASH_ROUNDS (20: lives that end early), CRASH_SEED.
@@ -31,9 +33,12 @@
 #include "crash.h"
 #include "rt/rt.h"
 
-#define NODES  300
-#define PAGE   500
-#define SEED_N 3 /* how many nodes it begins with */
+#define SESSIONS 2
+#define NODES    200 /* of each session */
+#define ALL      (SESSIONS * NODES)
+#define PAGE     500
+#define SEED_N   3    /* how many nodes it begins with */
+#define TAKEN    CAPS /* in the log: all leases of a session were taken back */
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 #define SLOWER 4
@@ -44,6 +49,7 @@
 enum { SLOW, FLAKY, SLEEPY, DIRECT, LATE, GATED, CAPS };
 static const char *const cap_names[CAPS] = {"slow",   "flaky", "sleepy",
                                             "direct", "late",  "gated"};
+static const char *const names[SESSIONS] = {"crash", "twin"};
 enum { KILLED, AT_WRITE, TORN_WRITE, AT_STATEMENT, HOWS };
 
 static char self[512], dir[256];
@@ -65,22 +71,23 @@ static long child_count(int cap, long n) {
 }
 
 static long child_of(int cap, long n, long i) {
-  return mix(cap, n, i) % NODES + 1;
+  return mix(cap, n, i) % NODES + 1 + (n - 1) / NODES * NODES;
 }
 
-static long first_node(int i) {
-  return mix(40, i, 7) % NODES + 1;
+static long first_node(int session, int i) {
+  return mix(40 + session, i, 7) % NODES + 1 + (long)session * NODES;
 }
 
 /* The set a plain loop computes; its size. */
-static int closure(bool in[NODES + 1]) {
-  int list[NODES], count = 0;
-  memset(in, 0, sizeof(bool) * (NODES + 1));
-  for (int i = 0; i < SEED_N; i++)
-    if (!in[first_node(i)]) {
-      in[first_node(i)] = true;
-      list[count++] = (int)first_node(i);
-    }
+static int closure(bool in[ALL + 1]) {
+  int list[ALL], count = 0;
+  memset(in, 0, sizeof(bool) * (ALL + 1));
+  for (int i = 0; i < SESSIONS * SEED_N; i++) {
+    long first = first_node(i / SEED_N, i % SEED_N);
+    if (in[first]) continue;
+    in[first] = true;
+    list[count++] = (int)first;
+  }
   for (int at = 0; at < count; at++)
     for (int cap = 0; cap < CAPS; cap++)
       for (long i = 1; i <= child_count(cap, list[at]); i++) {
@@ -166,32 +173,65 @@ static void add_capabilities(rt_runtime *rt) {
   }
 }
 
+static unsigned noise;
+
+static void open_one(rt_runtime *rt, rt_session **s, int i) {
+  rt_session_opts so = RT_SESSION_OPTS_INIT;
+  so.name = names[i];
+  so.dir = dir;
+  so.grace = 0.1;
+  so.concurrency = 4u << (rand_r(&noise) % 5);
+  MUST(rt_session_open(s, rt, &so, &err));
+  for (int k = 0; k < SEED_N; k++) {
+    rt_value *value = node_value(first_node(i, k));
+    rt_outcome outcome;
+    MUST(rt_session_dispatch(*s, value, NULL, &outcome, &err));
+    rt_value_unref(value);
+  }
+}
+
+static void close_one(rt_session **s) {
+  rt_session_close(*s);
+  rt_session_unref(*s);
+  *s = NULL;
+}
+
+/* Pause, resume, or cancel and open again. */
+static void disturb(rt_runtime *rt, rt_session **s, int i) {
+  int what = rand_r(&noise) % 8;
+  if (what == 0) rt_session_pause(*s);
+  if (what < 3) usleep((unsigned)rand_r(&noise) % 10000);
+  if (what == 1) MUST(rt_session_cancel(*s, "for now", false, &err));
+  if (what == 1 || what == 2) {
+    close_one(s);
+    note(TAKEN, i + 1, 0);
+    open_one(rt, s, i);
+  }
+  rt_session_resume(*s);
+}
+
 static int live(const char *how, long n) {
   rt_runtime_opts ro = RT_RUNTIME_OPTS_INIT;
-  rt_session_opts so = RT_SESSION_OPTS_INIT;
   rt_runtime *rt = NULL;
-  rt_session *s = NULL;
-  rt_value *result = NULL;
+  rt_session *s[SESSIONS];
+  bool over[SESSIONS] = {false};
+  noise = (unsigned)seed ^ (unsigned)atoi(getenv("CRASH_LIFE")) * 40503u;
   if (atoi(how) == AT_WRITE || atoi(how) == TORN_WRITE)
     crash_at_write(n, atoi(how) == TORN_WRITE);
   if (atoi(how) == AT_STATEMENT) crash_at_statement(n);
   ro.workers = 2;
   MUST(rt_runtime_new(&rt, &ro, &err));
   add_capabilities(rt);
-  so.name = "crash";
-  so.dir = dir;
-  so.concurrency = 4u << (atoi(getenv("CRASH_LIFE")) % 5);
-  MUST(rt_session_open(&s, rt, &so, &err));
-  for (int i = 0; i < SEED_N; i++) {
-    rt_value *value = node_value(first_node(i));
-    rt_outcome outcome;
-    MUST(rt_session_dispatch(s, value, NULL, &outcome, &err));
-    rt_value_unref(value);
+  for (int i = 0; i < SESSIONS; i++) open_one(rt, &s[i], i);
+  for (int turn = 0; !over[0] || !over[1]; turn++) {
+    int i = turn % SESSIONS;
+    if (over[i]) continue;
+    if (turn < 40) disturb(rt, &s[i], i);
+    rt_err rc = rt_session_wait(s[i], turn < 40 ? 0.01 : 120, NULL, NULL);
+    over[i] = rc == RT_OK;
+    if (rc != RT_OK && (rc != RT_ETIMEOUT || turn > 50)) return 3;
   }
-  MUST(rt_session_wait(s, 120, &result, &err));
-  rt_value_unref(result);
-  rt_session_close(s);
-  rt_session_unref(s);
+  for (int i = 0; i < SESSIONS; i++) close_one(&s[i]);
   rt_runtime_stop(rt, 0);
   rt_runtime_free(rt);
   return 0;
@@ -201,10 +241,10 @@ static int live(const char *how, long n) {
  */
 
 typedef struct known {
-  bool wanted[NODES + 1], asset[NODES + 1];
+  bool wanted[ALL + 1], asset[ALL + 1];
   int wanted_count;
-  int done_in[CAPS][NODES + 1]; /* the life in which it was completed, or 0 */
-  int runs[CAPS][NODES + 1], lives[CAPS][NODES + 1]; /* from the log */
+  int done_in[CAPS][ALL + 1]; /* the life in which it was completed, or 0 */
+  int runs[CAPS][ALL + 1], lives[CAPS][ALL + 1]; /* from the log */
   int crashes;
 } known;
 
@@ -224,7 +264,7 @@ static long node_at(rt_view map, const char *name, size_t skip) {
   const char *text = rt_view_string(rt_view_get(map, name), &size);
   assert_non_null(text);
   long n = strtol(text + skip, NULL, 10);
-  if (n < 1 || n > NODES) fail_msg("node %ld", n);
+  if (n < 1 || n > ALL) fail_msg("node %ld", n);
   return n;
 }
 
@@ -235,8 +275,8 @@ static bool is_text(rt_view view, const char *text) {
 }
 
 /* Every asset is wanted, is there once, and none has gone. */
-static int read_assets(rt_report *report, known *k) {
-  bool seen[NODES + 1] = {false};
+static int read_assets(rt_report *report, known *k, int session) {
+  bool seen[ALL + 1] = {false};
   int64_t after = 0;
   int count = 0;
   for (;;) {
@@ -248,6 +288,7 @@ static int read_assets(rt_report *report, known *k) {
     while (rt_iter_next(&iter, NULL, &item)) {
       long n = node_at(item, "value", 0);
       after = rt_view_int(rt_view_get(item, "id"), 0);
+      if ((n - 1) / NODES != session) fail_msg("node %ld is foreign", n);
       if (seen[n]) fail_msg("node %ld is there twice", n);
       if (!k->wanted[n]) fail_msg("node %ld is not wanted", n);
       seen[n] = true;
@@ -256,9 +297,10 @@ static int read_assets(rt_report *report, known *k) {
     rt_value_unref(page);
     if (got < PAGE) break;
   }
-  for (int n = 1; n <= NODES; n++)
+  for (int n = session * NODES + 1; n <= (session + 1) * NODES; n++) {
     if (k->asset[n] && !seen[n]) fail_msg("node %d was lost", n);
-  memcpy(k->asset, seen, sizeof(seen));
+    k->asset[n] = seen[n];
+  }
   return count;
 }
 
@@ -289,29 +331,36 @@ static void note_completed(known *k, int cap, long n, rt_view job, int life) {
   if (done && !k->done_in[cap][n]) k->done_in[cap][n] = life;
 }
 
+static long middles[CRASH_MIDDLES];
+
 /* After a life has ended, whichever way. */
 static void look(known *k, int life) {
-  rt_report *report = NULL;
-  rt_error err = RT_ERROR_INIT;
-  rt_err rc = rt_report_open(&report, dir, "crash", &err);
-  if (rc != RT_OK) { /* it was killed before there was a session */
-    for (int n = 1; n <= NODES; n++)
-      if (k->asset[n]) fail_msg("the session is gone: %s", err.message);
-    return;
+  for (int i = 0; i < SESSIONS; i++) {
+    rt_report *report = NULL;
+    rt_error err = RT_ERROR_INIT;
+    rt_err rc = rt_report_open(&report, dir, names[i], &err);
+    if (rc != RT_OK) { /* it was killed before there was a session */
+      for (int n = i * NODES + 1; n <= (i + 1) * NODES; n++)
+        if (k->asset[n]) fail_msg("the session is gone: %s", err.message);
+      continue;
+    }
+    read_assets(report, k, i);
+    each_job(report, k, life, note_completed);
+    rt_report_close(report);
+    char path[300];
+    snprintf(path, sizeof(path), "%s/%s.sqlite", dir, names[i]);
+    crash_middles(path, middles);
   }
-  read_assets(report, k);
-  each_job(report, k, life, note_completed);
-  rt_report_close(report);
 }
 
 /* --- in the end
  * --------------------------------------------------------------- */
 
 static void read_log(known *k) {
-  static int last_life[CAPS][NODES + 1], last_attempt[CAPS][NODES + 1];
-  static int same[CAPS][NODES + 1];
+  static int last_life[CAPS][ALL + 1], last_attempt[CAPS][ALL + 1];
+  static int same[CAPS][ALL + 1], last_taken[CAPS][ALL + 1];
   char path[300];
-  int life, cap, attempt;
+  int life, cap, attempt, taken[SESSIONS] = {0};
   long n;
   memset(last_life, 0, sizeof(last_life));
   memset(k->runs, 0, sizeof(k->runs));
@@ -320,8 +369,15 @@ static void read_log(known *k) {
   FILE *file = fopen(path, "re");
   assert_non_null(file);
   while (fscanf(file, "%d %d %ld %d", &life, &cap, &n, &attempt) == 4) {
-    assert_in_range(n, 1, NODES);
-    bool again = last_life[cap][n] == life && last_attempt[cap][n] == attempt;
+    assert_in_range(n, 1, ALL);
+    if (cap == TAKEN) {
+      taken[n - 1]++;
+      continue;
+    }
+    int now = taken[(n - 1) / NODES];
+    bool again = last_life[cap][n] == life && last_attempt[cap][n] == attempt &&
+                 last_taken[cap][n] == now;
+    last_taken[cap][n] = now;
     same[cap][n] = again ? same[cap][n] + 1 : 1;
     if (same[cap][n] > (cap == SLEEPY ? 2 : 1))
       fail_msg("%s of %ld ran again in one life", cap_names[cap], n);
@@ -363,27 +419,29 @@ static void check_job(known *k, int cap, long n, rt_view job, int life) {
 
 /* Answers false when jobs were put back and another life is needed. */
 static bool verify(known *k) {
-  rt_report *report = NULL;
-  rt_value *status = NULL;
+  int count = 0;
+  bool again = false;
   read_log(k);
-  crashed_often = false;
-  MUST(rt_report_open(&report, dir, "crash", &err));
-  int count = read_assets(report, k);
-  each_job(report, k, 0, check_job);
-  MUST(rt_report_status(report, &status, &err));
-  int64_t queued =
-      rt_view_int(rt_view_get(rt_value_view(status), "queued"), -1);
-  rt_value_unref(status);
-  rt_report_close(report);
-  assert_int_equal(queued, 0);
-  if (crashed_often) {
+  for (int i = 0; i < SESSIONS; i++) {
+    rt_report *report = NULL;
+    rt_value *status = NULL;
+    crashed_often = false;
+    MUST(rt_report_open(&report, dir, names[i], &err));
+    count += read_assets(report, k, i);
+    each_job(report, k, 0, check_job);
+    MUST(rt_report_status(report, &status, &err));
+    rt_view queued = rt_view_get(rt_value_view(status), "queued");
+    assert_int_equal(rt_view_int(queued, -1), 0);
+    rt_value_unref(status);
+    rt_report_close(report);
+    if (!crashed_often) continue;
     int64_t put_back = 0;
-    MUST(rt_session_retry(dir, "crash", &put_back, &err));
+    MUST(rt_session_retry(dir, names[i], &put_back, &err));
     assert_true(put_back > 0);
-    return false;
+    again = true;
   }
-  assert_int_equal(count, k->wanted_count);
-  return true;
+  if (!again) assert_int_equal(count, k->wanted_count);
+  return !again;
 }
 
 /* --- lives ------------------------------------------------------------------
@@ -495,6 +553,12 @@ static void crash_and_resume_keeps_the_set(void **state) {
   print_message("killed %d, at a write %d, in a write %d, at a statement %d\n",
                 fired[KILLED], fired[AT_WRITE], fired[TORN_WRITE],
                 fired[AT_STATEMENT]);
+  print_message("in the middle of sending %ld, of a retry %ld, asleep %ld; "
+                "found again %ld\n",
+                middles[CRASH_MID_SEND], middles[CRASH_MID_RETRY],
+                middles[CRASH_MID_SNOOZE], middles[CRASH_TWICE]);
+  for (int i = 0; i < CRASH_MIDDLES && rounds >= 100; i++)
+    assert_true(middles[i] > 0);
   for (int how = 0; how < HOWS && rounds >= 2 * HOWS; how++)
     assert_true(fired[how] > 0);
 }

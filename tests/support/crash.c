@@ -71,3 +71,24 @@ void crash_at_statement(long n) {
   atomic_store(&statements_left, n);
   if (sqlite3_auto_extension((void (*)(void))on_open) != SQLITE_OK) abort();
 }
+
+void crash_middles(const char *path, long counts[CRASH_MIDDLES]) {
+  static const char sql[] =
+      "SELECT (SELECT count(*) FROM running,json_each(jobs) WHERE"
+      " value->>2>0),"
+      " (SELECT count(*) FROM job WHERE state='delayed' AND"
+      " reason IS NOT 'snoozed'),"
+      " (SELECT count(*) FROM job WHERE state='delayed' AND reason='snoozed'),"
+      " (SELECT count(*) FROM edge)";
+  sqlite3 *db = NULL;
+  sqlite3_stmt *stmt = NULL;
+  if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL) == SQLITE_OK &&
+      sqlite3_prepare_v2(db, sql, -1, &stmt, NULL) == SQLITE_OK &&
+      sqlite3_step(stmt) == SQLITE_ROW) {
+    for (int i = 0; i < CRASH_MIDDLES; i++) {
+      counts[i] += (long)sqlite3_column_int64(stmt, i);
+    }
+  }
+  sqlite3_finalize(stmt);
+  sqlite3_close(db);
+}

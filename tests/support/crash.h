@@ -13,4 +13,16 @@
 void crash_at_write(long n, bool torn);
 void crash_at_statement(long n);
 
+/* In the middle of what did a session's file end? Adds up jobs that had sent
+ * something, that waited for a retry or slept, ways to an asset known before.
+ */
+enum {
+  CRASH_MID_SEND,
+  CRASH_MID_RETRY,
+  CRASH_MID_SNOOZE,
+  CRASH_TWICE,
+  CRASH_MIDDLES
+};
+void crash_middles(const char *path, long counts[CRASH_MIDDLES]);
+
 #endif

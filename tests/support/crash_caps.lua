@@ -7,7 +7,7 @@ local time = require("time")
 local DIR = os.getenv("CRASH_DIR")
 local SEED = tonumber(os.getenv("CRASH_SEED"))
 local LIFE = os.getenv("CRASH_LIFE")
-local NODES = 300
+local NODES = 200 -- of each session: the numbers of the second go on behind the first's
 
 local function mix(capability, n, i)
   local h = (SEED + n * 31 + capability * 7919 + i * 10473) % 65537
@@ -24,7 +24,7 @@ end
 
 local function send(job, capability, n, from, to)
   for i = from, math.min(to, mix(capability, n, 0) % 3) do
-    local found = mix(capability, n, i) % NODES + 1
+    local found = mix(capability, n, i) % NODES + 1 + math.floor((n - 1) / NODES) * NODES
     assert(job:send({ class = "node", value = ("%d"):format(found) }))
     time.sleep(0.002)
   end
