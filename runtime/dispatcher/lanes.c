@@ -235,8 +235,7 @@ static uint32_t missed(const rt_session *s, const rt__known *known) {
   const rt__cap *cap = known->cap;
   uint32_t here = 0;
   bool waits = false;
-  if (!cap || !cap->decl->max_instances) return 0;
-  if (cap->running < cap->decl->max_instances) return 0;
+  if (!cap || rt__cap_has_room(cap)) return 0;
   for (size_t i = 0; i < s->lane_count; i++) {
     const rt__lane *lane = s->lanes[i];
     if (lane->cap != cap) continue;
