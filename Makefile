@@ -209,12 +209,14 @@ crash: deps ## kill sessions ROUNDS times at random instants, resume them (for a
 .PHONY: asan tsan asan-lua tsan-lua
 SAN_MAKE = $(MAKE) --no-print-directory DEPS=$(abspath $(DEPS))
 
-asan: deps ## run the C units under the address and undefined-behaviour sanitizers
+asan: deps ## run the C units and embedding programs under the address and undefined-behaviour sanitizers
 	@+$(SAN_MAKE) BUILD=$(BUILD)/asan SAN=address,undefined build-tests
 	@BUILD=$(BUILD)/asan DEPS=$(DEPS) tests/run asan
-tsan: deps ## run the C units under the thread sanitizer
+	@+BUILD=$(BUILD)/asan DEPS=$(DEPS) MAKE=$(MAKE) SAN=address,undefined ONLY=programs tests/run embed
+tsan: deps ## run the C units and embedding programs under the thread sanitizer
 	@+$(SAN_MAKE) BUILD=$(BUILD)/tsan SAN=thread build-tests
 	@BUILD=$(BUILD)/tsan DEPS=$(DEPS) tests/run tsan
+	@+BUILD=$(BUILD)/tsan DEPS=$(DEPS) MAKE=$(MAKE) SAN=thread ONLY=programs tests/run embed
 
 asan-lua tsan-lua: %-lua: deps ## the Lua specs likewise (CI leaves them out)
 	@+$(SAN_MAKE) BUILD=$(BUILD)/$* SAN=$(if $(filter asan,$*),address$(comma)undefined,thread) all
@@ -268,19 +270,41 @@ $(BUILD)/install/libruntime.a: $(BUILD)/libruntime.a $(LJ_DEP)
 	$(Q)objcopy -w --localize-symbol='rt__*' $(@D)/runtime.o
 	$(Q)rm -f $@ && ar rcs $@ $(@D)/runtime.o
 
+# The manual and what shells complete come from the program's own help.
+SHARE := $(BUILD)/share
+$(SHARE)/runtime.1: $(ALL_BIN) tools/complete.lua docs/man/runtime.1.in
+	@mkdir -p $(@D)
+	$(call say,HELP,$@)
+	$(Q)$(BUILD)/runtime tools/complete.lua $(abspath $(BUILD)/runtime) $(SHARE)
+
 DEST = $(DESTDIR)$(PREFIX)
-install: all $(BUILD)/install/libruntime.a ## install below DESTDIR/PREFIX (/usr/local)
-	install -d $(DEST)/bin $(DEST)/lib/pkgconfig $(DEST)/include/rt $(DEST)/share/runtime/meta
-	$(if $(ALL_BIN),install -m 755 $(BUILD)/runtime $(DEST)/bin/runtime)
+install: all $(BUILD)/install/libruntime.a $(SHARE)/runtime.1 ## install below DESTDIR/PREFIX (/usr/local)
+	install -d $(DEST)/bin $(DEST)/lib/pkgconfig $(DEST)/include/rt $(DEST)/share/man/man1 \
+	  $(DEST)/share/runtime/meta $(DEST)/share/runtime/scripts $(DEST)/share/bash-completion/completions \
+	  $(DEST)/share/zsh/site-functions $(DEST)/share/fish/vendor_completions.d
+	install -m 755 $(BUILD)/runtime $(DEST)/bin/runtime
 	install -m 644 $(BUILD)/install/libruntime.a $(DEST)/lib/libruntime.a
 	install -m 755 $(BUILD)/libruntime.so $(DEST)/lib/libruntime.so.$(VERSION)
 	ln -sf libruntime.so.$(VERSION) $(DEST)/lib/libruntime.so.$(ABI)
 	ln -sf libruntime.so.$(ABI) $(DEST)/lib/libruntime.so
 	install -m 644 include/rt/*.h $(DEST)/include/rt/
 	install -m 644 lua/meta/*.lua $(DEST)/share/runtime/meta/
-	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' \
+	install -m 644 scripts/*.lua $(DEST)/share/runtime/scripts/
+	install -m 644 $(SHARE)/runtime.1 $(DEST)/share/man/man1/runtime.1
+	install -m 644 $(SHARE)/runtime.bash $(DEST)/share/bash-completion/completions/runtime
+	install -m 644 $(SHARE)/_runtime $(DEST)/share/zsh/site-functions/_runtime
+	install -m 644 $(SHARE)/runtime.fish $(DEST)/share/fish/vendor_completions.d/runtime.fish
+	sed -e 's|@VERSION@|$(VERSION)|' \
 	  -e 's|@PRIVATE@|$(strip $(PKG_LIBS) $(if $(filter system,$(LUAJIT)),$(LJ_LIBS)))|' tools/runtime.pc.in \
 	  >$(DEST)/lib/pkgconfig/runtime.pc
+
+.PHONY: uninstall
+uninstall: ## take away what install has put there
+	rm -f $(DEST)/bin/runtime $(DEST)/lib/libruntime.a $(DEST)/lib/libruntime.so $(DEST)/lib/libruntime.so.$(ABI) \
+	  $(DEST)/lib/libruntime.so.$(VERSION) $(DEST)/lib/pkgconfig/runtime.pc $(DEST)/share/man/man1/runtime.1 \
+	  $(DEST)/share/bash-completion/completions/runtime $(DEST)/share/zsh/site-functions/_runtime \
+	  $(DEST)/share/fish/vendor_completions.d/runtime.fish
+	rm -rf $(DEST)/include/rt $(DEST)/share/runtime
 
 clean: ## remove what was built (LuaJIT too)
 	rm -rf $(BUILD)

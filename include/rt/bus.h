@@ -5,7 +5,12 @@
  * order in which the events came. A sender never waits. Patterns are dotted
  * segments: `*` is one segment, `**` any number, `(a|b)` one of; wildcards act
  * only as whole segments. [any] marks calls any thread may make, also from
- * inside a callback.
+ * inside a callback; [waits] those that wait for another thread. [own]: who
+ * gets it releases it; what is handed in is copied or referenced.
+ *
+ * With `loop` in its options callbacks come on the thread that runs that loop
+ * of the host, which then is the one to create and free the bus; 64 MiB may
+ * wait for it for each subscription, what does not fit is dropped and counted.
  *
  * SPDX-License-Identifier: MIT */
 #ifndef RT_BUS_H
@@ -53,15 +58,17 @@ typedef struct rt_bus_stats {
   uint64_t rejected_memory;
 } rt_bus_stats;
 
-/* Start a bus and its thread. `opts` and `err` may be NULL. */
+/* [any, with `loop` its thread] Start a bus and its thread; `*out` [own].
+ * `opts` and `err` may be NULL. RT_ENOMEM, RT_EUNAVAIL: `*out` is NULL. */
 RT_API rt_err rt_bus_new(rt_bus **out, const rt_bus_opts *opts, rt_error *err);
-/* [any but the bus thread] Refuse new events, deliver what is queued, end the
- * thread. Waits for a running callback at most `timeout` seconds (negative:
- * for ever) and then answers RT_ETIMEOUT. May be called again. */
+/* [any but the bus thread, waits] Refuse new events, deliver what is queued,
+ * end the thread. Waits for a running callback at most `timeout` seconds
+ * (negative: for ever) and then answers RT_ETIMEOUT. RT_EINVAL: on the bus
+ * thread. May be called again. */
 RT_API rt_err rt_bus_stop(rt_bus *bus, double timeout);
-/* Stop, then release. After a stop that ended in RT_ETIMEOUT it does not wait
- * for that callback again: the bus's thread releases the bus when it returns.
- * NULL is allowed. */
+/* [any but the bus thread, waits; with `loop` its thread] Stop, then release.
+ * After a stop that ended in RT_ETIMEOUT it does not wait for that callback
+ * again: the bus's thread releases the bus when it returns. NULL is allowed. */
 RT_API void rt_bus_free(rt_bus *bus);
 
 /* [any] Does any subscription match? A cheap answer for a sender that would
@@ -82,21 +89,25 @@ RT_API rt_err rt_bus_subscribe(rt_bus *bus, uint64_t *id, const char *system,
 /* [any] When it returns, `fn` does not run and will not run again (but from
  * inside `fn` itself it returns at once). An unknown id is fine. */
 RT_API void rt_bus_unsubscribe(rt_bus *bus, uint64_t id);
+/* [any] The counters as they are now. */
 RT_API void rt_bus_get_stats(rt_bus *bus, rt_bus_stats *out);
 
 /* [any] Does `pattern` match `subject`? Both `size` bytes long, no error. */
 RT_API bool rt_pattern_match(const char *pattern, size_t pattern_size,
                              const char *subject, size_t subject_size);
 
-/* --- subscriber, router, awaiter -------------------------------------- */
-/* A subscription with a thread-safe close: waits for a running handler, not
+/* --- subscriber, router, awaiter --------------------------------------
+ * Close and free them before their bus is freed; NULL is allowed there. */
+/* [any, waits] As rt_bus_subscribe(), which see for RT_E...; `*out` [own]. A
+ * subscription with a thread-safe close: waits for a running handler, not
  * when called from inside it; then releases. */
 RT_API rt_err rt_subscriber_new(rt_subscriber **out, rt_bus *bus,
                                 const char *system, const char *kind,
                                 rt_event_fn fn, void *arg, rt_error *err);
 RT_API void rt_subscriber_close(rt_subscriber *subscriber);
 
-/* Handlers that fail are told to `failed` (may be NULL) and go on. */
+/* [any] A router without handlers; `*out` [own]. Handlers that fail are told to
+ * `failed` (may be NULL) and go on. RT_ENOMEM: `*out` is NULL. */
 typedef rt_err (*rt_handler_fn)(const rt_event *event, void *arg,
                                 rt_error *err);
 typedef void (*rt_handler_failed_fn)(const rt_event *event, const rt_error *why,
@@ -104,31 +115,38 @@ typedef void (*rt_handler_failed_fn)(const rt_event *event, const rt_error *why,
 RT_API rt_err rt_router_new(rt_router **out, rt_bus *bus,
                             rt_handler_failed_fn failed, void *arg,
                             rt_error *err);
-/* RT_ECANCELED after rt_router_stop(). */
+/* [any, waits] RT_ECANCELED after rt_router_stop(), else as
+ * rt_bus_subscribe(). */
 RT_API rt_err rt_router_add(rt_router *router, const char *system,
                             const char *kind, rt_handler_fn handle, void *arg,
                             rt_error *err);
-/* Close all handlers; waits for running ones. May be called again. */
+/* [any, waits] Close all handlers; waits for running ones, but not from inside
+ * one. May be called again. Free stops, too. */
 RT_API void rt_router_stop(rt_router *router);
 RT_API void rt_router_free(rt_router *router);
 
-/* Wait for one event by its path. Prepare before the thing that triggers it. */
+/* [any, waits] Wait for one event by its path. `*out` [own]; RT_E... as of
+ * rt_bus_subscribe(). Free ends the waiting of all its waiters. */
 RT_API rt_err rt_awaiter_new(rt_awaiter **out, rt_bus *bus, const char *system,
                              const char *kind, rt_error *err);
 RT_API void rt_awaiter_free(rt_awaiter *awaiter);
+/* [any] From now on the first event with this path is kept: prepare before the
+ * thing that triggers it. `*out` [own], to be closed. RT_EINVAL: no path;
+ * RT_ENOMEM. */
 RT_API rt_err rt_awaiter_prepare(rt_waiter **out, rt_awaiter *awaiter,
                                  const char *path, double timeout,
                                  rt_error *err);
-/* Block until the event or the timeout (30 s when prepared with 0).
+/* [any but the bus thread, waits] Block until the event or the timeout (30 s
+ * when prepared with 0).
  * `*accepted`: its kind is "accept" or ends in ".accept" or ".accepted";
  * `*data` [own]. RT_ETIMEOUT names the path; RT_ECANCELED: the awaiter was
  * freed or the bus has ended. */
 RT_API rt_err rt_waiter_wait(rt_waiter *waiter, bool *accepted, rt_value **data,
                              rt_error *err);
-/* The event it waited for, once there is one, else NULL; good until the waiter
- * is closed. */
+/* [any] The event it waited for [borrowed until it is closed], once there is
+ * one, else NULL. */
 RT_API const rt_event *rt_waiter_event(const rt_waiter *waiter);
-/* Wait no more; allowed after the awaiter was freed. */
+/* [any] Wait no more; allowed after the awaiter was freed. */
 RT_API void rt_waiter_close(rt_waiter *waiter);
 
 RT_END_DECL

@@ -36,7 +36,7 @@ RT_API rt_err rt_process_spawn(rt_runtime *rt, rt_pid *out, const char *source,
                                const rt_value *args, rt_exit_fn on_exit,
                                void *arg, rt_error *err);
 /* [any] The same with `size` bytes of Lua text, which are copied, shown as
- * `name` in error messages. */
+ * `name` in error messages. RT_EINVAL: no code; else as above. */
 RT_API rt_err rt_process_spawn_code(rt_runtime *rt, rt_pid *out,
                                     const char *code, size_t size,
                                     const char *name, const rt_value *args,
@@ -49,7 +49,8 @@ RT_API rt_err rt_process_spawn_code(rt_runtime *rt, rt_pid *out,
  * read a quarter of `vm_memory`. */
 RT_API rt_err rt_process_send(rt_runtime *rt, rt_pid to, const char *topic,
                               const rt_value *payloads, rt_error *err);
-/* [any] The same in the name of `from`, which the receiver may answer. */
+/* [any] The same in the name of `from`, which the receiver may answer; RT_E...
+ * as above. */
 RT_API rt_err rt_process_send_as(rt_runtime *rt, rt_pid from, rt_pid to,
                                  const char *topic, const rt_value *payloads,
                                  rt_error *err);

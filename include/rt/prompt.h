@@ -5,7 +5,8 @@
  * output like whatever the chunk prints; errors print their traceback as fd 2.
  * When the process ends (terminated, an error in one of its coroutines, out of
  * memory) the next chunk gets another one, with the same globals unless memory
- * was short. All calls are [any] thread but none of the runtime's own.
+ * was short. All calls are [any] thread but none of the runtime's own, nor the
+ * one of the host's loop.
  *
  * SPDX-License-Identifier: MIT */
 #ifndef RT_PROMPT_H
@@ -27,9 +28,10 @@ typedef enum rt_prompt_outcome {
   RT_PROMPT_CLOSED  /* the runtime is stopping */
 } rt_prompt_outcome;
 
-/* The process starts with the first chunk. Close it before rt_runtime_free();
- * once the runtime stops a chunk that runs ends, and no other begins
- * (RT_PROMPT_CLOSED). */
+/* The process starts with the first chunk. `*out` [own] goes to
+ * rt_prompt_close(), before rt_runtime_free(); once the runtime stops a chunk
+ * that runs ends, and no other begins (RT_PROMPT_CLOSED). RT_ENOMEM: `*out` is
+ * NULL. */
 RT_API rt_err rt_prompt_open(rt_prompt **out, rt_runtime *rt, rt_error *err);
 /* Ends the process. NULL allowed. */
 RT_API void rt_prompt_close(rt_prompt *prompt);
@@ -43,8 +45,9 @@ RT_API rt_prompt_outcome rt_prompt_run(rt_prompt *prompt, const char *text,
  * was; globals stay. Does nothing when none runs. */
 RT_API void rt_prompt_break(rt_prompt *prompt);
 /* [waits] What the last word of `text` may go on as: *out is text of whole
- * words, sorted, one a line [own, rt_free()]; "" when there are none. Runs no
- * code of the user's. RT_ETIMEOUT when the process is busy. */
+ * words, sorted, one a line, [own] and for rt_free(); "" when there are none.
+ * Runs no code of the user's. RT_ETIMEOUT when the process is busy; RT_ECLOSED:
+ * the runtime stops; RT_ENOMEM. On failure *out is NULL. */
 RT_API rt_err rt_prompt_complete(rt_prompt *prompt, const char *text,
                                  size_t size, char **out, rt_error *err);
 

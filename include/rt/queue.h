@@ -2,8 +2,9 @@
  *
  * For hosts that work on assets themselves, beside capabilities or instead of
  * them. All calls are [any] thread and [wait] for the engine: not on a thread
- * of the runtime; rt_session_queue_async() of rt/session.h does not wait.
- * RT_ECANCELED from any of them: the session is closed.
+ * of the runtime; rt_session_queue_async() of rt/session.h does not wait. Any
+ * of them may fail with RT_ECANCELED: the session is closed; RT_EUNAVAIL: its
+ * file cannot be written; RT_ENOMEM.
  *
  * SPDX-License-Identifier: MIT */
 #ifndef RT_QUEUE_H

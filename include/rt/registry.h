@@ -2,8 +2,9 @@
  *
  * A registry belongs to its runtime. A capability is declared in a Lua file, a
  * Lua table or in C; every session of the runtime sees it at once. All calls
- * are [any] thread unless marked; those marked [waits] not on a thread of the
- * runtime.
+ * are [any] thread; those marked [waits] not on a thread of the runtime. `*out`
+ * is [own] to the caller, NULL on failure; what is handed in is copied or
+ * referenced. Any call may answer RT_ENOMEM.
  *
  * SPDX-License-Identifier: MIT */
 #ifndef RT_REGISTRY_H
@@ -15,10 +16,13 @@ RT_BEGIN_DECL
 
 typedef struct rt_job rt_job;
 
-/* Does the work of a job, on a worker's thread, and must not wait there: it
- * ends with rt_job_complete(), now or later from any thread. */
+/* Does the work of a job, on a worker's thread (or that of the host's loop, see
+ * rt/runtime.h), and must not wait there: it ends with rt_job_complete(), now
+ * or later from any thread, at the latest between rt_runtime_stop() and
+ * rt_runtime_free(). */
 typedef void (*rt_invoke_fn)(rt_job *job, void *arg);
-/* A gate: true to run, or false with the reason written to `why`. Quick. */
+/* A gate: true to run, or false with the reason written to `why`. Quick; on the
+ * same thread as invoke. */
 typedef bool (*rt_match_fn)(const rt_value *asset, char *why, size_t size,
                             void *arg);
 
@@ -44,7 +48,8 @@ typedef struct rt_capability_opts {
         NULL, NULL, NULL                                                       \
   }
 
-/* Add a capability written in C. RT_EINVAL names the field; RT_EEXIST. */
+/* Add a capability written in C; `opts` is copied, its `arg` used until
+ * rt_runtime_free(). RT_EINVAL names the field; RT_EEXIST. */
 RT_API rt_err rt_registry_add(rt_registry *registry,
                               const rt_capability_opts *opts, rt_error *err);
 /* One fault found while loading: `text` is one line with file, line or field
@@ -57,14 +62,17 @@ typedef void (*rt_fault_fn)(const char *text, void *arg);
 RT_API rt_err rt_registry_load(rt_registry *registry, const char *path,
                                rt_fault_fn fault, void *arg, size_t *loaded,
                                rt_error *err);
+/* Take one away; jobs of it that run go on. RT_ENOTFOUND. */
 RT_API rt_err rt_registry_remove(rt_registry *registry, const char *name,
                                  rt_error *err);
-/* Maps [own] as of API 4.1 plus `file`; the list in order of registration. */
+/* Maps with what was declared, and `file`; the list in order of registration.
+ * RT_ENOTFOUND: no such capability. */
 RT_API rt_err rt_registry_get(rt_registry *registry, const char *name,
                               rt_value **out, rt_error *err);
 RT_API rt_err rt_registry_list(rt_registry *registry, rt_value **out,
                                rt_error *err);
-/* Names [own array] that take `class_name`, by priority, then registration. */
+/* An array of the names that take `class_name`, by priority, then registration.
+ */
 RT_API rt_err rt_registry_target_tasks(rt_registry *registry,
                                        const char *class_name, rt_value **out,
                                        rt_error *err);
@@ -73,17 +81,18 @@ RT_API rt_err rt_registry_plan(rt_registry *registry, rt_value **out,
                                rt_error *err);
 
 /* --- a job of a capability in C --------------------------------------- */
-/* Borrowed until rt_job_complete(): {key, class, value, metadata, depth,
- * parent}; and the options map. */
+/* [borrowed] until rt_job_complete(): {key, class, value, metadata, depth,
+ * parent}; and the options map, or NULL. */
 RT_API const rt_value *rt_job_asset(const rt_job *job);
 RT_API const rt_value *rt_job_options(const rt_job *job);
+/* Which try it is, from 1. */
 RT_API uint32_t rt_job_attempt(const rt_job *job);
 /* Has it been asked to end? */
 RT_API bool rt_job_canceled(const rt_job *job);
 /* Stream one result {class, value, key?, metadata?}. RT_EINVAL: malformed or
  * undeclared; RT_EFULL: try later; RT_ECANCELED: the lease is gone. */
 RT_API rt_err rt_job_send(rt_job *job, const rt_value *asset, rt_error *err);
-/* Done (`failure` NULL) or failed. The job must not be used afterwards. */
+/* Done (`failure` NULL) or failed. The job is gone afterwards. */
 RT_API void rt_job_complete(rt_job *job, const rt_error *failure);
 
 RT_END_DECL

@@ -4,8 +4,15 @@
  * VM each), the bus's dispatcher, the engine and a watchdog. Several may live
  * in one program. It installs no signal handler, never exits and prints
  * nothing: what scripts print and what is logged goes to the callbacks below.
- * [any] marks calls any thread may make; those that wait must not be made on a
- * thread of the runtime itself (inside a callback).
+ * [any] marks calls any thread may make; those that [wait] must not be made on
+ * a thread of the runtime itself (inside a callback).
+ *
+ * Attached to a loop of the host (`loop`), it keeps its threads for the work,
+ * and makes every callback on the thread that runs that loop, in the order in
+ * which things happened: output, log, events, replies, ends, calls of functions
+ * and capabilities in C. That thread may wait only where it is said to; it
+ * frees the runtime, and lets the loop run once more before it closes it. The
+ * loop stays alive until then.
  *
  * SPDX-License-Identifier: MIT */
 #ifndef RT_RUNTIME_H
@@ -27,8 +34,8 @@ typedef enum rt_log_level {
   RT_LOG_ERROR
 } rt_log_level;
 
-/* Called on any thread of the runtime, also on several at once. `fields` is a
- * map or NULL; both are borrowed. */
+/* Called on any thread of the runtime, also on several at once (or on that of
+ * the host's loop). `fields` is a map or NULL; both are [borrowed]. */
 typedef void (*rt_log_fn)(rt_log_level level, const char *message,
                           const rt_value *fields, void *arg);
 /* What a script prints: `fd` is 1 (print, io.write) or 2 (io.stderr); and whole
@@ -92,29 +99,42 @@ typedef struct rt_script {
 #define RT_SCRIPT_INIT                                                         \
   { sizeof(rt_script), NULL, NULL, 0, NULL, NULL, 0 }
 
-/* Start a runtime and its threads; `opts` may be NULL. */
+/* [any, with `loop` its thread] Start a runtime and its threads; `*out` is
+ * [own] and goes to rt_runtime_free(). `opts` may be NULL; its texts are
+ * copied. RT_ENOMEM, RT_EINTERNAL, RT_EUNAVAIL: no memory or threads; then
+ * `*out` is NULL and nothing is left. */
 RT_API rt_err rt_runtime_new(rt_runtime **out, const rt_runtime_opts *opts,
                              rt_error *err);
-/* [any] Stop in stages: sessions drain, processes are cancelled, after `grace`
- * seconds terminated; threads end. Always returns. May be called again. */
+/* [any, waits] Stop in stages: sessions drain, processes are cancelled, after
+ * `grace` seconds terminated; threads end. Always returns; a callback of the
+ * host that does not return holds it up 10 s and is then left behind. May be
+ * called again. */
 RT_API void rt_runtime_stop(rt_runtime *rt, double grace);
-/* Stop with no grace when that was not done, then release. NULL allowed. */
+/* [any, waits; with `loop` its thread] Stop with no grace when that was not
+ * done, make the callbacks that are due, then release. NULL allowed. Nothing of
+ * the runtime may be used afterwards but session handles, which only answer
+ * that they are closed. */
 RT_API void rt_runtime_free(rt_runtime *rt);
 
-/* [any] Borrowed parts, good until rt_runtime_free(). */
+/* [any] Its parts [borrowed], good until rt_runtime_free(). */
 RT_API rt_bus *rt_runtime_bus(rt_runtime *rt);
 RT_API rt_registry *rt_runtime_registry(rt_runtime *rt);
 
 /* [any, waits] Run a script as the main process until its main function has
  * returned and nothing can happen any more. `*exit_code`: 0, 1 after an
  * uncaught error (whose traceback goes to output as fd 2), or what the script
- * gave to os.exit(). */
+ * gave to os.exit(). RT_ENOTFOUND, RT_EPERM: the file; RT_EINVAL: neither path
+ * nor code, or on the thread of the host's loop; RT_ECONFLICT: one runs
+ * already. */
 RT_API rt_err rt_runtime_run(rt_runtime *rt, const rt_script *script,
                              int *exit_code, rt_error *err);
+/* A main script has ended. It may free the runtime on the host's loop, not on a
+ * thread of the runtime. */
+typedef void (*rt_main_fn)(rt_runtime *rt, int exit_code, void *arg);
 /* [any] The same without waiting: `fn` (may be NULL) is called once when it has
  * ended, on the host's thread or, without a loop, on one of the runtime's. It
- * is not called when starting fails. */
-typedef void (*rt_main_fn)(rt_runtime *rt, int exit_code, void *arg);
+ * is not called when starting fails: RT_ENOTFOUND, RT_EPERM, RT_EINVAL,
+ * RT_ECONFLICT as above, RT_ENOMEM. */
 RT_API rt_err rt_runtime_run_async(rt_runtime *rt, const rt_script *script,
                                    rt_main_fn fn, void *arg, rt_error *err);
 /* [any] Ask the running main process to end: the first call cancels it, a

@@ -3,7 +3,11 @@
  * A session is one SQLite file, DIR/NAME.sqlite. The engine's thread owns it;
  * calls queue work there. Those marked [waits] must not be made on a thread of
  * the runtime; each has a twin ending in _async whose reply comes on the
- * engine's thread, where it must not wait. All calls are [any] thread.
+ * engine's thread, or that of the host's loop, where it must not wait. All
+ * calls are [any] thread. `*out` is [own] to the caller, NULL on failure; what
+ * is handed in is copied or referenced. Calls on an open session may fail with
+ * RT_ECANCELED: it was canceled or closed; RT_EUNAVAIL: its file cannot be
+ * written, the reason is in the words; RT_ENOMEM.
  * A report reads a session's file, also while another process owns it.
  *
  * SPDX-License-Identifier: MIT */
@@ -61,7 +65,8 @@ typedef enum rt_outcome {
   RT_OUT_OF_SCOPE,
   RT_OVER_LIMIT
 } rt_outcome;
-/* "queued", "started", "stored", "duplicate", "out_of_scope", "over_limit". */
+/* "queued", "started", "stored", "duplicate", "out_of_scope", "over_limit";
+ * static storage. */
 RT_API const char *rt_outcome_text(rt_outcome outcome);
 
 /* How an asynchronous call ended. `result` [own] may be NULL. For dispatch it
@@ -69,15 +74,22 @@ RT_API const char *rt_outcome_text(rt_outcome outcome);
 typedef void (*rt_reply_fn)(rt_err code, const rt_error *err, rt_value *result,
                             void *arg);
 
+/* [waits] Open or create one. RT_EINVAL: a bad name or option; RT_ECONFLICT: it
+ * is open elsewhere, and by whom; RT_EEXIST, RT_ENOTFOUND: as `mode` asks;
+ * RT_ECLOSED: the runtime stops. A session that is refused leaves no file. */
 RT_API rt_err rt_session_open(rt_session **out, rt_runtime *rt,
                               const rt_session_opts *opts, rt_error *err);
 /* `fn` gets the session [own], or NULL. */
 typedef void (*rt_session_fn)(rt_err code, const rt_error *err,
                               rt_session *session, void *arg);
+/* The same, told to `fn`, which may also be called before this returns. */
 RT_API void rt_session_open_async(rt_runtime *rt, const rt_session_opts *opts,
                                   rt_session_fn fn, void *arg);
+/* One reference more (returns its argument) or less: of the handle, which does
+ * not close the session. NULL allowed. */
 RT_API rt_session *rt_session_ref(rt_session *session);
 RT_API void rt_session_unref(rt_session *session);
+/* [borrowed] as long as the handle. */
 RT_API const char *rt_session_name(const rt_session *session);
 
 typedef struct rt_dispatch_opts {
@@ -86,11 +98,15 @@ typedef struct rt_dispatch_opts {
   const rt_value *meta_value;
   int priority; /* 0: the capability's */
 } rt_dispatch_opts;
-/* [waits] One asset {class, value, key?, metadata?}. */
+#define RT_DISPATCH_OPTS_INIT                                                  \
+  { sizeof(rt_dispatch_opts), false, NULL, 0 }
+/* [waits] One asset {class, value, key?, metadata?}. `opts`, `outcome` may be
+ * NULL. RT_EINVAL: it is no asset. */
 RT_API rt_err rt_session_dispatch(rt_session *session, const rt_value *asset,
                                   const rt_dispatch_opts *opts,
                                   rt_outcome *outcome, rt_error *err);
-/* One asset or an array of them, applied in order; when the intake is full the
+/* `fn` (may be NULL) gets an array of outcomes. One asset or an array of them,
+ * applied in order; when the intake is full the
  * reply comes once there was room. An empty array is a round with nothing
  * in it, which finishes at once. */
 RT_API void rt_session_dispatch_async(rt_session *session,
@@ -99,17 +115,19 @@ RT_API void rt_session_dispatch_async(rt_session *session,
                                       rt_reply_fn fn, void *arg);
 
 /* [waits] Until the round is finished; `*summary` [own] may be NULL.
- * RT_ETIMEOUT after `timeout` seconds (negative: none), RT_ECANCELED. */
+ * RT_ETIMEOUT after `timeout` seconds (negative: none), RT_ECANCELED; RT_EINVAL
+ * on the thread of the host's loop. */
 RT_API rt_err rt_session_wait(rt_session *session, double timeout,
                               rt_value **summary, rt_error *err);
 /* The reply comes when the round is finished or the session canceled. */
 RT_API void rt_session_wait_async(rt_session *session, rt_reply_fn fn,
                                   void *arg);
-/* [waits] Counters as of API 3, a map [own]. */
+/* [waits] Counters, as of s:stats() in docs/sessions.md, a map. */
 RT_API rt_err rt_session_stats(rt_session *session, rt_value **out,
                                rt_error *err);
 RT_API void rt_session_stats_async(rt_session *session, rt_reply_fn fn,
                                    void *arg);
+/* Start no new jobs; start them again. Takes effect soon, and never fails. */
 RT_API void rt_session_pause(rt_session *session);
 RT_API void rt_session_resume(rt_session *session);
 /* Drain: no new jobs start, running ones are asked, after the grace ended; the
@@ -117,6 +135,7 @@ RT_API void rt_session_resume(rt_session *session);
  * `discard` what is queued is canceled for good. */
 RT_API void rt_session_cancel_async(rt_session *session, const char *reason,
                                     bool discard, rt_reply_fn fn, void *arg);
+/* [waits] The same, at most the grace time. */
 RT_API rt_err rt_session_cancel(rt_session *session, const char *reason,
                                 bool discard, rt_error *err);
 /* Canceled or closed? */
@@ -150,24 +169,31 @@ RT_API void rt_session_scale_async(rt_session *session, const char *capability,
                                    int64_t instances, rt_reply_fn fn,
                                    void *arg);
 
-/* Called on the engine's thread after each commit that stored assets, with the
- * row id of the last; quick, must not wait. NULL takes it away. */
+/* Called on the engine's thread (or the host's: then several commits may make
+ * one call) after commits that stored assets, with the row id of the last;
+ * quick, must not wait. */
 typedef void (*rt_commit_fn)(int64_t last_asset, void *arg);
+/* Set it, or take it away with NULL: it then runs no more, and will not. Not
+ * from inside of it. */
 RT_API void rt_session_on_commit(rt_session *session, rt_commit_fn fn,
                                  void *arg);
 /* Remember how far the opener has printed assets (kept with the next commit);
  * the mark is in rt_report_status() as "printed". */
 RT_API void rt_session_set_mark(rt_session *session, int64_t asset);
 
-/* The session queue of API 3 (s.queue): `verb` is "has", "append", "next",
+/* The session queue (see rt/queue.h): `verb` is "has", "append", "next",
  * "processed" or "delete"; `args` an array of its arguments. */
 RT_API void rt_session_queue_async(rt_session *session, const char *verb,
                                    const rt_value *args, rt_reply_fn fn,
                                    void *arg);
 
-/* --- reports: read only, each call [waits] on the disk only -------------- */
+/* --- reports: read only, each call [waits] on the disk only --------------
+ * One thread at a time for a report. Any may fail with RT_EUNAVAIL: the file
+ * cannot be read; RT_ENOMEM. */
+/* RT_ENOTFOUND: no such session; RT_EINVAL: no name of one. */
 RT_API rt_err rt_report_open(rt_report **out, const char *dir, const char *name,
                              rt_error *err);
+/* NULL allowed. */
 RT_API void rt_report_close(rt_report *report);
 /* {name, state, owner, printed, config, counters...}; stats as of API 3. */
 RT_API rt_err rt_report_status(rt_report *report, rt_value **out,
@@ -177,6 +203,7 @@ RT_API rt_err rt_report_status(rt_report *report, rt_value **out,
 RT_API rt_err rt_report_assets(rt_report *report, int64_t after,
                                const char *class_pattern, uint32_t limit,
                                rt_value **out, rt_error *err);
+/* The one with this key. RT_ENOTFOUND. */
 RT_API rt_err rt_report_asset(rt_report *report, const char *key,
                               rt_value **out, rt_error *err);
 /* {id, from, to, capability, job} */
@@ -196,6 +223,9 @@ RT_API rt_err rt_report_why(rt_report *report, rt_value **out, rt_error *err);
 RT_API rt_err rt_report_why_not(rt_report *report, const char *capability,
                                 const char *key, rt_value **out, rt_error *err);
 
+/* --- the files ----------------------------------------------------------
+ * Each call [waits] on the disk only. RT_EUNAVAIL: it cannot be read or
+ * written. */
 /* Sessions in a folder: array of {name, state, assets, jobs...}, by name. */
 RT_API rt_err rt_session_list(const char *dir, rt_value **out, rt_error *err);
 /* RT_ECONFLICT while it is open somewhere. */

@@ -77,7 +77,8 @@ typedef struct rt_error {
 /* [any] The library's version, e.g. "0.1.0"; static storage. */
 RT_API const char *rt_version(void);
 /* [any] Which LuaJIT it is built with: "bundled", or "packaged" (make
- * LUAJIT=system), with which a long pattern match cannot be stopped. */
+ * LUAJIT=system), with which a long pattern match cannot be stopped; static
+ * storage. */
 RT_API const char *rt_luajit(void);
 /* [any] The text of a code, and its kind as scripts see it ("NOT_FOUND");
  * static storage, never NULL. */
@@ -85,9 +86,9 @@ RT_API const char *rt_status_text(rt_err code);
 RT_API const char *rt_status_kind(rt_err code);
 /* [any] The code whose kind is `kind`; RT_EUNKNOWN when there is none. */
 RT_API rt_err rt_status_from_kind(const char *kind);
-/* [any] Fill `err` (may be NULL) and return `code`. A message given to
- * rt_fail_context() is put in front of what `err` says already, and the code
- * of `err` is kept and returned (RT_EUNKNOWN when `err` is NULL). */
+/* [any] Fill `err` (may be NULL) and return `code`, RT_E... or RT_OK. A message
+ * given to rt_fail_context() is put in front of what `err` says already, and
+ * the code of `err` is kept and returned (RT_EUNKNOWN when `err` is NULL). */
 RT_API rt_err rt_fail(rt_error *err, rt_err code, const char *fmt, ...)
     RT_PRINTF(3, 4);
 RT_API rt_err rt_fail_context(rt_error *err, const char *fmt, ...)

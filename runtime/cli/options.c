@@ -346,7 +346,7 @@ void cli_parse_free(cli_parse *parse) {
 
 void cli_print_options(FILE *out, const cli_option *options) {
   for (; options->name; options++) {
-    char left[64];
+    char left[128];
     const char *value = options->kind == CLI_FLAG ? "" : options->value;
     int used = options->letter
                    ? snprintf(left, sizeof(left), "-%c, ", options->letter)

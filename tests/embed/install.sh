@@ -1,79 +1,92 @@
 #!/usr/bin/env bash
-# The installed tree, used as a stranger would: pkg-config, public headers, both libraries, the program.
-# Environment: BUILD, DEPS, MAKE, TMP, as set by tests/run.
+# The installed tree, used as a stranger would: what is there, where it works, what its library lets out.
 # SPDX-License-Identifier: MIT
-set -u
-cd "$(dirname "$0")/../.." || exit 1
-build=${BUILD:-build}
-deps=${DEPS:-$build/deps}
-prefix=$TMP/usr
-log=$TMP/log
-failed=0
+. "$(dirname "$0")/../support/embed.sh"
 
-# case NAME COMMAND...
-check() {
-  local name=$1
-  shift
-  if "$@" >"$log" 2>&1; then
-    echo "ok - $name"
-  else
-    echo "not ok - $name"
-    sed 's/^/  # /' "$log" | tail -n 40
-    failed=1
-  fi
-}
-
-check "make install" "${MAKE:-make}" --no-print-directory install BUILD="$build" DEPS="$deps" PREFIX="$prefix"
-check "make install below DESTDIR" "${MAKE:-make}" --no-print-directory install BUILD="$build" DEPS="$deps" \
-  PREFIX=/opt/rt DESTDIR="$TMP/stage"
-check "everything is in place" ls "$prefix/bin/runtime" "$prefix/lib/libruntime.so" "$prefix/lib/libruntime.a" \
-  "$prefix/include/rt/rt.h" "$prefix/lib/pkgconfig/runtime.pc" "$TMP/stage/opt/rt/bin/runtime" \
-  "$prefix/share/runtime/meta/events.lua"
-check "the .pc file names the prefix, not the staging folder" grep -qx "prefix=/opt/rt" \
-  "$TMP/stage/opt/rt/lib/pkgconfig/runtime.pc"
+check "everything is in place" ls "$prefix"/bin/runtime "$prefix"/lib/libruntime.{so,a} "$prefix/include/rt/rt.h" \
+  "$prefix/lib/pkgconfig/runtime.pc" "$prefix/share/runtime/meta/events.lua" "$prefix/share/man/man1/runtime.1" \
+  "$prefix/share/bash-completion/completions/runtime" "$prefix/share/zsh/site-functions/_runtime" \
+  "$prefix/share/fish/vendor_completions.d/runtime.fish" "$prefix/share/runtime/scripts/port-scan.lua"
 check "the installed program runs" "$prefix/bin/runtime" --version
 
-export PKG_CONFIG_PATH=$prefix/lib/pkgconfig LD_LIBRARY_PATH=$prefix/lib
-mapfile -t cflags < <(pkg-config --cflags runtime | tr ' ' '\n' | grep .)
-mapfile -t libs < <(pkg-config --libs runtime | tr ' ' '\n' | grep .)
-mapfile -t static < <(pkg-config --static --libs runtime | tr ' ' '\n' | grep . | grep -vx -e -lruntime)
-strict=(-Wall -Wextra -Wpedantic -Werror)
+# --- anywhere, and away again
+check "make install below DESTDIR" make_in install PREFIX=/opt/rt DESTDIR="$TMP/stage"
+no_paths() { ! grep -rIl -e "$TMP" -e "$PWD" "$TMP/stage"; }
+check "no file of it knows where it was made" no_paths
+mv "$TMP/stage/opt/rt" "$TMP/moved"
+moved() { [ "$(PKG_CONFIG_PATH=$TMP/moved/lib/pkgconfig pkg-config --variable=libdir runtime)" -ef "$TMP/moved/lib" ]; }
+check "the .pc file may be moved with the tree" moved
+check "and the program" "$TMP/moved/bin/runtime" -e "assert(require('events').stats())"
+check "make uninstall" make_in uninstall PREFIX="$TMP/moved"
+no_files() { ! find "$TMP/moved" -not -type d | grep .; }
+check "leaves nothing" no_files
+soname() { readelf -d "$prefix/lib/libruntime.so" | grep -q 'SONAME.*\[libruntime\.so\.[0-9]*\]'; }
+check "the library has a soname" soname
+no_rpath() { ! readelf -d "$prefix/lib/libruntime.so" | grep -E 'RPATH|RUNPATH'; }
+check "and no paths" no_rpath
 
-# --- each public header alone, as C99 and as C++17
-for header in "$prefix"/include/rt/*.h; do
-  name=rt/$(basename "$header")
-  printf '#include <%s>\nint main(void) { return 0; }\n' "$name" >"$TMP/header.c"
-  cp "$TMP/header.c" "$TMP/header.cc"
-  check "<$name> alone as C99" gcc -std=c99 "${strict[@]}" "${cflags[@]}" -c -o "$TMP/header.o" "$TMP/header.c"
-  check "<$name> alone as C++17" g++ -std=c++17 "${strict[@]}" "${cflags[@]}" -c -o "$TMP/header.o" "$TMP/header.cc"
-done
-
-# --- programs
-src=tests/embed/two_runtimes.c
-check "a C program links with the shared library" \
-  gcc -std=c99 "${strict[@]}" "${cflags[@]}" -o "$TMP/shared" "$src" "${libs[@]}"
-check "and runs two runtimes" timeout 60 "$TMP/shared"
-check "a C++ program links" g++ -std=c++17 -x c++ "${strict[@]}" "${cflags[@]}" -o "$TMP/cpp" "$src" -x none "${libs[@]}"
-check "and runs" timeout 60 "$TMP/cpp"
-check "a C program links with the static library" \
-  gcc -std=c99 "${strict[@]}" "${cflags[@]}" -o "$TMP/static" "$src" "$prefix/lib/libruntime.a" "${static[@]}"
-check "and runs" timeout 60 "$TMP/static"
-
-own_lua() { # LIBRARY...
-  gcc -std=c99 "${strict[@]}" "${cflags[@]}" -I"$deps/include/luajit" -o "$TMP/own" tests/embed/own_lua.c \
-    "$@" "$deps/lib/libluajit.a" -lm -ldl -rdynamic && [ "$(timeout 60 "$TMP/own" | tr '\n' ' ')" = "nil 500501 " ]
-}
-if [ -e "$deps/lib/libluajit.a" ]; then
-  check "a program with its own Lua beside the shared library" own_lua "${libs[@]}"
-  check "a program with its own Lua beside the static library" own_lua "$prefix/lib/libruntime.a" "${static[@]}"
-fi
-
-# --- what leaves the library
-foreign() { nm -D --defined-only "$prefix/lib/libruntime.so" | awk '{ print $NF }' | grep -Ev '^rt_[a-z]' | grep .; }
-check "only rt_* leaves the shared library" bash -c "! ($(declare -f foreign); prefix=$prefix; foreign)"
-check "no rt__* leaves the static library" bash -c "! nm -g --defined-only $prefix/lib/libruntime.a | grep -E ' (rt__|lua)'"
+# --- what leaves the libraries
 exported() { nm -D --defined-only "$prefix/lib/libruntime.so" | awk '{ print $NF }' | LC_ALL=C sort -u; }
-declared() { cat include/rt/*.h | tr '\n' ' ' | grep -oE 'RT_API [^;(]*\(' | grep -oE 'rt_[a-z0-9_]+ *\($' | tr -d ' (' | LC_ALL=C sort -u; }
-check "every declared call is there" bash -c "$(declare -f declared exported); prefix=$prefix; diff <(declared) <(exported)"
+declared() {
+  cat "$prefix"/include/rt/*.h | tr '\n' ' ' | grep -oE 'RT_API [^;(]*\(' | grep -oE 'rt_[a-z0-9_]+ *\($' | tr -d ' (' |
+    LC_ALL=C sort -u
+}
+same_calls() { diff <(declared) <(exported); }
+check "exactly the declared calls leave the shared library" same_calls
+no_foreign() { ! exported | grep -E '^(rt__|lua|lj_|uv_|sqlite3|ares_|curl_)|^[^r]'; }
+check "none of Lua's, libuv's or another library's" no_foreign
+global_in_static() { nm -g --defined-only "$prefix/lib/libruntime.a" 2>/dev/null | awk 'NF == 3 { print $3 }' | LC_ALL=C sort -u; }
+same_static() { diff <(declared) <(global_in_static); }
+check "nor the static one" same_static
+enough() { [ "$(exported | wc -l)" -ge 150 ]; }
+check "they are counted" enough
 
-exit "$failed"
+# --- no state of ours: what can be written is a guard of pthread_once()
+writable() { objdump -t "$build/libruntime.a" | grep -E '\*COM\*|\.(t?bss|t?data)\b' | grep -v -e '\.data\.rel\.ro' -e ' l    d  '; }
+no_state() { ! writable | grep -v ' once$'; }
+[ -n "$san" ] || check "the library has no mutable globals" no_state
+
+# --- the manual and the completions say what the help says
+commands() { "$prefix/bin/runtime" --help | sed -n '/^commands:/,/^$/p' | sed '1d;/^$/d' | awk '{ print $1 }'; }
+long_options() { "$prefix/bin/runtime" "$@" --help | grep -oE '^ +(-[a-z], )?--[a-z-]+' | grep -oE -e '--[a-z-]+'; }
+in_all() { # WORD WORD-IN-ROFF
+  local file
+  for file in "$prefix/share/bash-completion/completions/runtime" "$prefix/share/zsh/site-functions/_runtime"; do
+    grep -qF -- "$1" "$file" || { echo "no $1 in $file"; return 1; }
+  done
+  grep -qF -- "${1#--}" "$prefix/share/fish/vendor_completions.d/runtime.fish" || { echo "no $1 for fish"; return 1; }
+  grep -qF -- "$2" "$prefix/share/man/man1/runtime.1" || { echo "no $1 in the manual"; return 1; }
+}
+in_roff() { sed "s/^-//; s/-/\\\\-/g" <<<"$1"; } # after .Fl
+all_listed() {
+  local command option
+  for command in $(commands); do
+    in_all "$command" "$command" || return 1
+    for option in $(long_options "$command"); do in_all "$option" "$(in_roff "$option")" || return 1; done
+  done
+  for option in $(long_options); do
+    [ "$option" = --version ] || in_all "$option" "$(in_roff "$option")" || return 1
+  done
+}
+check "every command and option of the help is in the manual and the completions" all_listed
+completes() { # LINE... WORD
+  local found
+  COMP_WORDS=("$@")
+  found=$(
+    . "$prefix/share/bash-completion/completions/runtime"
+    COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+    _runtime
+    printf '%s ' "${COMPREPLY[@]}"
+  )
+  echo "$found"
+}
+bash_completes() {
+  [ "$(completes runtime res)" = "resume " ] && [ "$(completes runtime run --progress ne)" = "never " ] &&
+    [ "$(completes runtime jobs one --ret)" = "--retry " ]
+}
+check "bash completes a command, an option and its value" bash_completes
+if command -v groff >/dev/null; then
+  manual() { [ -z "$(groff -mdoc -Tutf8 -wall -Wbreak -z "$prefix/share/man/man1/runtime.1" 2>&1)" ]; }
+  check "the manual is well formed" manual
+fi
+finish
