@@ -226,7 +226,7 @@ asan-lua tsan-lua: %-lua: deps ## the Lua specs likewise (CI leaves them out)
 
 .PHONY: fuzz clang check-clang
 fuzz: deps ## try random input on the parsers, FUZZ_SECONDS (20) each
-	$(if $(LJ_DEP),@$(MAKE) -s --no-print-directory $(LJ_DEP))
+	@$(MAKE) -s --no-print-directory $(LJ_DEP) $(BUILD)/libruntime.a
 	@BUILD=$(BUILD) LJ_CFLAGS='$(LJ_CFLAGS)' LJ_LIBS='$(LJ_LIBS)' tests/fuzz/run
 
 clang: deps ## compile all C sources with clang, warnings are errors
