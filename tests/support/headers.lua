@@ -1,8 +1,8 @@
 --- headers.lua - do the public headers say what a caller must know? headers.lua PREFIX
 -- A comment stands above each call or the group it is in. It says, or the section or the banner
--- does, which threads may make it ([any], [any, waits], [one]...); when the call may fail, with which
--- codes; when it hands out a pointer, who owns it. An option struct begins with its size, and has an
--- INIT.
+-- does, which threads may make it ([any], [any, waits], [one]...); when the call may fail, with
+-- which codes; when it hands out a pointer, who owns it. An option struct begins with its size, and
+-- has an INIT.
 -- SPDX-License-Identifier: MIT
 local fs = require("fs")
 
