@@ -33,7 +33,8 @@ typedef struct rt_session_opts {
   const char *name; /* [A-Za-z0-9._-]+, no dot first, at most 100 bytes */
   const char *dir;  /* made when missing; NULL: ".runtime" */
   rt_open_mode mode;
-  /* Which registered capabilities take part (NULL: all). */
+  /* Which registered capabilities take part (NULL: all): names, patterns of
+   * names, or "tag:WORD". */
   const char *const *only;
   size_t only_count;
   const char *const *without;

@@ -66,6 +66,8 @@ function Job:deadline() end
 ---@field input string[]    classes or patterns
 ---@field output string[]?  classes it may send
 ---@field invoke fun(job: rt.Job, asset: rt.Asset)
+---@field tags string[]?    words by which it is chosen: --only tag:WORD
+---@field setup (fun(ctx: {session: string, options: table}): any, any)?  once per worker
 ---@field match (fun(asset: rt.Asset, ctx: table): boolean, string?)?
 ---@field priority integer?       1 runs first, 9 last; 5
 ---@field max_instances integer?  jobs at once, over the whole runtime

@@ -82,6 +82,22 @@ local function some_classes(value)
   return classes(value)
 end
 
+-- Words by which capabilities are chosen.
+local function tags(value)
+  local count = type(value) == "table" and list_length(value)
+  if not count then return nil, 'a list of words such as { "passive" }' end
+  local copy = {}
+  for i = 1, count do
+    local word = value[i]
+    if type(word) ~= "string" or not word:find("^[%w_-]+$") then
+      local expected = "a word of letters, digits, '_' and '-' at [%d], got %s"
+      return nil, expected:format(i, got(word)), true
+    end
+    copy[i] = word
+  end
+  return copy
+end
+
 local function priority(value)
   if type(value) ~= "number" or value ~= value then return nil, "a number from 1 to 9" end
   if value == 0 then return DEFAULT_PRIORITY end
@@ -157,8 +173,10 @@ local FIELDS = {
   { "description", a_string, default = "" },
   { "input", some_classes, required = true },
   { "output", classes },
+  { "tags", tags },
   { "invoke", a_function, required = true },
   { "match", a_function },
+  { "setup", a_function },
   { "rate_key", a_function },
   { "prioritize", a_function },
   { "priority", priority, default = DEFAULT_PRIORITY },
@@ -242,6 +260,8 @@ function M.plain(declaration)
     retries = declaration.retries,
     rate = declaration.rate,
     options = declaration.options,
+    tags = declaration.tags,
+    has_setup = declaration.setup ~= nil,
     has_match = declaration.match ~= nil,
     has_rate_key = declaration.rate_key ~= nil,
     has_prioritize = declaration.prioritize ~= nil,

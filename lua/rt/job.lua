@@ -157,6 +157,26 @@ local function from_chunk(file, name, text, index)
   return declared
 end
 
+local function words(err)
+  return tostring(errors.of(err)._message)
+end
+
+-- Once in each VM. Why the capability does nothing here (a soft failure), or nil; raising stops
+-- the session.
+local function set_up(declared)
+  local session, given = core.setup_context()
+  local context = { session = session, options = options_of(declared, given) }
+  local ok, yes, why = pcall(declared.setup, context)
+  if not ok then
+    core.setup_failed(words(yes))
+    error(yes, 0)
+  end
+  if yes == false or (yes == nil and why ~= nil) then
+    return "setup: " .. (why ~= nil and words(why) or "said no")
+  end
+  return nil
+end
+
 --- A process that loads the wanted capability and leaves its functions to the jobs of this VM.
 function M.build()
   local file, name, text, index = core.wanted()
@@ -166,7 +186,9 @@ function M.build()
   else
     declared = from_chunk(file, name, text, index)
   end
+  local disabled = declared.setup and set_up(declared) or nil
   core.ready(task_core.globals(), {
+    disabled = disabled,
     invoke = declared.invoke,
     match = declared.match,
     rate_key = declared.rate_key,
@@ -181,10 +203,6 @@ end
 local function context(functions)
   local session, given = core.context()
   return { session = session, options = options_of(functions, given) }
-end
-
-local function words(err)
-  return tostring(errors.of(err)._message)
 end
 
 local function refusal(why)
@@ -214,6 +232,7 @@ end
 
 -- Why the asset is skipped or nil, its rate key or nil, its priority or 0.
 local function ask(functions, asset, ctx)
+  if functions.disabled then return functions.disabled end
   if functions.match then
     local ok, yes, why = pcall(functions.match, asset, ctx)
     if not ok then return "match: " .. words(yes) end
@@ -263,6 +282,7 @@ function M.run(functions)
   local job, asset, gate = core.begin()
   local package = functions.package
   if package then state().package = package end
+  if functions.disabled then return core.skip(job, functions.disabled) end
   if gate and not passes(functions, job, asset) then return end
   if recording then return invoke_recorded(functions, job, asset) end
   functions.invoke(job, asset)

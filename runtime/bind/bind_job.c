@@ -26,6 +26,24 @@ static int l_wanted(lua_State *L) {
   return 4;
 }
 
+/* setup_context() -> the session's name, its options for the capability */
+static int l_setup_context(lua_State *L) {
+  const rt_value *options = NULL;
+  if (!rt__instance_wanted(L)) return luaL_error(L, "nothing is being loaded");
+  rt_session *session = rt__instance_session(L, &options);
+  lua_pushstring(L, session ? rt_session_name(session) : "");
+  rt__lua_decode(L, rt_value_view(options));
+  return 2;
+}
+
+/* setup_failed(why): the session is to stop */
+static int l_setup_failed(lua_State *L) {
+  const char *why = luaL_checkstring(L, 1);
+  if (!rt__instance_wanted(L)) return luaL_error(L, "nothing is being loaded");
+  rt__instance_fatal(L, why);
+  return 0;
+}
+
 /* ready(globals, functions) */
 static int l_ready(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
@@ -299,6 +317,8 @@ int rt__open_job(lua_State *L);
 int rt__open_job(lua_State *L) {
   static const luaL_Reg functions[] = {
       {"wanted", l_wanted},
+      {"setup_context", l_setup_context},
+      {"setup_failed", l_setup_failed},
       {"ready", l_ready},
       {"begin", l_begin},
       {"invoked", l_invoked},

@@ -116,6 +116,40 @@ static int unknown(cli *c, const char *what, const char *name, char **names) {
   return cli_usage(c, "%s '%s'", what, name);
 }
 
+/* Does a word of --only or --without choose this capability? */
+static bool chooses(const char *word, rt_view capability) {
+  size_t size = 0;
+  rt_view tag;
+  const char *name = rt_view_string(rt_view_get(capability, "name"), &size);
+  if (strncmp(word, "tag:", 4)) {
+    return name && rt_pattern_match(word, strlen(word), name, size);
+  }
+  rt_iter iter = rt_iter_of(rt_view_get(capability, "tags"));
+  while (rt_iter_next(&iter, NULL, &tag)) {
+    const char *text = rt_view_string(tag, &size);
+    if (text && size == strlen(word + 4) && !memcmp(text, word + 4, size)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+int cli_check_choice(cli *c, rt_runtime *rt, const char *option,
+                     const char *word) {
+  rt_value *list = NULL;
+  rt_view item;
+  bool found = false;
+  if (!strpbrk(word, "*(|:")) return cli_check_capability(c, rt, option, word);
+  rt_registry_list(rt_runtime_registry(rt), &list, NULL);
+  rt_iter iter = rt_iter_of(rt_value_view(list));
+  while (!found && rt_iter_next(&iter, NULL, &item)) {
+    found = chooses(word, item);
+  }
+  rt_value_unref(list);
+  if (found) return 0;
+  return cli_usage(c, "%s: '%s' chooses no capability", option, word);
+}
+
 int cli_check_capability(cli *c, rt_runtime *rt, const char *option,
                          const char *name) {
   rt_value *found = NULL, *list = NULL;
@@ -154,10 +188,19 @@ static bool split(const char *text, setting *out) {
   return out->capability && out->option;
 }
 
-/* Put `text` as a value of the type that `model` has; false: it is none. */
-static bool put_typed(rt_builder *b, rt_view model, const char *text) {
+/* The type of an option: of its default, else as declared. */
+static rt_type type_of(rt_view option) {
+  size_t size = 0;
+  rt_type type = rt_view_type(rt_view_get(option, "default"));
+  const char *text = rt_view_string(rt_view_get(option, "type"), &size);
+  if (type != RT_NIL || !text) return type;
+  if (size == 6 && !memcmp(text, "number", 6)) return RT_NUMBER;
+  return size == 7 && !memcmp(text, "boolean", 7) ? RT_BOOL : RT_STRING;
+}
+
+/* Put `text` as a value of this type; false: it is none. */
+static bool put_typed(rt_builder *b, rt_type type, const char *text) {
   rt_value *value = NULL;
-  rt_type type = rt_view_type(model);
   if (type == RT_STRING || type == RT_NIL) {
     rt_builder_string(b, text);
     return true;
@@ -175,8 +218,8 @@ static bool put_typed(rt_builder *b, rt_view model, const char *text) {
   return fits;
 }
 
-static const char *type_name(rt_view model) {
-  switch (rt_view_type(model)) {
+static const char *type_name(rt_type type) {
+  switch (type) {
   case RT_BOOL:
     return "true or false";
   case RT_INT:
@@ -202,11 +245,11 @@ static int put_setting(cli *c, rt_runtime *rt, rt_builder *b,
     status = unknown(c, what, s->option, names);
     free_names(names);
   } else {
-    rt_view model = rt_view_get(option, "default");
+    rt_type type = type_of(option);
     rt_builder_key(b, s->option);
-    if (!put_typed(b, model, s->value)) {
+    if (!put_typed(b, type, s->value)) {
       status = cli_usage(c, "--set %s.%s: '%s' is not %s", s->capability,
-                         s->option, s->value, type_name(model));
+                         s->option, s->value, type_name(type));
     }
   }
   rt_value_unref(declared);

@@ -16,6 +16,10 @@ int cli_moved_paths(cli *c, cli_list *paths, size_t stored);
 int cli_load(cli *c, rt_runtime *rt, const cli_list *paths);
 /* Is there a capability of this name? If not: exit code 2 after a message that
  * starts with `option` and names the nearest one. */
+/* The same for a word of --only and --without: a name, a pattern of names, or
+ * "tag:WORD". */
+int cli_check_choice(cli *c, rt_runtime *rt, const char *option,
+                     const char *word);
 int cli_check_capability(cli *c, rt_runtime *rt, const char *option,
                          const char *name);
 /* "CAPABILITY.OPTION=VALUE"... as a map capability -> option -> value [own],

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "config.h"
 #include "control.h"
 #include "load.h"
 #include "printer.h"
@@ -180,7 +181,7 @@ static bool stopping(work *w) {
 static int check_names(work *w, const char *option, const cli_list *names) {
   int status = 0;
   for (size_t i = 0; i < names->count && !status; i++) {
-    status = cli_check_capability(w->c, w->rt, option, names->items[i]);
+    status = cli_check_choice(w->c, w->rt, option, names->items[i]);
   }
   return status;
 }
@@ -274,11 +275,19 @@ static int start_output(work *w) {
 /* How far a step of the session came. */
 typedef enum step { STEP_ON, STEP_STOP, STEP_FAILED } step;
 
+/* Who canceled the session said why; guarded by lock. */
+static const char *canceled_for(work *w) {
+  const char *why = strstr(w->error.message, "was canceled: ");
+  if (!why) return "deadline";
+  snprintf(w->asked, sizeof(w->asked), "%s", why + 14);
+  return w->asked;
+}
+
 static step reply_step(work *w) {
   pthread_mutex_lock(&w->lock);
   rt_err code = w->code;
   bool stopped = code == RT_ECANCELED || code == RT_ETIMEOUT;
-  if (stopped && !w->stop) w->reason = "deadline";
+  if (stopped && !w->stop) w->reason = canceled_for(w);
   pthread_mutex_unlock(&w->lock);
   if (code == RT_OK) return STEP_ON;
   if (stopped) return STEP_STOP;
@@ -441,7 +450,8 @@ static int parse(work *w, cli_parse *p, const cli_command *command, int argc,
   p->options = command->options;
   p->fields = &w->settings;
   if (!cli_parse_args(p, argc, argv, stderr)) return EXIT_USAGE;
-  return cli_settings_check(w->c, &w->settings);
+  int status = cli_config(w->c, &w->settings);
+  return status ? status : cli_settings_check(w->c, &w->settings);
 }
 
 static int run(cli *c, int argc, char **argv) {

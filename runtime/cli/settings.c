@@ -38,15 +38,10 @@
        "CAPABILITY.OPTION=VALUE",                                               \
        "option of a capability",                                                \
        0},                                                                      \
-      {"--only", 0, CLI_LIST, AT(only), "NAME...", "only these capabilities",   \
+      {"--only", 0,         CLI_LIST,                                           \
+       AT(only), "NAME...", "only these: names, patterns, tag:WORD",            \
        0},                                                                      \
-      {"--without",                                                             \
-       0,                                                                       \
-       CLI_LIST,                                                                \
-       AT(without),                                                             \
-       "NAME...",                                                               \
-       "not these capabilities",                                                \
-       0},                                                                      \
+      {"--without", 0, CLI_LIST, AT(without), "NAME...", "not these", 0},       \
       {"--scope", 0,                                                            \
        CLI_LIST,  AT(scope),                                                    \
        "RULE...", "pattern, address or CIDR; '!' excludes, 'CLASS:' limits",    \
@@ -93,6 +88,8 @@
        AT(progress),                                                            \
        "auto|always|never",                                                     \
        "a live line on stderr (auto: on a terminal)",                           \
+       0},                                                                      \
+      {"--config", 0, CLI_TEXT, AT(config), "FILE", "settings as a Lua table",  \
        0},                                                                      \
       {"--record", 0,                                                           \
        CLI_TEXT,   AT(common.record),                                           \

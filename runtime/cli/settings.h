@@ -6,7 +6,7 @@
 #include "cli.h"
 
 typedef struct cli_settings {
-  const char *session, *data, *progress;
+  const char *session, *data, *progress, *config;
   cli_list paths, seeds, sets, only, without, scope;
   int64_t concurrency, max_depth, max_assets, max_fanout; /* <0: not given */
   double deadline, grace;                                 /* <0: not given */

@@ -360,7 +360,7 @@ rt_err rt__session_add_cap(rt_session *s, rt__cap *cap, bool backfill,
 rt_err rt__session_drop_cap(rt_session *s, rt__cap *cap, rt_error *err);
 /* Now and then: which instances do others have that are missed here? */
 rt_err rt__session_note_elsewhere(rt_session *s, rt_error *err);
-bool rt__session_wants(const rt_session *s, const char *name);
+bool rt__session_wants(const rt_session *s, const rt_capability *decl);
 rt_err rt__lane_new(rt_session *s, rt__class *cls, const rt__lane_row *row,
                     rt__lane **out, rt_error *err);
 rt_err rt__class_new(rt_session *s, const rt__class_row *row, rt__class **out,

@@ -188,16 +188,17 @@ rt__class *rt__session_class(rt_session *s, const char *name, size_t size,
   return rc == RT_OK ? cls : NULL;
 }
 
-static bool listed(char *const *names, size_t count, const char *name) {
+static bool listed(char *const *words, size_t count,
+                   const rt_capability *decl) {
   for (size_t i = 0; i < count; i++) {
-    if (strcmp(names[i], name) == 0) return true;
+    if (rt__capability_is(decl, words[i])) return true;
   }
   return false;
 }
 
-bool rt__session_wants(const rt_session *s, const char *name) {
-  if (s->only && !listed(s->only, s->only_count, name)) return false;
-  return !listed(s->without, s->without_count, name);
+bool rt__session_wants(const rt_session *s, const rt_capability *decl) {
+  if (s->only && !listed(s->only, s->only_count, decl)) return false;
+  return !listed(s->without, s->without_count, decl);
 }
 
 static rt__known *find_known(rt_session *s, const char *name) {
@@ -259,7 +260,7 @@ rt_err rt__session_note_elsewhere(rt_session *s, rt_error *err) {
 
 rt_err rt__session_add_cap(rt_session *s, rt__cap *cap, bool backfill,
                            rt_error *err) {
-  if (!rt__session_wants(s, cap->decl->name)) return RT_OK;
+  if (!rt__session_wants(s, cap->decl)) return RT_OK;
   rt__known *known = find_known(s, cap->decl->name);
   rt_err rc = RT_OK;
   if (!known) {

@@ -176,7 +176,7 @@ static rt_err take_back_running(rt_session *s, bool crashed, rt__running **list,
 static size_t takers(rt_session *s, const char *class_name) {
   size_t count = 0;
   for (rt__cap *cap = s->engine->caps; cap; cap = cap->next) {
-    if (cap->gone || !rt__session_wants(s, cap->decl->name)) continue;
+    if (cap->gone || !rt__session_wants(s, cap->decl)) continue;
     count += rt__capability_takes(cap->decl, class_name, strlen(class_name));
   }
   return count;

@@ -286,6 +286,8 @@ static void on_instance(rt__claim *claim, rt__instance *instance, rt_err how,
 static void claim(rt_job *job) {
   job->phase = RT__PHASE_WAITING;
   job->claim.done = on_instance;
+  job->claim.session = job->order->session;
+  job->claim.options = job->order->options;
   rt__job_ref(job);
   rt__instance_claim(job->home, job->order->capability, &job->claim);
 }

@@ -38,6 +38,8 @@ void rt__jobs_leave(rt__worker *worker);
 typedef struct rt__claim rt__claim;
 struct rt__claim {
   rt__claim *next;
+  rt_session *session; /* of whom it is, and the options there; borrowed */
+  const rt_value *options;
   void (*done)(rt__claim *claim, rt__instance *instance, rt_err how,
                rt_value *error);
 };
@@ -51,6 +53,10 @@ int rt__instance_globals(const rt__instance *instance);
 int rt__instance_functions(const rt__instance *instance);
 /* For the running rt.job.build: what to load, or NULL when it is none. */
 rt_capability *rt__instance_wanted(lua_State *L);
+/* On behalf of which session, with which options; and that its setup failed so
+ * that the session must stop. */
+rt_session *rt__instance_session(lua_State *L, const rt_value **options);
+void rt__instance_fatal(lua_State *L, const char *why);
 /* Its answer: globals and functions on top of L, which are popped. */
 void rt__instance_ready(lua_State *L);
 void rt__instances_leave(rt__job_worker *home);

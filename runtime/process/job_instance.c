@@ -8,11 +8,15 @@
  * builder, which may be inside of Lua.
  *
  * SPDX-License-Identifier: MIT */
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "dispatcher/session.h"
 #include "process/job.h"
 
 #define BUILD_SECONDS 5.0
+#define SETUP_SECONDS 60.0
 
 struct rt__instance {
   rt__instance *next;
@@ -24,7 +28,11 @@ struct rt__instance {
   int globals, functions;   /* registry refs */
   uint32_t uses;            /* jobs, and the builder */
   bool ready, stale;
-  rt_err how; /* why it is not ready */
+  /* on whose behalf it is built; NULL afterwards */
+  rt_session *session; /* [own ref] */
+  rt_value *options;   /* [own ref] */
+  char *fatal;         /* [own] its setup failed: the session stops */
+  rt_err how;          /* why it is not ready */
   rt_value *error;
 };
 
@@ -35,8 +43,18 @@ static void unlist(rt__instance *instance) {
   if (*at) *at = instance->next;
 }
 
+static void let_go(rt__instance *instance) {
+  rt_session_unref(instance->session);
+  rt_value_unref(instance->options);
+  free(instance->fatal);
+  instance->session = NULL;
+  instance->options = NULL;
+  instance->fatal = NULL;
+}
+
 static void free_instance(rt__instance *instance) {
   lua_State *L = instance->home->worker->vm->L;
+  let_go(instance);
   unlist(instance);
   luaL_unref(L, LUA_REGISTRYINDEX, instance->globals);
   luaL_unref(L, LUA_REGISTRYINDEX, instance->functions);
@@ -110,6 +128,27 @@ static void serve_soon(rt__instance *instance) {
   rt__worker_post(instance->home->worker, &instance->task);
 }
 
+/* The session drains before those who wait are told, so that none of their
+ * jobs begins again: they go back to the queue. */
+static void stop_session(rt__instance *instance) {
+  char *reason = NULL;
+  if (asprintf(&reason, "setup of %s: %s", instance->capability->name,
+               instance->fatal) < 0)
+    reason = NULL;
+  rt__session_cancel_async(instance->session, reason ? reason : "setup", false,
+                           NULL, NULL);
+  free(reason);
+  instance->how = RT_ECLOSED;
+}
+
+static rt_value *too_slow(const rt__instance *instance) {
+  const char *text = instance->capability->has_setup
+                         ? "loading the capability and its setup took longer "
+                           "than 60 s"
+                         : "loading the capability took longer than 5 s";
+  return rt__error_map(RT_ETIMEOUT, text, NULL);
+}
+
 static void on_built(rt__process *process, rt_err how, rt_value *result,
                      rt_value *error, void *arg) {
   rt__instance *instance = arg;
@@ -118,13 +157,11 @@ static void on_built(rt__process *process, rt_err how, rt_value *result,
   if (how != RT_OK) {
     instance->ready = false;
     instance->how = how;
-    instance->error = how == RT_ETIMEOUT
-                          ? rt__error_map(RT_ETIMEOUT,
-                                          "loading the capability took longer "
-                                          "than 5 s",
-                                          NULL)
-                          : rt_value_ref(error);
+    instance->error =
+        how == RT_ETIMEOUT ? too_slow(instance) : rt_value_ref(error);
+    if (instance->fatal && instance->session) stop_session(instance);
   }
+  let_go(instance);
   serve_soon(instance);
 }
 
@@ -134,8 +171,23 @@ rt_capability *rt__instance_wanted(lua_State *L) {
   return ((rt__instance *)process->rare->exit_arg)->capability;
 }
 
+static rt__instance *building(lua_State *L) {
+  return rt__process_of(L)->rare->exit_arg;
+}
+
+rt_session *rt__instance_session(lua_State *L, const rt_value **options) {
+  *options = building(L)->options;
+  return building(L)->session;
+}
+
+void rt__instance_fatal(lua_State *L, const char *why) {
+  rt__instance *instance = building(L);
+  free(instance->fatal);
+  instance->fatal = strdup(why);
+}
+
 void rt__instance_ready(lua_State *L) {
-  rt__instance *instance = rt__process_of(L)->rare->exit_arg;
+  rt__instance *instance = building(L);
   instance->functions = luaL_ref(L, LUA_REGISTRYINDEX);
   instance->globals = luaL_ref(L, LUA_REGISTRYINDEX);
   instance->ready = true;
@@ -146,7 +198,8 @@ static void build(rt__instance *instance) {
   rt__start start = RT__START_INIT;
   start.on_exit = on_built;
   start.exit_arg = instance;
-  start.deadline = BUILD_SECONDS;
+  start.deadline =
+      instance->capability->has_setup ? SETUP_SECONDS : BUILD_SECONDS;
   start.internal = true;
   instance->uses = 1;
   if (rt__job_process(&instance->builder, instance->home, RT__ENTRY_BUILD,
@@ -176,7 +229,10 @@ void rt__instance_claim(rt__job_worker *home, rt_capability *capability,
   claim->next = NULL;
   *i->last = claim;
   i->last = &claim->next;
-  if (fresh) build(i);
+  if (!fresh) return;
+  i->session = claim->session ? rt_session_ref(claim->session) : NULL;
+  i->options = rt_value_ref((rt_value *)claim->options);
+  build(i);
 }
 
 void rt__instances_leave(rt__job_worker *home) {

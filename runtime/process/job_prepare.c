@@ -132,6 +132,8 @@ static void on_instance(rt__claim *claim, rt__instance *instance, rt_err how,
 
 static void claim(rt__asking *asking) {
   asking->claim.done = on_instance;
+  asking->claim.session = asking->batch->session;
+  asking->claim.options = asking->batch->options;
   rt__instance_claim(asking->home, asking->batch->capability, &asking->claim);
 }
 

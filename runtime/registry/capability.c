@@ -98,6 +98,7 @@ static rt_err unpack(rt_capability *c, rt_view map, rt_error *err) {
   c->has_match = rt_view_bool(rt_view_get(map, "has_match"), false);
   c->has_rate_key = rt_view_bool(rt_view_get(map, "has_rate_key"), false);
   c->has_prioritize = rt_view_bool(rt_view_get(map, "has_prioritize"), false);
+  c->has_setup = rt_view_bool(rt_view_get(map, "has_setup"), false);
   return RT_OK;
 }
 
@@ -220,4 +221,20 @@ bool rt__capability_sends(const rt_capability *capability, const char *class_,
                           size_t size) {
   return any_matches(capability->output, capability->output_count, class_,
                      size);
+}
+
+bool rt__capability_is(const rt_capability *capability, const char *word) {
+  const char *name = capability->name;
+  rt_view declared = rt_value_view(capability->declaration), tag;
+  if (strncmp(word, "tag:", 4))
+    return rt_pattern_match(word, strlen(word), name, strlen(name));
+  word += 4;
+  size_t size = strlen(word);
+  rt_iter iter = rt_iter_of(rt_view_get(declared, "tags"));
+  while (rt_iter_next(&iter, NULL, &tag)) {
+    size_t length = 0;
+    const char *text = rt_view_string(tag, &length);
+    if (text && length == size && memcmp(text, word, size) == 0) return true;
+  }
+  return false;
 }

@@ -25,7 +25,7 @@ struct rt_capability {
   double timeout;         /* seconds; negative: none */
   uint32_t retries;
   double rate; /* tokens a second; 0: no bound */
-  bool has_match, has_rate_key, has_prioritize;
+  bool has_match, has_rate_key, has_prioritize, has_setup;
   rt_value *declaration; /* the map that API 4.1 describes, without functions */
   /* written in Lua: the file's text and which of its capabilities this is */
   char *file;   /* path as given; NULL for one made from a table or in C */
@@ -45,6 +45,9 @@ bool rt__capability_takes(const rt_capability *capability, const char *class_,
                           size_t size);
 bool rt__capability_sends(const rt_capability *capability, const char *class_,
                           size_t size);
+
+/* Does this word choose it: its name, a pattern of names, or "tag:WORD"? */
+bool rt__capability_is(const rt_capability *capability, const char *word);
 
 rt_err rt__registry_new(rt_registry **out, rt_runtime *rt, rt_error *err);
 void rt__registry_free(rt_registry *registry);

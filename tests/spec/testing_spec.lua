@@ -317,3 +317,28 @@ describe("testing: the capabilities that come along", function()
     assert.is_true(report.passed >= 20)
   end)
 end)
+
+describe("testing: setup", function()
+  local function differences(how, case)
+    write("setup.lua", ([[local word
+      return capability({ name = "s", input = { "x" }, output = { "y" },
+        setup = function(ctx) %s end,
+        invoke = function(job) job:send({ class = "y", value = word }) end })]]):format(how))
+    write("setup.test.lua", ([[return { capability = "setup.lua", cases = {
+      { asset = { class = "x", value = "1" }, %s } } }]]):format(case))
+    local report = testing.run({ folder .. "/setup.test.lua" })
+    local first = report.cases[1].differences[1]
+    return first and first.expected .. "/" .. first.got
+  end
+
+  it("runs before the job, and may wait", function()
+    assert.is_nil(differences('require("time").sleep(1) word = ctx.session',
+      'expect = { { class = "y", value = "test" } }'))
+  end)
+
+  it("fails softly and hard", function()
+    assert.is_nil(differences('return false, "no list"', 'reason = "setup: no list"'))
+    assert.is_nil(differences('return nil, errors.new("gone")', 'reason = "setup: gone"'))
+    assert.is_nil(differences('error("broken")', 'error = "broken", state = "failed"'))
+  end)
+end)

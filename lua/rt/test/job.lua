@@ -157,6 +157,25 @@ local function gate(run, name, ...)
   return nil, "may not wait"
 end
 
+-- Before the gate, as on a worker; it may wait.
+local function set_up(run, result, context)
+  local setup = run.capability.setup
+  if not setup then return true end
+  local yes, why
+  local ending = run.world.clock:run(function()
+    yes, why = setup(context)
+  end, 60)
+  if ending.kind == "error" then
+    result.state, result.error = "failed", errors.wrap(ending.error, "setup")
+    return false
+  end
+  local soft = yes == false or (yes == nil and why ~= nil)
+  if ending.kind == "done" and not soft then return true end
+  local words = ending.kind == "done" and why or "did not return within 60 s"
+  result.state, result.reason = "skipped", "setup: " .. tostring(words)
+  return false
+end
+
 local function ask(run, result, context)
   local yes, why, answered = gate(run, "match", run.asset, context)
   if not yes then
@@ -233,7 +252,7 @@ function M.run(world, capability, options, case)
     files = world.tree, faults = world.faults, progress = run.progress,
   }
   local context = { session = case.session or "test", options = options }
-  if ask(run, result, context) then
+  if set_up(run, result, context) and ask(run, result, context) then
     local job = job_of(run, case)
     local ending = world.clock:run(function()
       capability.invoke(job, asset)

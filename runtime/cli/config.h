@@ -1,0 +1,12 @@
+/* cli/config.h - a file of settings for run and resume.
+ * SPDX-License-Identifier: MIT */
+#ifndef CLI_CONFIG_H
+#define CLI_CONFIG_H
+
+#include "settings.h"
+
+/* Take from the file that --config names what was not given on the command
+ * line: 0, or an exit code after a message. */
+int cli_config(cli *c, cli_settings *settings);
+
+#endif

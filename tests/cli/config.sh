@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# Configuration files, typed options, setup of capabilities, choosing them by tags and patterns.
+# SPDX-License-Identifier: MIT
+. "$(dirname "$0")/../support/shell.sh"
+cd "$tmp" || exit 1
+
+mkdir -p conf
+cat >caps.lua <<'END'
+local list
+return {
+  capability { name = "lists.one", tags = { "passive" }, input = { "n" }, output = { "m" },
+    options = { list = { default = "none" }, count = { type = "number" } },
+    setup = function(ctx)
+      local word = ctx.options.list
+      if word == "soft" then return false, "no list" end
+      if word == "err" then return nil, errors.new { message = "gone", kind = "NOT_FOUND" } end
+      if word == "hard" then error("broken list") end
+      list = word .. "@" .. ctx.session
+    end,
+    invoke = function(job, asset)
+      local count = job.options.count
+      job:send { class = "m", value = list .. "/" .. type(count) .. "/" .. asset.value }
+    end },
+  capability { name = "lists.two", tags = { "active", "slow" }, input = { "n" }, output = { "k" },
+    invoke = function(job, asset) job:send { class = "k", value = asset.value } end },
+}
+END
+found() { keys out | tr '\n' ' ' | sed 's/ $//'; }
+
+# --- setup
+expect "setup" 0 "" run -c caps.lua -s n:1 --session plain
+same "setup: what it prepared" "k:1 m:none@plain/nil/1 n:1" "$(found)"
+expect "setup with an option" 0 "" run -c caps.lua -s n:1 --set lists.one.list=x --session given
+same "setup: the option of the session" "k:1 m:x@given/nil/1 n:1" "$(found)"
+for how in soft err; do
+  expect "a soft failure ($how)" 0 "" run -c caps.lua -s n:1 --set lists.one.list=$how --session $how
+  same "a soft failure ($how): the others go on" "k:1 n:1" "$(found)"
+done
+rt jobs soft --state skipped >skipped
+check "a soft failure: the reason is stored" grep -q "setup: no list" skipped
+rt jobs err --state skipped >skipped
+check "a soft failure: the error's words" grep -q "setup: gone" skipped
+expect "a hard failure stops the run" 3 "stopped \(setup of lists.one: .*broken list\)" \
+  run -c caps.lua -s n:1 --set lists.one.list=hard --session hard
+rt jobs hard --state queued >queued
+check "a hard failure: the job is still queued" grep -q "lists.one" queued
+expect "and can be resumed" 0 "" resume hard --set lists.one.list=good
+check "with another option" grep -q "good@hard" out
+
+# --- choosing
+expect "--only tag" 0 "" run -c caps.lua -s n:1 --only tag:active --session o1
+same "--only tag: what ran" "k:1 n:1" "$(found)"
+expect "--without tag" 0 "" run -c caps.lua -s n:1 --without tag:slow --session o2
+same "--without tag: what ran" "m:none@o2/nil/1 n:1" "$(found)"
+expect "--only pattern" 0 "" run -c caps.lua -s n:1 --only 'lists.(two|three)' --session o3
+same "--only pattern: what ran" "k:1 n:1" "$(found)"
+expect "a tag that nobody has" 2 "'tag:nobody' chooses no capability" run -c caps.lua -s n:1 --only tag:nobody
+expect "a pattern that fits nothing" 2 "chooses no capability" run -c caps.lua -s n:1 --without 'x.*'
+
+# --- typed options
+expect "a number that is declared without a default" 0 "" \
+  run -c caps.lua -s n:1 --set lists.one.count=3 --only lists.one --session typed
+check "is one" grep -q "none@typed/number/1" out
+expect "and nothing else" 2 "'x' is not a number" run -c caps.lua -s n:1 --set lists.one.count=x
+
+# --- configuration
+cat >conf/good.lua <<'END'
+return { capabilities = "../caps.lua", without = { "lists.two" }, max_depth = 3, deadline = "1h",
+  options = { ["lists.one"] = { list = "conf", count = 5 } } }
+END
+expect "a configuration" 0 "" run --config conf/good.lua -s n:1 --session c1
+same "its settings" "m:conf@c1/number/1 n:1" "$(found)"
+expect "the command line goes before" 0 "" \
+  run --config conf/good.lua -s n:1 --set lists.one.list=cmd --without tag:slow --session c2
+check "option by option" grep -q "cmd@c2/number/1" out
+rt status c1 --json >status
+check "it is kept for resume" grep -q '"max-depth":3' status
+bad() { # NAME PATTERN TEXT
+  printf '%s\n' "$3" >conf/bad.lua
+  expect "configuration: $1" 2 "$2" run --config conf/bad.lua -c caps.lua -s n:1
+}
+bad "no table" "conf/bad.lua: expected a table" 'return 1'
+bad "bad syntax" "conf/bad.lua:[0-9]+: unexpected" 'return {'
+bad "an error" "conf/bad.lua:1: no" 'error("no")'
+bad "an unknown key" "conf/bad.lua: unknown option '--max-depht=1'; did you mean '--max-depth'" 'return { max_depht = 1 }'
+bad "a wrong type" "conf/bad.lua: --max-depth: 'x' is not a whole number" 'return { max_depth = "x" }'
+bad "a table for a value" "conf/bad.lua: deadline: expected a value" 'return { deadline = { a = 1 } }'
+bad "options that are no table" "options: expected a table for each" 'return { options = 1 }'
+bad "an option that is a table" "expected a string, a number or a boolean" \
+  'return { options = { ["lists.one"] = { list = {} } } }'
+bad "an option of the wrong type" "lists.one.count: 'x' is not a number" \
+  'return { options = { ["lists.one"] = { count = "x" } } }'
+bad "an unknown option" "has no option 'lits'; did you mean 'list'" \
+  'return { options = { ["lists.one"] = { lits = "x" } } }'
+bad "what stands on the command line only" "session: expected an option of run" 'return { session = "x" }'
+bad "one that does not return" "did not return within 5 s" 'while true do end'
+expect "a configuration that is not there" 1 "cannot open nothere.lua" run --config nothere.lua -s n:1
+finish
