@@ -61,7 +61,7 @@ LJ_BIN    = luajit
 LJ_DEP    =
 LJ_STAMP  =
 else
-# The second for bind/slots.h, which looks into its structs.
+# The second for process/slots.h, which looks into its structs.
 LJ_CFLAGS = -I$(DEPS)/include/luajit -isystem $(DEPS)/src/luajit/src
 LJ_LIBS   = $(DEPS)/lib/libluajit.a
 LJ_WHOLE  = -Wl,--whole-archive $(LJ_LIBS) -Wl,--no-whole-archive

@@ -207,6 +207,7 @@ function M.unlisten(ch)
       drain_all()
       core.listen(nil, ch, true)
       listeners[topic] = nil
+      core.unlisten()
       channel.close(ch)
       return true
     end

@@ -133,15 +133,26 @@ static bool copy(lua_State *L, int index, int depth, size_t *room) {
 /* --- into a channel
  * ---------------------------------------------------------------- */
 
-bool rt__mail_find_channel(lua_State *L, const rt__process *to, int topic) {
-  if (to->state != LUA_NOREF) {
-    rt__slot_push_ref(L, to->state);
-    rt__slot_push(L, rt__slot_top(L), STATE_LISTENERS);
-    if (rt__slot_is_table(L, rt__slot_top(L))) {
-      rt__slot_push_field(L, rt__slot_top(L), topic);
-      if (rt__slot_is_table(L, rt__slot_top(L))) return true;
-    }
+/* Pushes the channel that listens to the topic, more or less if there is none.
+ * What a process keeps for its listeners keeps the string and the table. */
+static bool find_listener(lua_State *L, rt__process *to, int topic) {
+  rt__slot_push_ref(L, to->state);
+  rt__slot_push(L, rt__slot_top(L), STATE_LISTENERS);
+  if (!rt__slot_is_table(L, rt__slot_top(L))) return false;
+  rt__slot_push_field(L, rt__slot_top(L), topic);
+  int found = rt__slot_top(L);
+  if (!rt__slot_is_table(L, found)) return false;
+  to->topic = rt__slot_address(L, topic);
+  to->listener = rt__slot_address(L, found);
+  return true;
+}
+
+bool rt__mail_find_channel(lua_State *L, rt__process *to, int topic) {
+  if (to->topic && to->topic == rt__slot_address(L, topic)) {
+    rt__slot_push_table(L, to->listener);
+    return true;
   }
+  if (to->state != LUA_NOREF && find_listener(L, to, topic)) return true;
   if (to->inbox == LUA_NOREF) return false;
   rt__slot_push_ref(L, to->inbox);
   return true;
@@ -227,7 +238,9 @@ static bool has_room(lua_State *L, const rt__process *to, int ch,
   *fiber = NULL;
   if (wait > 0) { /* then nothing is in the ring, and it is not closed */
     *ring = (rt__ring){0, 0, -1};
-    *fiber = rt__fiber_standing(to->vm, wait);
+    *fiber = to->main && rt__fiber_stands(to->main, wait)
+                 ? to->main
+                 : rt__fiber_standing(to->vm, wait);
     return *fiber && (*fiber)->process == to && !(*fiber)->op &&
            (rt__slot_has_room((*fiber)->co, 4) ||
             lua_checkstack((*fiber)->co, 4));
@@ -242,10 +255,23 @@ static bool has_room(lua_State *L, const rt__process *to, int ch,
 static bool copy_all(lua_State *L, int first, int count) {
   size_t room = DIRECT_MAX;
   int made = rt__slot_top(L) + 1;
-  luaL_checkstack(L, count + 10, "too many payloads");
+  if (!rt__slot_has_room(L, count + 10))
+    luaL_checkstack(L, count + 10, "too many payloads");
   for (int i = 0; i < count; i++) {
     if (!copy(L, first + i, 0, &room)) return false;
     rt__slot_cut(L, made + i); /* as copies go, nothing is left above */
+  }
+  return true;
+}
+
+/* Nothing to be copied, and not too much? */
+static bool all_plain(lua_State *L, int first, int count) {
+  size_t room = DIRECT_MAX;
+  for (int i = first; i < first + count; i++) {
+    size_t size = 0;
+    if (!rt__slot_is_plain(L, i)) return false;
+    if (rt__slot_is_string(L, i)) rt__slot_string(L, i, &size);
+    if (!spend(&room, 16 + size)) return false;
   }
   return true;
 }
@@ -256,7 +282,7 @@ static bool push_content(lua_State *L, const rt__vm *vm, int ch, int topic,
   bool object = rt__slot_number(L, ch, LIBRARY) == MESSAGES;
   for (; !object && count > 1; count--) /* nobody sees these */
     if (!share && !rt__slot_is_plain(L, first + count - 1)) return false;
-  if (count > 0 && !share) {
+  if (!share && !all_plain(L, first, count)) {
     int made = rt__slot_top(L) + 1;
     if (!copy_all(L, first, count)) return false;
     first = made;
@@ -396,8 +422,14 @@ int rt__mail_await(lua_State *L) {
   fiber->timed_out = fiber->woken = false;
   fiber->parking = true;
   rt__slot_set_number(L, 1, PARKED, rt__fiber_stand(fiber));
-  lua_pushlightuserdata(L, (void *)&rt__tag_wait);
+  rt__slot_push_bits(L, process->vm->wait_tag);
   return lua_yield(L, 1);
+}
+
+/* unlisten(): a listener is no more */
+int rt__mail_unlisten(lua_State *L) {
+  rt__lua_process(L)->topic = NULL;
+  return 0;
 }
 
 /* meta(table): the metatable of messages */

@@ -24,6 +24,7 @@ int rt__mail_next(lua_State *L);
 int rt__mail_pump(lua_State *L);
 int rt__mail_send(lua_State *L);
 int rt__mail_await(lua_State *L);
+int rt__mail_unlisten(lua_State *L);
 int rt__mail_meta(lua_State *L);
 
 #endif

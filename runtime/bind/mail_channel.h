@@ -4,8 +4,8 @@
 #ifndef RT__BIND_MAIL_CHANNEL_H
 #define RT__BIND_MAIL_CHANNEL_H
 
-#include "bind/slots.h"
 #include "process/sched.h"
+#include "process/slots.h"
 
 /* slots of a channel */
 enum {
@@ -40,7 +40,7 @@ bool rt__mail_ring(lua_State *L, int ch, rt__ring *out);
 
 /* Pushes the channel for the topic at `topic`; false: there is none, or the
  * library has to look for it. */
-bool rt__mail_find_channel(lua_State *L, const rt__process *to, int topic);
+bool rt__mail_find_channel(lua_State *L, rt__process *to, int topic);
 /* Put the message whose topic is at `topic` and whose `count` payloads begin
  * at `first` into the channel. `share`: they need not be copied. Answers false,
  * nothing done, when the library has to look at it, or `most` are there. */

@@ -9,12 +9,13 @@
 #include <string.h>
 
 #include "process/sched.h"
+#include "process/slots.h"
 
 const char rt__tag_wait = 'w', rt__tag_preempt = 'p', rt__tag_exit = 'x',
            rt__tag_user = 'u';
 
 rt__fiber *rt__fiber_of(lua_State *L) {
-  return rt__vm_of(L)->fiber;
+  return ((rt__vm *)rt__slot_owner(L))->fiber;
 }
 
 static void on_timer(rt__worker *worker, rt__timer *timer) {
@@ -27,7 +28,7 @@ static void on_timer(rt__worker *worker, rt__timer *timer) {
 /* --- handles --------------------------------------------------------------
  */
 
-#define SLOT_BITS 21 /* with a generation of 32 bits a double holds both */
+#define SLOT_BITS RT__SLOT_BITS
 
 static bool grow_slots(rt__fiber_slots *slots) {
   uint32_t room = slots->room ? slots->room * 2 : 64;
@@ -79,7 +80,7 @@ double rt__fiber_stand(rt__fiber *fiber) {
   rt__vm *vm = fiber->process->vm;
   if (++vm->tickets == 0) vm->tickets = 1;
   fiber->ticket = vm->tickets;
-  return (double)((uint64_t)fiber->ticket << SLOT_BITS | fiber->slot);
+  return rt__fiber_wait(fiber);
 }
 
 rt__fiber *rt__fiber_standing(rt__vm *vm, double wait) {
@@ -163,7 +164,8 @@ void rt__fiber_ready(rt__fiber *fiber) {
 
 void rt__fiber_wake(rt__fiber *fiber) {
   if (fiber->state == RT__FIBER_PARKED) {
-    rt__timer_stop(fiber->process->vm->worker, &fiber->timer);
+    if (fiber->timer.at)
+      rt__timer_stop(fiber->process->vm->worker, &fiber->timer);
     rt__fiber_ready(fiber);
   } else if (fiber->parking) {
     fiber->woken = true;

@@ -19,9 +19,13 @@
 #define INNOCENT 64 /* of the limit: less than this part proves nothing */
 #define CYCLES   2  /* what dies during the first is freed by the second */
 
-/* The collector's pace; LuaJIT's own, and one that lets nothing pile up. */
+/* The collector's pace; LuaJIT's own, and one that lets nothing pile up. Little
+ * memory is collected later, or to mark what lives costs more than to make
+ * what dies. */
 #define PAUSE       200
 #define STEPS       200
+#define PAUSE_SMALL 400
+#define SMALL       ((size_t)4 << 20) /* bytes */
 #define PAUSE_SHORT 100
 #define STEPS_SHORT 800
 
@@ -99,13 +103,27 @@ bool rt__vm_make_room(rt__vm *vm) {
   return !atomic_load(&vm->crowded);
 }
 
+/* What a pause of a small heap allows to a large one ends here: a collection
+ * begins. */
+static void pace_small(rt__vm *vm) {
+  bool small = vm->used < SMALL;
+  if (small == vm->small) return;
+  vm->small = small;
+  lua_gc(vm->L, LUA_GCSETPAUSE, small ? PAUSE_SMALL : PAUSE);
+  if (!small) lua_gc(vm->L, LUA_GCRESTART, 0);
+}
+
 static bool plenty(rt__vm *vm) {
   if (is_short(vm)) return false;
-  if (!vm->paced) return true;
+  if (!vm->paced) {
+    pace_small(vm);
+    return true;
+  }
   vm->paced = false;
   vm->next_look = 0;
   vm->cycles = 0;
   atomic_store(&vm->crowded, false);
+  vm->small = false;
   pace(vm, PAUSE, STEPS);
   return true;
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "process/sched.h"
+#include "process/slots.h"
 
 #define LAST_WORDS_S 1.0
 
@@ -453,9 +454,8 @@ static void failed(rt__process *process, rt__fiber *fiber) {
 /* The fiber yielded: what does it want? */
 static void yielded(rt__process *process, rt__fiber *fiber) {
   lua_State *co = fiber->co;
-  const void *tag = lua_gettop(co) > 0 ? lua_touserdata(co, 1) : NULL;
-  if (tag == &rt__tag_wait) {
-    lua_settop(co, 0);
+  if (rt__slot_top(co) > 0 && rt__slot_bits(co, 1) == process->vm->wait_tag) {
+    rt__slot_cut(co, 0);
     fiber->parking = false;
     fiber->args = 0;
     fiber->state = RT__FIBER_PARKED;
@@ -465,6 +465,15 @@ static void yielded(rt__process *process, rt__fiber *fiber) {
   fiber->preempted = true;
   process->preempted = fiber;
   if (lua_gettop(co) > 0) lua_settop(co, 0);
+}
+
+/* Before each entry into a fiber; `since` may be a tick too early. */
+static void enter(rt__worker *worker, rt__vm *vm) {
+  uint64_t epoch = atomic_load_explicit(&worker->epoch, memory_order_relaxed);
+  rt__worker_ticked(worker);
+  atomic_store_explicit(&worker->since, worker->clock, memory_order_relaxed);
+  atomic_store_explicit(&worker->inside, vm, memory_order_release);
+  atomic_store_explicit(&worker->epoch, epoch + 1, memory_order_release);
 }
 
 /* Answers false when the process is no more. */
@@ -479,7 +488,7 @@ static bool resume(rt__process *process, rt__fiber *fiber) {
   fiber->state = RT__FIBER_RUNNING;
   vm->fiber = fiber;
   vm->refused = false; /* that was somebody else */
-  rt__worker_enter(vm->worker, vm);
+  enter(vm->worker, vm);
   int rc = lua_resume(co, args);
   vm->fiber = NULL;
   if (process->ops) rt__ops_sweep(process);

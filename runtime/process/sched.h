@@ -82,11 +82,9 @@ typedef enum rt__fiber_state {
 struct rt__fiber {
   rt__process *process;
   lua_State *co;
-  rt__fiber *prev, *next; /* all of the process */
   rt__fiber *ready_next;
-  rt__timer timer;
   rt__op *op; /* what it awaits */
-  int ref;    /* of `co` in the VM's table `fibers` */
+  rt__timer timer;
   uint32_t slot;
   uint32_t ticket; /* of its wait for a channel; 0: no such wait */
   int args;        /* values on `co` to resume with */
@@ -95,6 +93,8 @@ struct rt__fiber {
   bool woken;   /* was woken before that yield came */
   bool timed_out;
   bool preempted;
+  int ref;                /* of `co` in the VM's table `fibers` */
+  rt__fiber *prev, *next; /* all of the process */
 };
 
 typedef struct rt__fiber_slot {
@@ -138,34 +138,37 @@ typedef struct rt__rare {
   bool by_work;              /* `deadline` is one of its worker's CPU time */
 } rt__rare;
 
-struct rt__process {
+struct rt__process { /* first what each turn and message looks at */
   rt_pid pid;
   rt__vm *vm;
-  rt__process *prev, *next; /* all of the VM, oldest first */
-  rt__process *run_prev, *run_next;
   rt__rare *rare; /* never NULL; to be read only: rt__process_rare() */
-  rt__fiber *fibers, *main;
-  rt__fiber *ready, *ready_last, *preempted;
+  rt__process *run_prev, *run_next;
+  rt__fiber *main, *ready, *ready_last, *preempted;
+  const void *topic; /* address of the string of its listener that a message */
+  void *listener;    /* was for last, and that channel's; NULL: none */
+  rt__mailbox mail;  /* messages; wait until the process reads them */
   rt__op *ops;
-  rt__resource *resources;
-  rt__mailbox mail;   /* messages; wait until the process reads them */
-  int globals, state; /* registry refs, or LUA_NOREF */
+  uint64_t serial;    /* who it is, within its VM */
+  int state, globals; /* registry refs, or LUA_NOREF */
   int inbox;          /* likewise: its channel */
   int exit_code;
-  uint64_t serial;   /* who it is, within its VM */
-  uint64_t born;     /* uv_hrtime() */
-  uint64_t charged;  /* bytes allocated while it ran, since last judged */
-  rt_err ending;     /* not RT_OK: it is to end, for this reason */
-  uint32_t arrivals; /* worker->arrivals when it began to wait */
-  bool exit_asked;
-  bool later;   /* it waits in the second queue */
-  uint8_t slow; /* one more a long turn, one less a short one */
-  bool queued, trap_links, nowait, is_main, internal, returned;
-  bool asked;        /* told that the runtime is stopping */
-  bool dying;        /* its error is being put into words */
-  bool reads_events; /* it has asked for process.events() */
-  bool own_globals;  /* the reference is ours to drop */
-  bool reads_mail;   /* it has asked for its messages */
+  rt_err ending;       /* not RT_OK: it is to end, for this reason */
+  uint32_t arrivals;   /* worker->arrivals when it began to wait */
+  unsigned slow : 4;   /* one more a long turn, one less a short one */
+  bool later : 1;      /* it waits in the second queue */
+  bool queued : 1;     /* it waits in either */
+  bool reads_mail : 1; /* it has asked for its messages */
+  bool dying : 1;      /* its error is being put into words */
+  bool exit_asked : 1, nowait : 1, is_main : 1, internal : 1, returned : 1;
+  bool trap_links : 1;
+  bool asked : 1;        /* told that the runtime is stopping */
+  bool reads_events : 1; /* it has asked for process.events() */
+  bool own_globals : 1;  /* the reference is ours to drop */
+  uint64_t charged;      /* bytes allocated while it ran, since last judged */
+  rt__process *prev, *next; /* all of the VM, oldest first */
+  rt__fiber *fibers;
+  rt__resource *resources;
+  uint64_t born; /* uv_hrtime() */
 };
 
 typedef struct rt__start {
@@ -246,6 +249,15 @@ double rt__fiber_handle(const rt__fiber *fiber);
  * has ended. */
 double rt__fiber_stand(rt__fiber *fiber);
 rt__fiber *rt__fiber_standing(rt__vm *vm, double wait);
+#define RT__SLOT_BITS 21 /* with 32 bits of either a double holds both */
+static inline double rt__fiber_wait(const rt__fiber *fiber) {
+  return (double)((uint64_t)fiber->ticket << RT__SLOT_BITS | fiber->slot);
+}
+/* Is it this one's? */
+static inline bool rt__fiber_stands(const rt__fiber *fiber, double wait) {
+  return fiber->ticket != 0 && fiber->state == RT__FIBER_PARKED &&
+         rt__fiber_wait(fiber) == wait;
+}
 rt__fiber *rt__fiber_find(rt__vm *vm, double handle);
 void rt__fiber_ready(rt__fiber *fiber);
 void rt__fiber_drop(rt__fiber *fiber);
@@ -338,6 +350,7 @@ struct rt__vm {
   bool shielded;       /* library work outside of fibers: hands off */
   size_t next_look;    /* bytes; memory is looked at again from there on */
   bool paced;          /* the collector is set to let nothing pile up */
+  bool small;          /* or to come late, as there is little */
   uint64_t full_after; /* uv_hrtime(): no whole collection before that */
   unsigned told; /* lines about processes that were computing at the end */
   int cycles;    /* of the collector, until memory is judged */
@@ -359,6 +372,7 @@ struct rt__vm {
   unsigned spares;
   int traceback, build, push_code; /* refs: C functions, made once */
   int message_meta, pid_texts;     /* refs: bind/mail.c */
+  uint64_t wait_tag;               /* rt__tag_wait as Lua has it: slots.h */
   int code_texts;                  /* ref: code.c */
   rt__known_code codes[RT__CODES * 2];
   unsigned pid_way; /* of a set, the next one to be taken */
@@ -484,10 +498,6 @@ bool rt__worker_tidy(rt__worker *worker, uint64_t now);
 void rt__worker_kill(rt__worker *worker, rt_pid pid);
 /* Owner: is it among those to be killed? */
 bool rt__worker_wants_killed(rt__worker *worker, rt_pid pid);
-/* Before each entry into a fiber. */
-void rt__worker_enter(rt__worker *worker, rt__vm *vm);
-/* Has the watchdog looked since the last call? Then `clock` is new. */
-bool rt__worker_ticked(rt__worker *worker);
 
 /* [any] The CPU time of its thread, ns; of the calling thread. */
 uint64_t rt__worker_cpu(const rt__worker *worker);
@@ -536,6 +546,16 @@ struct rt_runtime {
   _Atomic(bool) watched; /* somebody waits for processes to end */
   int exit_code, interrupt_code;
 };
+/* Has the watchdog looked since the last call? Then `clock` is new: reading it
+ * costs as much as a switch of processes. */
+static inline bool rt__worker_ticked(rt__worker *worker) {
+  uint32_t tick =
+      atomic_load_explicit(&worker->rt->ticks, memory_order_relaxed);
+  if (tick == worker->tick) return false;
+  worker->tick = tick;
+  worker->clock = uv_hrtime();
+  return true;
+}
 /* [any] A VM to start the next process in; NULL: none has room. */
 rt__vm *rt__runtime_place(rt_runtime *rt);
 /* [any] The VM of this number, of this PID, or NULL. */

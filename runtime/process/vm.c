@@ -16,14 +16,15 @@
 #define HOOK_IN_C (-1)
 #endif
 
+#define REFS 100
+
 #include "bind/bind.h"
 #include "bind/lua_shape.h"
+#include "process/slots.h"
 #include "process/spawn.h"
 
 rt__vm *rt__vm_of(lua_State *L) {
-  void *ud;
-  lua_getallocf(L, &ud);
-  return ud;
+  return rt__slot_owner(L);
 }
 
 rt__worker *rt__worker_of(lua_State *L) {
@@ -33,7 +34,7 @@ rt_runtime *rt__runtime_of(lua_State *L) {
   return rt__vm_of(L)->worker->rt;
 }
 rt__process *rt__process_of(lua_State *L) {
-  return rt__vm_of(L)->running;
+  return ((rt__vm *)rt__slot_owner(L))->running;
 }
 
 /* A process may grow the VM to its limit; the library and the collector may
@@ -118,12 +119,26 @@ static int ref_field(lua_State *L, const char *name) {
   return luaL_ref(L, LUA_REGISTRYINDEX);
 }
 
+/* References are looked up for each message: the first ones are to be in the
+ * array part of the registry, not where there happens to be room. */
+static void widen_registry(lua_State *L) {
+  int refs[REFS], i;
+  for (i = 0; i < REFS; i++) {
+    lua_pushboolean(L, 1);
+    refs[i] = luaL_ref(L, LUA_REGISTRYINDEX);
+  }
+  while (--i >= 0) luaL_unref(L, LUA_REGISTRYINDEX, refs[i]);
+}
+
 /* (vm): opens the libraries, loads rt.boot and keeps what C calls. */
 static int open_vm(lua_State *L) {
   static const char *const names[RT__REF_COUNT] = {"globals", "inlet", "start",
                                                    "trace"};
   rt__vm *vm = lua_touserdata(L, 1);
   luaL_openlibs(L);
+  widen_registry(L);
+  lua_pushlightuserdata(L, (void *)&rt__tag_wait);
+  vm->wait_tag = rt__slot_bits(L, lua_gettop(L));
   lua_newtable(L);
   lua_pushboolean(L, 1);
   int first = luaL_ref(L, -2);

@@ -179,25 +179,6 @@ uint64_t rt__cpu_ns(void) {
   return read_clock(CLOCK_THREAD_CPUTIME_ID);
 }
 
-/* Reading the clock costs as much as a switch of processes, so it is read once
- * a tick of the watchdog: `since` may be a tick too early. */
-bool rt__worker_ticked(rt__worker *worker) {
-  uint32_t tick =
-      atomic_load_explicit(&worker->rt->ticks, memory_order_relaxed);
-  if (tick == worker->tick) return false;
-  worker->tick = tick;
-  worker->clock = uv_hrtime();
-  return true;
-}
-
-void rt__worker_enter(rt__worker *worker, rt__vm *vm) {
-  uint64_t epoch = atomic_load_explicit(&worker->epoch, memory_order_relaxed);
-  rt__worker_ticked(worker);
-  atomic_store_explicit(&worker->since, worker->clock, memory_order_relaxed);
-  atomic_store_explicit(&worker->inside, vm, memory_order_release);
-  atomic_store_explicit(&worker->epoch, epoch + 1, memory_order_release);
-}
-
 /* From here on the watchdog is awake and looks, until the other. */
 static void begin_running(rt__worker *worker) {
   worker->clock = uv_hrtime();

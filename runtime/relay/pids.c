@@ -187,18 +187,12 @@ static void *behind(rt__pids *pids, rt_pid pid) {
   return chunk_of(pids, slot)->object[slot % RT__PIDS_CHUNK];
 }
 
-#define PLAN ((uintptr_t)1) /* the lowest bit of a pointer */
-
-void *rt__pids_get(rt__pids *pids, rt_pid pid) {
-  void *object = behind(pids, pid);
-  return (uintptr_t)object & PLAN ? NULL : object;
-}
-
 void rt__pids_set_plan(rt__pids *pids, rt_pid pid, void *plan) {
-  rt__pids_set(pids, pid, (char *)plan + PLAN);
+  rt__pids_set(pids, pid, (char *)plan + RT__PIDS_PLAN);
 }
 
 void *rt__pids_plan(rt__pids *pids, rt_pid pid) {
   void *object = behind(pids, pid);
-  return (uintptr_t)object & PLAN ? (char *)object - PLAN : NULL;
+  return (uintptr_t)object & RT__PIDS_PLAN ? (char *)object - RT__PIDS_PLAN
+                                           : NULL;
 }

@@ -64,7 +64,17 @@ bool rt__pids_load(rt__pids *pids, rt_pid pid, size_t bytes);
 void rt__pids_unload(rt__pids *pids, rt_pid pid, size_t bytes);
 /* Worker's thread. */
 void rt__pids_set(rt__pids *pids, rt_pid pid, void *object);
-void *rt__pids_get(rt__pids *pids, rt_pid pid);
+#define RT__PIDS_PLAN ((uintptr_t)1) /* the lowest bit of a pointer */
+static inline void *rt__pids_get(const rt__pids *pids, rt_pid pid) {
+  uint32_t slot = rt__pid_slot(pid), at = slot % RT__PIDS_CHUNK;
+  const rt__pids_chunk *chunk = atomic_load_explicit(
+      &pids->chunks[slot / RT__PIDS_CHUNK], memory_order_acquire);
+  bool alive = chunk && atomic_load_explicit(&chunk->generation[at],
+                                             memory_order_acquire) ==
+                            rt__pid_generation(pid);
+  void *object = alive ? chunk->object[at] : NULL;
+  return (uintptr_t)object & RT__PIDS_PLAN ? NULL : object;
+}
 /* Likewise, while what is behind the slot is still to be made: what it will be
  * made of. The other answers NULL meanwhile. */
 void rt__pids_set_plan(rt__pids *pids, rt_pid pid, void *plan);

@@ -43,6 +43,54 @@ describe("a message", function()
     terminate(pids)
   end)
 
+  it("goes to who listens to its topic now, not to who did", function()
+    local me = process.pid()
+    local inbox = process.inbox()
+    for _ = 1, 3 do
+      local first = process.listen("turn")
+      for i = 1, 3 do
+        assert(process.send(me, "turn", i))
+        assert.equal(i, (first:receive(WAIT)))
+      end
+      process.unlisten(first)
+      assert(process.send(me, "turn", "inbox"))
+      assert.equal("inbox", (inbox:receive(WAIT):payload()))
+      local second = process.listen("turn")
+      assert(process.send(me, "turn", "again"))
+      assert.equal("again", (second:receive(WAIT)))
+      assert.same({ nil, false }, { first:receive(WAIT) })
+      process.unlisten(second)
+    end
+  end)
+
+  it("goes to one of several coroutines that wait for it", function()
+    local me = process.pid()
+    local ch = process.listen("work")
+    local got, done = {}, channel.new(3)
+    for i = 1, 3 do
+      coroutine.spawn(function()
+        for _ = 1, 20 do
+          local value = ch:receive()
+          got[#got + 1] = value
+        end
+        done:send(i)
+      end)
+    end
+    for i = 1, 60 do
+      assert(process.send(me, "work", i))
+      if i % 7 == 0 then require("time").sleep(0) end
+    end
+    for _ = 1, 3 do
+      assert.is_not_nil((done:receive(WAIT)))
+    end
+    table.sort(got)
+    assert.equal(60, #got)
+    for i = 1, 60 do
+      assert.equal(i, got[i])
+    end
+    process.unlisten(ch)
+  end)
+
   it("is a copy", function()
     local pids = several(echo)
     local back = process.listen("back")

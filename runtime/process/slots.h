@@ -1,4 +1,5 @@
-/* bind/slots.h - slots of Lua's arrays and stacks, read and written in place.
+/* process/slots.h - slots of Lua's arrays and stacks, read and written in
+ * place.
  *
  * A message is so short that calls of Lua's API were a third of its cost. With
  * our own LuaJIT these few do without: they look at its structs, as its own
@@ -11,10 +12,11 @@
  *     rt__slot_set() has; numbers, booleans and stacks need none.
  *
  * Thread rule: the worker's thread. SPDX-License-Identifier: MIT */
-#ifndef RT__BIND_SLOTS_H
-#define RT__BIND_SLOTS_H
+#ifndef RT__PROCESS_SLOTS_H
+#define RT__PROCESS_SLOTS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include <lauxlib.h>
 #include <lua.h>
@@ -52,6 +54,22 @@ static inline bool rt__slot_is_number(lua_State *L, int index) {
 /* Also asked of an argument that is not there. */
 static inline bool rt__slot_is_string(lua_State *L, int index) {
   return index <= rt__slot_top(L) && tvisstr(rt__slot_at(L, index));
+}
+/* A light userdata as a number, and pushed again. */
+static inline uint64_t rt__slot_bits(lua_State *L, int index) {
+  return rt__slot_at(L, index)->u64;
+}
+static inline void rt__slot_push_bits(lua_State *L, uint64_t bits) {
+  L->top++->u64 = bits;
+}
+/* The address of a string or table; that table pushed again, which somebody
+ * has kept. NULL: it is not known how. */
+static inline void *rt__slot_address(lua_State *L, int index) {
+  return gcval(rt__slot_at(L, index));
+}
+static inline void rt__slot_push_table(lua_State *L, void *address) {
+  settabV(L, L->top, (GCtab *)address);
+  L->top++;
 }
 /* Nil, a boolean, a number or a string: what is shared, not copied. */
 static inline bool rt__slot_is_plain(lua_State *L, int index) {
@@ -162,19 +180,27 @@ static inline void *rt__slot_owner(lua_State *L) {
   lua_getallocf(L, &ud);
   return ud;
 }
-#define rt__slot_top               lua_gettop
-#define rt__slot_cut               lua_settop
-#define rt__slot_copy              lua_pushvalue
-#define rt__slot_push_bool         lua_pushboolean
-#define rt__slot_push              lua_rawgeti
-#define rt__slot_push_ref(L, ref)  lua_rawgeti(L, LUA_REGISTRYINDEX, ref)
-#define rt__slot_set               lua_rawseti
-#define rt__slot_move              lua_xmove
-#define rt__slot_is_table(L, i)    (lua_type(L, i) == LUA_TTABLE)
-#define rt__slot_is_number(L, i)   (lua_type(L, i) == LUA_TNUMBER)
-#define rt__slot_is_string(L, i)   (lua_type(L, i) == LUA_TSTRING)
-#define rt__slot_string(L, i, out) lua_tolstring(L, i, out)
-#define rt__slot_has_room(L, n)    lua_checkstack(L, n)
+#define rt__slot_top                    lua_gettop
+#define rt__slot_cut                    lua_settop
+#define rt__slot_copy                   lua_pushvalue
+#define rt__slot_push_bool              lua_pushboolean
+#define rt__slot_push                   lua_rawgeti
+#define rt__slot_push_ref(L, ref)       lua_rawgeti(L, LUA_REGISTRYINDEX, ref)
+#define rt__slot_set                    lua_rawseti
+#define rt__slot_move                   lua_xmove
+#define rt__slot_is_table(L, i)         (lua_type(L, i) == LUA_TTABLE)
+#define rt__slot_is_number(L, i)        (lua_type(L, i) == LUA_TNUMBER)
+#define rt__slot_is_string(L, i)        (lua_type(L, i) == LUA_TSTRING)
+#define rt__slot_string(L, i, out)      lua_tolstring(L, i, out)
+#define rt__slot_has_room(L, n)         lua_checkstack(L, n)
+static inline uint64_t rt__slot_bits(lua_State *L, int index) {
+  return (uintptr_t)lua_touserdata(L, index);
+}
+static inline void rt__slot_push_bits(lua_State *L, uint64_t bits) {
+  lua_pushlightuserdata(L, (void *)(uintptr_t)bits);
+}
+#define rt__slot_address(L, index)      NULL
+#define rt__slot_push_table(L, address) lua_pushnil(L)
 static inline bool rt__slot_is_plain(lua_State *L, int index) {
   int type = lua_type(L, index);
   return type == LUA_TNIL || type == LUA_TBOOLEAN || type == LUA_TNUMBER ||
