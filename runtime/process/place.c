@@ -22,8 +22,8 @@ rt__vm *rt__vm_of_pid(rt_runtime *rt, rt_pid pid) {
   return rt__worker_vm(&rt->workers[worker], rt__pid_vm(pid));
 }
 
-static uint32_t population(const rt__vm *vm) {
-  return atomic_load_explicit(&vm->pids.live, memory_order_relaxed);
+static uint32_t population(rt__vm *vm) {
+  return rt__pids_live(&vm->pids);
 }
 
 static bool crowded(rt__vm *vm) {

@@ -78,36 +78,43 @@ static rt__pids_chunk *chunk_of(rt__pids *pids, uint32_t slot) {
                               memory_order_acquire);
 }
 
-/* Room for the ring of free slots is made when slots are made, so that giving
- * one back cannot fail. */
+/* Room for all free slots is made when slots are made, so that getting them
+ * back cannot fail. Called when none is free. */
 static bool grow_locked(rt__pids *pids) {
   uint32_t chunk = pids->used / RT__PIDS_CHUNK;
   if (chunk >= RT__PIDS_CHUNKS) return false;
   uint32_t room = (chunk + 1) * RT__PIDS_CHUNK;
-  uint32_t *ring = malloc(room * sizeof(*ring));
+  uint32_t *slots = malloc(room * sizeof(*slots));
   rt__pids_chunk *made = calloc(1, sizeof(*made));
-  if (!ring || !made) {
-    free(ring);
+  if (!slots || !made) {
+    free(slots);
     free(made);
     return false;
   }
-  for (uint32_t i = 0; i < pids->free_count; i++)
-    ring[i] = pids->free[(pids->free_at + i) % pids->free_room];
   free(pids->free);
-  pids->free = ring;
-  pids->free_at = 0;
-  pids->free_room = room;
+  pids->free = slots;
   for (uint32_t i = 0; i < RT__PIDS_CHUNK; i++)
     atomic_init(&made->generation[i], 1);
   atomic_store_explicit(&pids->chunks[chunk], made, memory_order_release);
   return true;
 }
 
+/* Whoever drops a slot only puts it into a list, so that the two do not wait
+ * for each other. */
+static void collect_dropped_locked(rt__pids *pids) {
+  uint32_t next =
+      atomic_exchange_explicit(&pids->dropped, 0, memory_order_acquire);
+  while (next) {
+    uint32_t slot = next - 1;
+    pids->free[pids->free_count++] = slot;
+    next = chunk_of(pids, slot)->next[slot % RT__PIDS_CHUNK];
+  }
+}
+
 static bool take_slot_locked(rt__pids *pids, uint32_t *slot) {
+  if (pids->free_count == 0) collect_dropped_locked(pids);
   if (pids->free_count > 0) {
-    *slot = pids->free[pids->free_at];
-    pids->free_at = (pids->free_at + 1) % pids->free_room;
-    pids->free_count--;
+    *slot = pids->free[--pids->free_count];
     return true;
   }
   if (pids->used % RT__PIDS_CHUNK == 0 && !grow_locked(pids)) return false;
@@ -119,28 +126,35 @@ rt_pid rt__pids_take(rt__pids *pids) {
   uint32_t slot;
   uv_mutex_lock(&pids->lock);
   bool ok = take_slot_locked(pids, &slot);
+  if (ok) {
+    uint32_t taken = atomic_load_explicit(&pids->taken, memory_order_relaxed);
+    atomic_store_explicit(&pids->taken, taken + 1, memory_order_relaxed);
+  }
   uv_mutex_unlock(&pids->lock);
   if (!ok) return 0;
-  atomic_fetch_add_explicit(&pids->live, 1, memory_order_relaxed);
   rt__pids_chunk *chunk = chunk_of(pids, slot);
-  atomic_store(&chunk->backlog[slot % RT__PIDS_CHUNK], 0);
-  uint32_t generation = atomic_load(&chunk->generation[slot % RT__PIDS_CHUNK]);
+  unsigned at = slot % RT__PIDS_CHUNK;
+  atomic_store_explicit(&chunk->backlog[at], 0, memory_order_relaxed);
+  uint32_t generation =
+      atomic_load_explicit(&chunk->generation[at], memory_order_acquire);
   return (rt_pid)pids->worker << 56 | (rt_pid)pids->vm << 52 |
          (rt_pid)slot << 32 | generation;
 }
 
 void rt__pids_drop(rt__pids *pids, rt_pid pid) {
-  uint32_t slot = rt__pid_slot(pid);
+  uint32_t slot = rt__pid_slot(pid), at = slot % RT__PIDS_CHUNK;
   rt__pids_chunk *chunk = chunk_of(pids, slot);
   uint32_t next = rt__pid_generation(pid) + 1;
-  chunk->object[slot % RT__PIDS_CHUNK] = NULL;
-  atomic_store(&chunk->backlog[slot % RT__PIDS_CHUNK], 0);
-  atomic_store(&chunk->generation[slot % RT__PIDS_CHUNK], next ? next : 1);
-  atomic_fetch_sub_explicit(&pids->live, 1, memory_order_relaxed);
-  uv_mutex_lock(&pids->lock);
-  pids->free[(pids->free_at + pids->free_count) % pids->free_room] = slot;
-  pids->free_count++;
-  uv_mutex_unlock(&pids->lock);
+  chunk->object[at] = NULL;
+  atomic_store_explicit(&chunk->backlog[at], 0, memory_order_relaxed);
+  atomic_store_explicit(&chunk->generation[at], next ? next : 1,
+                        memory_order_release);
+  atomic_fetch_add_explicit(&pids->gone, 1, memory_order_relaxed);
+  uint32_t newest = atomic_load_explicit(&pids->dropped, memory_order_relaxed);
+  do chunk->next[at] = newest;
+  while (!atomic_compare_exchange_weak_explicit(&pids->dropped, &newest,
+                                                slot + 1, memory_order_release,
+                                                memory_order_relaxed));
 }
 
 bool rt__pids_alive(rt__pids *pids, rt_pid pid) {

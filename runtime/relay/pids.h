@@ -21,7 +21,8 @@
 typedef struct rt__pids_chunk {
   _Atomic(uint32_t) generation[RT__PIDS_CHUNK];
   _Atomic(uint32_t) backlog[RT__PIDS_CHUNK]; /* bytes of mail not yet read */
-  void *object[RT__PIDS_CHUNK];              /* worker's thread only */
+  uint32_t next[RT__PIDS_CHUNK]; /* of a slot that was dropped: slot + 1 */
+  void *object[RT__PIDS_CHUNK];  /* worker's thread only */
 } rt__pids_chunk;
 
 typedef struct rt__pids {
@@ -32,10 +33,19 @@ typedef struct rt__pids {
   _Atomic(rt__pids_chunk *) chunks[RT__PIDS_CHUNKS];
   uv_mutex_t lock;
   uint32_t used;  /* slots ever taken [lock] */
-  uint32_t *free; /* slots to take again, a ring [lock] */
-  uint32_t free_at, free_count, free_room;
-  _Atomic(uint32_t) live; /* taken and not dropped */
+  uint32_t *free; /* slots to take again, a stack [lock] */
+  uint32_t free_count;
+  _Atomic(uint32_t) taken; /* PIDs ever, modulo 2^32; changed under lock */
+  char line2[64];
+  _Atomic(uint32_t) dropped; /* slot + 1: a list, all of it is taken at once */
+  _Atomic(uint32_t) gone;    /* PIDs ever dropped */
 } rt__pids;
+
+/* [any] PIDs that are taken and not dropped. */
+static inline uint32_t rt__pids_live(rt__pids *pids) {
+  uint32_t gone = atomic_load_explicit(&pids->gone, memory_order_relaxed);
+  return atomic_load_explicit(&pids->taken, memory_order_relaxed) - gone;
+}
 
 static inline unsigned rt__pid_worker(rt_pid pid) {
   return (unsigned)(pid >> 56);

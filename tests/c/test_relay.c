@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: MIT */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,6 +67,47 @@ static void pids_are_not_used_again(void **state) {
   assert_false(rt__pids_alive(&pids, (rt_pid)0xfffff << 32 | 1));
   rt__pids_deinit(&pids);
   free(taken);
+}
+
+/* Threads take and drop; nobody meets a slot that another has. */
+enum { THREADS = 4, HELD = 100, ROUNDS = 300 };
+
+typedef struct crowd {
+  rt__pids pids;
+  atomic_int owners[THREADS * HELD + RT__PIDS_CHUNK];
+  atomic_int shared; /* slots that had two owners */
+} crowd;
+
+static void take_and_drop(void *arg) {
+  crowd *c = arg;
+  rt_pid mine[HELD];
+  for (int round = 0; round < ROUNDS; round++) {
+    for (int i = 0; i < HELD; i++) {
+      mine[i] = rt__pids_take(&c->pids);
+      if (atomic_fetch_add(&c->owners[rt__pid_slot(mine[i])], 1) != 0)
+        atomic_fetch_add(&c->shared, 1);
+    }
+    for (int i = 0; i < HELD; i++) {
+      atomic_fetch_sub(&c->owners[rt__pid_slot(mine[i])], 1);
+      rt__pids_drop(&c->pids, mine[i]);
+    }
+  }
+}
+
+static void pids_of_many_threads(void **state) {
+  (void)state;
+  crowd *c = calloc(1, sizeof(*c));
+  uv_thread_t threads[THREADS];
+  assert_non_null(c);
+  assert_int_equal(rt__pids_init(&c->pids, 0, 0), RT_OK);
+  for (int i = 0; i < THREADS; i++)
+    assert_int_equal(uv_thread_create(&threads[i], take_and_drop, c), 0);
+  for (int i = 0; i < THREADS; i++) uv_thread_join(&threads[i]);
+  assert_int_equal(atomic_load(&c->shared), 0);
+  assert_int_equal(rt__pids_live(&c->pids), 0);
+  assert_true(c->pids.used <= THREADS * HELD);
+  rt__pids_deinit(&c->pids);
+  free(c);
 }
 
 static void names_are_unique(void **state) {
@@ -253,6 +295,7 @@ int main(void) {
       cmocka_unit_test(pid_text_and_back),
       cmocka_unit_test(pid_of_garbage_is_none),
       cmocka_unit_test(pids_are_not_used_again),
+      cmocka_unit_test(pids_of_many_threads),
       cmocka_unit_test(names_are_unique),
       cmocka_unit_test(names_vanish_with_their_process),
       cmocka_unit_test(names_as_a_model_has_them),
