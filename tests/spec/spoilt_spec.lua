@@ -1,10 +1,10 @@
---- Channels are tables that scripts hold in their hands. What one writes into its own hurts it alone,
--- whether the next message comes from its own VM or another one.
+--- Channels are tables that scripts hold in their hands. What one writes into its own hurts it
+-- alone, whether the next message comes from its own VM or another one.
 -- SPDX-License-Identifier: MIT
 local WAIT = 30
 
--- What is written, slot by slot: ring, first, count, mask, capacity, closed, waiting, receivers, senders, owner,
--- source, kind.
+-- What is written, slot by slot: ring, first, count, mask, capacity, closed, waiting, receivers,
+-- senders, owner, source, kind.
 local spoilers = {
   ["a ring that is none"] = { [1] = "text", [3] = 1, [4] = 1023 },
   ["a ring that is gone"] = { [1] = false, [3] = 3, [4] = 7 },
