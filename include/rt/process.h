@@ -30,8 +30,9 @@ typedef void (*rt_exit_fn)(rt_pid pid, rt_value *result, rt_value *error,
 /* [any] Start a process. `source`: a path (with "/" or ".lua") or a module
  * name; `args` [borrowed]: an array of arguments or NULL; `on_exit` (may be
  * NULL) is called once, on a worker's thread or the host's (see rt/runtime.h),
- * and must not wait. RT_EINVAL: no source; RT_EUNAVAIL: no room; on failure
- * `*out` is 0 and `on_exit` is not called. */
+ * and must not wait. RT_EINVAL: no source; RT_EUNAVAIL: no room; RT_ECLOSED:
+ * the runtime is stopping; on failure `*out` is 0 and `on_exit` is not called.
+ */
 RT_API rt_err rt_process_spawn(rt_runtime *rt, rt_pid *out, const char *source,
                                const rt_value *args, rt_exit_fn on_exit,
                                void *arg, rt_error *err);

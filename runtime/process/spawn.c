@@ -235,9 +235,20 @@ bool rt__spawn_mail(rt__worker *worker, rt__package *package) {
 /* --- from C
  * -------------------------------------------------------------------- */
 
+static bool is_stopping(rt_runtime *rt) {
+  uv_mutex_lock(&rt->lock);
+  bool stopping = rt->stopping;
+  uv_mutex_unlock(&rt->lock);
+  return stopping;
+}
+
 static rt_err spawn(rt_runtime *rt, rt_pid *out, rt__recipe *recipe,
                     rt_exit_fn on_exit, void *arg, rt_error *err) {
   if (!recipe) return rt_fail(err, RT_ENOMEM, "no memory for a process");
+  if (is_stopping(rt)) {
+    rt__recipe_free(recipe);
+    return rt_fail(err, RT_ECLOSED, "the runtime is stopping");
+  }
   if (rt__embed_exit(rt, &on_exit, &arg) != RT_OK) {
     rt__recipe_free(recipe);
     return rt_fail(err, RT_ENOMEM, "no memory for a process");
