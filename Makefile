@@ -164,7 +164,7 @@ $(BUILD)/fault/%: $(BUILD)/obj/tests/fault/%.o $(BUILD)/libruntime.a $(LJ_DEP)
 # The public targets first install what is missing, then start make again, which looks at the machine anew.
 
 RUN := BUILD=$(BUILD) DEPS=$(DEPS) MAKE=$(MAKE) tests/run
-.PHONY: deps test test-c test-lua test-cli test-e2e test-embed test-fault soak build-tests build-fault
+.PHONY: deps test test-c test-lua test-cli test-e2e test-embed test-fault soak stress build-tests build-fault
 
 deps: ## install what is missing with apt (asks sudo when not root)
 	@LUAJIT=$(LUAJIT) tools/deps
@@ -191,9 +191,13 @@ test-fault: deps ## hostile scripts beside an innocent one, and a short soak
 	@$(MAKE) --no-print-directory build-fault
 	@$(RUN) fault
 SECONDS ?= 600
+ARMS ?= 1000000
 soak: deps ## random lives of processes for SECONDS, then nothing may be left (SEED)
 	@$(MAKE) --no-print-directory build-fault
 	@$(BUILD)/fault/soak $(SECONDS) $(SEED)
+stress: deps ## interrupt a VM ARMS times while finalizers run: none may be lost
+	@$(MAKE) --no-print-directory build-tests
+	@STRESS_ARMS=$(ARMS) $(BUILD)/tests/test_luajit_hook
 test-embed: deps ## test the installed headers and library
 	@$(MAKE) --no-print-directory all
 	@+$(RUN) embed
