@@ -284,6 +284,7 @@ end
 local parts = {
   { "spawn", function()
     spawn_many(nothing, "spawn a function")
+    spawn_many("tests/bench/child.lua", "spawn a file")
   end },
   { "ping", function()
     ping_pong("ping-pong, same VM", false, MESSAGES)
