@@ -142,7 +142,9 @@ function methods:dispatch(asset, opts)
   if asset == nil then return nil, errors.make("dispatch: no asset", "INVALID") end
   local priority = opts and check.optional_integer(opts.priority, "priority", "dispatch")
   local meta_given = opts ~= nil and opts.meta ~= nil and opts.meta ~= false
-  local outcomes, err = task.await(core.dispatch(self._handle, asset, meta_given, priority or 0))
+  local name = opts and check.optional_string(opts.name, "name", "dispatch")
+  local op = core.dispatch(self._handle, asset, meta_given, priority or 0, name)
+  local outcomes, err = task.await(op)
   if not outcomes then return nil, err end
   return is_list(asset) and outcomes or outcomes[1]
 end

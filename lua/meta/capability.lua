@@ -20,8 +20,10 @@
 ---@field id integer
 ---@field capability string
 ---@field target string  "class:value"
+---@field key string      its asset's
 ---@field attempt integer  from 1
 ---@field session string   its name
+---@field errors { capability: string, kind: string, message: string }[]  of earlier stages
 ---@field options table<string, any>
 local Job = {}
 
@@ -38,7 +40,7 @@ function Job:snooze(delay) end
 ---@param level "debug"|"info"|"warn"|"error"
 ---@param message string
 ---@param fields table<string, any>?
----@return true? ok, rt.Error? err
+---@return true? ok, rt.Error? err  also as `session`, `job.log` on the bus
 function Job:log(level, message, fields) end
 
 --- Tell how far the job is.

@@ -8,6 +8,7 @@ local core = require("rt.core.job")
 local declaration = require("rt.declaration")
 local duration = require("rt.duration")
 local errors = require("rt.errors")
+local events = require("events")
 local loader = require("rt.loader")
 local log = require("log")
 local source = require("rt.source")
@@ -29,6 +30,8 @@ local await = task.await
 ---@field id number
 ---@field capability string
 ---@field target string  "class:value"
+---@field key string  of its asset
+---@field errors table[]  {capability, kind, message} of earlier stages that failed on its asset
 ---@field attempt integer  from 1
 ---@field session string  its name
 ---@field options table
@@ -56,7 +59,8 @@ end
 
 local LEVELS = { debug = log.debug, info = log.info, warn = log.warn, error = log.error }
 
---- Write to the log, with the job, its capability and its target among the fields.
+--- Write to the log, with the job, its capability and its target among the fields. Who listens to
+--- `session`, `job.log` hears it too.
 ---@param level "debug"|"info"|"warn"|"error"
 ---@param message string
 ---@param fields table?
@@ -70,6 +74,8 @@ function methods.log(job, level, message, fields)
   for key, value in pairs(fields or {}) do
     all[key] = value
   end
+  local path = job.session .. "/" .. job.key
+  events.send("session", "job.log", path, { level = level, message = message, fields = all })
   return write(message, all)
 end
 

@@ -122,7 +122,15 @@ static int push_class_value(lua_State *L, const rt_job *job) {
   return 1;
 }
 
-/* get(job, key): id, capability, target, attempt, session; else nil */
+static void push_errors(lua_State *L, const rt__order *order) {
+  if (order->errors)
+    rt__lua_decode(L, rt_value_view(order->errors));
+  else
+    lua_newtable(L);
+}
+
+/* get(job, key): id, capability, target, key, errors, attempt, session; else
+ * nil */
 static int l_get(lua_State *L) {
   const rt_job *job = own_job(L);
   const char *key = lua_tostring(L, 2);
@@ -134,6 +142,10 @@ static int l_get(lua_State *L) {
     lua_pushstring(L, order->capability->name);
   else if (strcmp(key, "target") == 0)
     return push_class_value(L, job);
+  else if (strcmp(key, "key") == 0)
+    rt__lua_decode(L, rt_view_get(rt_value_view(order->asset), "key"));
+  else if (strcmp(key, "errors") == 0)
+    push_errors(L, order);
   else if (strcmp(key, "attempt") == 0)
     lua_pushinteger(L, (lua_Integer)order->lease.attempt);
   else if (strcmp(key, "session") == 0)

@@ -151,9 +151,10 @@ static int l_dispatch(lua_State *L) {
   handle *h = check_handle(L);
   rt_value *asset;
   rt_error err = RT_ERROR_INIT;
-  rt_dispatch_opts opts = {sizeof(opts), false, NULL, 0};
+  rt_dispatch_opts opts = {.size = sizeof(opts)};
   opts.meta = lua_toboolean(L, 3);
   opts.priority = (int)lua_tointeger(L, 4);
+  opts.name = lua_tostring(L, 5);
   reply_op *op = rt__op_new(L, sizeof(*op), &reply_type);
   if (rt__lua_encode(L, 2, "asset", &asset, &err) != RT_OK)
     return refuse(L, &op->op, &err);

@@ -54,6 +54,12 @@ static rt_builder *begin(const rt_session *s, const char *kind,
   return b;
 }
 
+static void put_label(const rt_session *s, rt_builder *b) {
+  if (!s->label) return;
+  rt_builder_key(b, "name");
+  rt_builder_string(b, s->label);
+}
+
 void rt__note_session(rt_session *s, const char *kind, const char *reason) {
   rt_builder *b = begin(s, kind, reason);
   rt__text none = {NULL, 0};
@@ -75,6 +81,7 @@ void rt__note_asset(rt_session *s, const char *kind, rt__text key,
   rt_builder_lstring(b, row->value.at, row->value.size);
   rt_builder_key(b, "depth");
   rt_builder_int(b, row->depth);
+  put_label(s, b);
   add(s, kind, key, b);
 }
 
@@ -111,6 +118,7 @@ void rt__note_queued(rt_session *s, const rt__class *cls, rt__text key,
     rt_builder_int(b, (int64_t)RT__JOB_ID(asset, lane->capability));
     rt_builder_key(b, "capability");
     rt_builder_string(b, s->known[lane->capability - 1]->name);
+    put_label(s, b);
     add(s, "job.queued", key, b);
   }
 }

@@ -34,6 +34,8 @@ typedef struct rt__order {
   rt_capability *capability; /* [own ref] */
   rt_value *asset;   /* [own] {key, class, value, metadata?, depth, parent?} */
   rt_value *options; /* [own] map, or NULL */
+  rt_value *errors;  /* [own] of earlier stages: {capability, kind, message}...;
+                        or NULL */
   double timeout;    /* seconds; negative: none */
   bool gated;        /* match has been asked already */
 } rt__order;

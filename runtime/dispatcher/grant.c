@@ -215,7 +215,59 @@ void rt__order_free(rt__order *order) {
   rt__capability_unref(order->capability);
   rt_value_unref(order->asset);
   rt_value_unref(order->options);
+  rt_value_unref(order->errors);
   free(order);
+}
+
+/* --- what earlier stages failed with ---------------------------------- */
+typedef struct failures {
+  rt_builder *b;
+  const char *capability;
+} failures;
+
+static void copy_text(rt_builder *b, rt_view from, const char *name) {
+  rt_builder_key(b, name);
+  rt_builder_view(b, rt_view_get(from, name));
+}
+
+static rt_err on_failed(const rt__job_row *row, void *arg) {
+  failures *f = arg;
+  rt_view all = rt_value_view(row->errors);
+  if (row->state != RT__JOB_FAILED || !row->errors) return RT_OK;
+  rt_view last = rt_view_at(all, rt_view_count(all) - 1);
+  if (!f->b) {
+    f->b = rt_builder_new();
+    if (f->b) rt_builder_begin_array(f->b);
+  }
+  if (!f->b) return RT_OK;
+  rt_builder_begin_map(f->b);
+  rt_builder_key(f->b, "capability");
+  rt_builder_string(f->b, f->capability);
+  copy_text(f->b, last, "kind");
+  copy_text(f->b, last, "message");
+  rt_builder_end(f->b);
+  return RT_OK;
+}
+
+/* Looked up only where something has failed at all. */
+static rt_value *errors_of(rt_session *s, const rt__live *live) {
+  const rt__class *cls = live->item->cls;
+  failures f = {NULL, NULL};
+  rt_value *out = NULL;
+  for (size_t i = 0; i < cls->lane_count; i++) {
+    const rt__lane *lane = cls->lanes[i];
+    if (lane->row.failed == 0 || lane->priority >= live->lane->priority) {
+      continue;
+    }
+    f.capability = s->known[lane->capability - 1]->name;
+    rt__store_job(s->store, live->item->id, lane->capability, on_failed, &f,
+                  NULL);
+  }
+  if (!f.b) return NULL;
+  rt_builder_end(f.b);
+  rt_builder_finish(f.b, &out, NULL);
+  rt_builder_free(f.b);
+  return out;
 }
 
 static rt__order *order_of(rt_session *s, rt__live *live) {
@@ -227,6 +279,7 @@ static rt__order *order_of(rt_session *s, rt__live *live) {
   order->capability = rt__capability_ref(live->cap->decl);
   order->asset = rt_value_ref(live->item->asset);
   order->options = options_of(s, live->lane);
+  order->errors = errors_of(s, live);
   order->timeout = live->cap->decl->timeout;
   order->gated = live->prepared;
   return order;

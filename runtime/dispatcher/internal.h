@@ -257,6 +257,7 @@ struct rt_session {
   rt__reply *waiters;
   rt__reply *closers; /* cancel and close */
   rt__note *notes, **notes_last;
+  const char *label; /* of what is being dispatched, borrowed */
   /* guarded by commit_lock, which is held while the callback runs */
   uv_mutex_t commit_lock;
   rt_commit_fn on_commit;
