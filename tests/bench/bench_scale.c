@@ -2,8 +2,9 @@
  *
  *   flow   ITEMS assets, dispatched one by one, each run as a no-op and
  *          completed, 2,000 on their way: speed of each tenth, memory, bytes
- *   open   a session with ITEMS queued jobs whose owner was killed: how long
- *          until it is open, until its first job runs, until all have run
+ *   open   a session with ITEMS queued jobs whose owner was killed while a
+ *          reader made its log grow: how long until it is open, until its first
+ *          job runs, until all have run
  *   slow   A at 10 a second and B without a rate, on the same ITEMS / 5 assets:
  *          B's time beside that of a session with B alone, memory
  *
@@ -12,6 +13,7 @@
  * use too.
  * SPDX-License-Identifier: MIT */
 #include <signal.h>
+#include <sqlite3.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -234,12 +236,29 @@ static void flow(long items) {
 }
 
 /* --- open ------------------------------------------------------------ */
-/* Queues ITEMS and waits to be killed. */
+/* Somebody who reads from now on: the log cannot be taken into the file. */
+static void hold_log(void) {
+  char path[300];
+  sqlite3 *db = NULL;
+  snprintf(path, sizeof(path), "%s/open.sqlite", dir);
+  if (sqlite3_open(path, &db) != SQLITE_OK ||
+      sqlite3_exec(db, "BEGIN; SELECT max(id) FROM asset", NULL, NULL, NULL) !=
+          SQLITE_OK) {
+    exit(1);
+  }
+}
+
+/* Queues ITEMS, the last of them while the log grows, and waits to be killed.
+ */
 static void queue_up(long items, int tell) {
   bench *b = bench_new();
   add_cap(b, "noop", 0);
   rt_session *s = open_session(b, "open", true);
-  dispatch(b, s, 0, items);
+  long held = items / 5 < 100000 ? items / 5 : 100000;
+  dispatch(b, s, 0, items - held);
+  all_dispatched(b);
+  hold_log();
+  dispatch(b, s, items - held, items);
   all_dispatched(b);
   if (write(tell, "x", 1) != 1) exit(1);
   for (;;) pause();
