@@ -132,7 +132,7 @@ static unsigned population(fight *f) {
   rt__vm *vm;
   for (unsigned i = 0; (vm = rt__worker_vm(rt__runtime_worker(f->rt, 0), i));
        i++)
-    sum += atomic_load(&vm->pids.live);
+    sum += rt__pids_live(&vm->pids);
   return sum;
 }
 

@@ -89,7 +89,7 @@ static void look(rt__worker *worker, rt__task *task) {
   rt__vm *vm;
   for (unsigned i = 0; (vm = rt__worker_vm(worker, i)) != NULL; i++) {
     t->found->vms++;
-    t->found->processes += atomic_load(&vm->pids.live);
+    t->found->processes += rt__pids_live(&vm->pids);
     if (!vm->L) continue;
     lua_gc(vm->L, LUA_GCCOLLECT, 0);
     lua_gc(vm->L, LUA_GCCOLLECT, 0);
