@@ -43,7 +43,9 @@ local function optional_count(value, field)
   return value
 end
 
-local LIMITS = { depth = true, assets = true, fanout = true }
+local LIMITS = {
+  depth = true, assets = true, fanout = true, descendants = true, repeats = true,
+}
 
 local function check_limits(limits)
   check.optional_table(limits, "limits", "open")
@@ -97,6 +99,8 @@ local function settings(opts)
     max_depth = limits.depth,
     max_assets = limits.assets,
     max_fanout = limits.fanout,
+    max_descendants = limits.descendants,
+    max_repeats = limits.repeats,
     concurrency = optional_count(opts.concurrency, "concurrency"),
     deadline = duration.optional(opts.deadline, "deadline", "open"),
     grace = duration.optional(opts.grace, "grace", "open"),

@@ -51,11 +51,13 @@ typedef struct rt_session_opts {
   bool sync_normal;        /* PRAGMA synchronous=NORMAL instead of FULL */
   const rt_value *options; /* map capability -> map of options, or NULL */
   const rt_value *config;  /* kept in the file as it is, for the opener */
+  int64_t max_descendants; /* assets below one seed; negative: no bound */
+  int64_t max_repeats; /* of a capability on the way from a seed; negative */
 } rt_session_opts;
 #define RT_SESSION_OPTS_INIT                                                   \
   {                                                                            \
     sizeof(rt_session_opts), NULL, NULL, RT_OPEN_ANY, NULL, 0, NULL, 0, NULL,  \
-        0, -1, -1, -1, 0, 0, 0, false, false, NULL, NULL                       \
+        0, -1, -1, -1, 0, 0, 0, false, false, NULL, NULL, -1, -1               \
   }
 
 typedef enum rt_outcome {

@@ -1,6 +1,13 @@
 ---@meta session
 -- What editors know of sessions: local session = require("session"). SPDX-License-Identifier: MIT
 
+---@class rt.Limits
+---@field depth integer?        steps from a seed
+---@field assets integer?       of the session
+---@field fanout integer?       accepted results of one job
+---@field descendants integer?  assets below one seed
+---@field repeats integer?      of one capability on the way from a seed
+
 ---@class rt.SessionOptions
 ---@field name string
 ---@field dir string?  ".runtime" by default
@@ -9,7 +16,7 @@
 ---@field only string[]?     names
 ---@field without string[]?  names
 ---@field scope string[]?    rules
----@field limits { depth: integer?, assets: integer?, fanout: integer? }?
+---@field limits rt.Limits?
 ---@field concurrency integer?  256
 ---@field deadline rt.Duration?
 ---@field grace rt.Duration?    5 s

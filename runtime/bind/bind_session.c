@@ -351,6 +351,8 @@ static void read_open_opts(lua_State *L, rt_session_opts *o) {
   o->max_depth = (int64_t)number_field(L, "max_depth", -1);
   o->max_assets = (int64_t)number_field(L, "max_assets", -1);
   o->max_fanout = (int64_t)number_field(L, "max_fanout", -1);
+  o->max_descendants = (int64_t)number_field(L, "max_descendants", -1);
+  o->max_repeats = (int64_t)number_field(L, "max_repeats", -1);
   o->concurrency = (uint32_t)number_field(L, "concurrency", 0);
   o->deadline = number_field(L, "deadline", 0);
   o->grace = number_field(L, "grace", 0);

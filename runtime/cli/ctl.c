@@ -8,6 +8,7 @@
 
 #include "control.h"
 #include "report.h"
+#include "summary.h"
 
 static const char *const verbs[] = {"stat",   "jobs",   "pause",
                                     "resume", "cancel", "kill",
@@ -112,6 +113,7 @@ static int put_stat(cli *c, rt_view stats) {
     free(text_of);
   }
   cli_print_stats(stats, out);
+  cli_print_rejections(stats, out);
   fclose(out);
   return cli_put_text(c, text);
 }

@@ -75,6 +75,15 @@
        "steps from a seed", 0},                                                 \
       {"--max-assets",          0, CLI_INTEGER, AT(max_assets), "N",            \
        "assets in the session", 0},                                             \
+      {"--max-descendants",     0, CLI_INTEGER, AT(max_descendants), "N",       \
+       "assets below one seed", 0},                                             \
+      {"--max-repeats",                                                         \
+       0,                                                                       \
+       CLI_INTEGER,                                                             \
+       AT(max_repeats),                                                         \
+       "N",                                                                     \
+       "one capability on the way from a seed",                                 \
+       0},                                                                      \
       {"--max-fanout",       0, CLI_INTEGER, AT(max_fanout), "N",               \
        "results of one job", 0},                                                \
       {"--deadline",           0, CLI_DURATION, AT(deadline), "D",              \
@@ -120,6 +129,7 @@ static bool is_kept(const cli_option *o) {
 void cli_settings_init(cli_settings *s, const cli *c) {
   memset(s, 0, sizeof(*s));
   s->concurrency = s->max_depth = s->max_assets = s->max_fanout = -1;
+  s->max_descendants = s->max_repeats = -1;
   s->deadline = s->grace = -1;
   s->common = c->common;
 }
@@ -298,6 +308,8 @@ void cli_settings_open(const cli_settings *s, rt_session_opts *out) {
   out->max_depth = s->max_depth;
   out->max_assets = s->max_assets;
   out->max_fanout = s->max_fanout;
+  out->max_descendants = s->max_descendants;
+  out->max_repeats = s->max_repeats;
   out->concurrency = s->concurrency > 0 ? (uint32_t)s->concurrency : 0;
   out->deadline = s->deadline < 0 ? 0 : s->deadline > 0 ? s->deadline : 1e-3;
   out->grace = s->grace < 0 ? 0 : s->grace > 0 ? s->grace : 1e-3;

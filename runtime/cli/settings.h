@@ -9,7 +9,8 @@ typedef struct cli_settings {
   const char *session, *data, *progress, *config;
   cli_list paths, seeds, sets, only, without, scope;
   int64_t concurrency, max_depth, max_assets, max_fanout; /* <0: not given */
-  double deadline, grace;                                 /* <0: not given */
+  int64_t max_descendants, max_repeats;
+  double deadline, grace; /* <0: not given */
   cli_common common;
   cli_list kept; /* strings [own] that came from a stored configuration */
 } cli_settings;

@@ -3,6 +3,7 @@
 #include "summary.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "report.h"
 
@@ -40,6 +41,22 @@ static void failures(const char *dir, const char *name, long long failed,
   rt_report_close(report);
 }
 
+void cli_print_rejections(rt_view stats, FILE *out) {
+  rt_view kind, count;
+  bool first = true;
+  rt_iter iter = rt_iter_of(rt_view_get(stats, "rejections"));
+  while (rt_iter_next(&iter, &kind, &count)) {
+    char *text = cli_text(kind);
+    bool scope = text && !strcmp(text, "scope");
+    fprintf(out, "%s%lld %s %s", first ? "  not taken: " : ", ",
+            (long long)rt_view_int(count, 0), scope ? "out of" : "over",
+            text ? text : "?");
+    first = false;
+    free(text);
+  }
+  if (!first) fputc('\n', out);
+}
+
 void cli_summary(cli *c, const char *dir, const char *name, const char *outcome,
                  double seconds, const rt_value *stats) {
   rt_view view = rt_value_view(stats);
@@ -51,6 +68,7 @@ void cli_summary(cli *c, const char *dir, const char *name, const char *outcome,
           outcome, cli_sum(rt_view_get(view, "assets")),
           cli_count(view, "work_items_completed"), seconds);
   cli_print_stats(view, out);
+  cli_print_rejections(view, out);
   failures(dir, name, cli_count(view, "failed"), out);
   fclose(out);
   console_err(&c->console, text, size);

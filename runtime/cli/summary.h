@@ -9,5 +9,7 @@
  * `outcome` is a word like "finished"; `stats` as of API section 3. */
 void cli_summary(cli *c, const char *dir, const char *name, const char *outcome,
                  double seconds, const rt_value *stats);
+/* What scope and budgets kept out, by name; nothing when there is none. */
+void cli_print_rejections(rt_view stats, FILE *out);
 
 #endif

@@ -34,6 +34,8 @@ static void copy_opts(rt_session *s, const rt_session_opts *o) {
   s->max_depth = o->max_depth;
   s->max_assets = o->max_assets;
   s->max_fanout = o->max_fanout;
+  s->max_descendants = o->max_descendants;
+  s->max_repeats = o->max_repeats;
   s->concurrency = o->concurrency ? o->concurrency : CONCURRENCY;
   s->deadline = o->deadline;
   s->grace = o->grace > 0 ? o->grace : GRACE;

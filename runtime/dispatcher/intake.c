@@ -264,27 +264,6 @@ static rt_err duplicate(rt_session *s, rt__asset_row *found, rt__text key,
   return rc;
 }
 
-/* Which limit stands against it? Empty: none. */
-static const char *over_limit(const rt_session *s, const origin *from,
-                              char *why, size_t size) {
-  if (s->max_depth >= 0 && from->depth > s->max_depth) {
-    snprintf(why, size, "depth %lld is over the limit of %lld",
-             (long long)from->depth, (long long)s->max_depth);
-    return "depth";
-  }
-  if (s->max_assets >= 0 && s->assets >= s->max_assets) {
-    snprintf(why, size, "assets: the session has its %lld",
-             (long long)s->max_assets);
-    return "assets";
-  }
-  if (s->max_fanout >= 0 && from->live && from->live->fanout >= s->max_fanout) {
-    snprintf(why, size, "fanout: the job has sent its %lld",
-             (long long)s->max_fanout);
-    return "fanout";
-  }
-  return NULL;
-}
-
 static bool has_work(const rt__class *cls) {
   for (size_t i = 0; i < cls->lane_count; i++) {
     if (cls->lanes[i]->cap) return true;
@@ -336,6 +315,7 @@ static rt_err take_new(rt_session *s, rt__class *cls, rt__asset_row *row,
   rt_err rc = store_new(s, cls, row, hash, from, at_once, err);
   if (rc != RT_OK) return rc;
   if (from->live) from->live->fanout++;
+  rt__budget_count(s, from->root);
   *outcome = !has_work(cls) ? RT_STORED : at_once ? RT_STARTED : RT_QUEUED;
   rt__note_asset(s, "asset.discovered", key, row, cls->name, NULL);
   rt__note_queued(s, cls, key, row->id);
@@ -350,6 +330,7 @@ static rt_err reject(rt_session *s, rt__class *cls, rt__asset_row *row,
   row->capability = from->capability;
   row->depth = from->depth;
   row->created = (int64_t)(rt__session_now(s) * 1000);
+  rt__budget_tripped(s, kind);
   rt__note_asset(s, "asset.rejected", key, row, cls->name, why);
   return rt__store_reject(s->store, row, hash, kind, why, err);
 }
@@ -378,7 +359,8 @@ static rt_err decide(rt_session *s, rt__class *cls, input *in,
     found.value = in->value;
     return duplicate(s, &found, key, cls, from, err);
   }
-  const char *kind = over_limit(s, from, why, sizeof(why));
+  const char *kind =
+      rt__budget_over(s, from->live, from->depth, from->root, why, sizeof(why));
   if (kind) {
     *outcome = RT_OVER_LIMIT;
     return reject(s, cls, &row, hash, key, from, kind, why, err);

@@ -32,6 +32,7 @@
 /* Jobs of a lane that wait in memory for tokens of their keys. */
 #define RT__WAITING_MAX 1000
 #define RT__CRASHES_MAX 3
+#define RT__BUDGETS     6
 #define RT__SEGMENT     64 /* running jobs in one row of the store */
 
 typedef struct rt__lane rt__lane;
@@ -138,6 +139,7 @@ struct rt__live {
   rt__cap *cap; /* while running or waiting for a token */
   rt__live_state state;
   uint32_t attempt, crashes, fanout;
+  int64_t repeats; /* of its capability on the way to it; 0: not looked up */
   int priority;
   bool aside;    /* has a row in job */
   bool prepared; /* match was asked */
@@ -219,7 +221,7 @@ struct rt_session {
   bool sync_normal;
   char **only, **without;
   size_t only_count, without_count;
-  int64_t max_depth, max_assets, max_fanout;
+  int64_t max_depth, max_assets, max_fanout, max_descendants, max_repeats;
   uint32_t concurrency;
   double deadline, grace;
   rt_value *options, *config;
@@ -278,6 +280,9 @@ struct rt_session {
   char *reason;                   /* why it is draining */
   rt_error fault;                 /* while failed */
   uint64_t wake_ns, kill_ns, giveup_ns, deadline_ns, retry_ns, times_ns;
+  int64_t rejections[RT__BUDGETS]; /* since it was opened, by name */
+  rt__idmap roots; /* assets below each seed, once that is asked for */
+  bool roots_known;
   rt__buf scratch, item_scratch;
 };
 
@@ -439,6 +444,14 @@ void rt__note_queued(rt_session *s, const rt__class *cls, rt__text key,
                      int64_t asset);
 void rt__notes_send(rt_session *s);
 void rt__notes_drop(rt_session *s);
+/* budgets.c: the name of the budget that stands against a result of a job (or a
+ * seed, live NULL) and why, or NULL. */
+const char *rt__budget_over(rt_session *s, rt__live *live, int64_t depth,
+                            int64_t root, char *why, size_t size);
+void rt__budget_count(rt_session *s, int64_t root); /* one more was stored */
+void rt__budget_tripped(rt_session *s, const char *kind);
+void rt__budget_stats(const rt_session *s, rt_builder *b);
+void rt__budgets_clear(rt_session *s);
 /* operate.c */
 bool rt__cap_has_room(const rt__cap *cap);
 void rt__operate_stats(const rt_session *s, rt_builder *b);

@@ -313,6 +313,7 @@ void rt__session_clear(rt_session *s) {
   }
   s->dirty_items = NULL;
   s->starting = NULL;
+  rt__budgets_clear(s);
   for (size_t i = 0; i < s->lane_count; i++) rt__lane_free(s->lanes[i]);
   for (size_t i = 0; i < s->class_count; i++) {
     free(s->classes[i]->lanes);

@@ -85,6 +85,7 @@ rt_value *rt__session_stats_value(rt_session *s) {
   }
   rt_builder_end(b);
   capabilities(b, s);
+  rt__budget_stats(s, b);
   rt__operate_stats(s, b);
   if (s->engine) rt__memory_stats(b, s->engine);
   if (s->failed || s->locked) {

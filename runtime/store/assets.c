@@ -300,6 +300,21 @@ rt_err rt__store_rejected(rt__store *store, int64_t parent, rt__asset_fn fn,
   return each_asset(store, stmt, fn, arg, err);
 }
 
+rt_err rt__store_roots(rt__store *store, rt__root_fn fn, void *arg,
+                       rt_error *err) {
+  sqlite3_stmt *stmt = rt__sql(store, RT__SQL_ROOTS, err);
+  rt_err rc = RT_OK;
+  if (!stmt) return RT_EUNAVAIL;
+  while (rt__sql_row(store, stmt, &rc, err)) {
+    rt_err told =
+        fn(sqlite3_column_int64(stmt, 0), sqlite3_column_int64(stmt, 1), arg);
+    if (told == RT_OK) continue;
+    sqlite3_reset(stmt);
+    return told;
+  }
+  return rc;
+}
+
 rt_err rt__store_unreject(rt__store *store, int64_t parent, rt_error *err) {
   return change_id(store, RT__SQL_UNREJECT, parent, err);
 }

@@ -59,6 +59,7 @@
   X(REJECTED, "SELECT id,class,value,key,parent,capability,depth,0,0,0,"       \
               "priority,metadata,created FROM rejected"                        \
               " WHERE parent=?1 AND kind='depth' ORDER BY id")                 \
+  X(ROOTS, "SELECT root,count(*) FROM asset WHERE id<>root GROUP BY root")     \
   X(UNREJECT, "DELETE FROM rejected WHERE parent=?1 AND kind='depth'")         \
   X(JOB_PUT, "INSERT OR REPLACE INTO job(asset,capability,class,state,"        \
              "attempt,crashes,fanout,priority,due,reason,errors,ended)"        \

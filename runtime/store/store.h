@@ -136,6 +136,10 @@ rt_err rt__store_find(rt__store *store, uint64_t hash, rt__text key,
 /* One asset by its number; `fn` is called with it when there is one. */
 rt_err rt__store_load(rt__store *store, int64_t id, rt__asset_fn fn, void *arg,
                       rt_error *err);
+/* How many assets there are below each seed. */
+typedef rt_err (*rt__root_fn)(int64_t root, int64_t count, void *arg);
+rt_err rt__store_roots(rt__store *store, rt__root_fn fn, void *arg,
+                       rt_error *err);
 /* Its key as text [free]; NULL when there is none. */
 char *rt__store_key(rt__store *store, int64_t id);
 /* Assets of a class after `after` up to `upto` on which the lane at bit `bit`

@@ -1,0 +1,124 @@
+/* budgets.c - what keeps a session from growing without end.
+ *
+ *   depth        steps from a seed           descendants  assets of one seed
+ *   assets       of the whole session        repeats      of a capability on
+ *   fanout       accepted results of a job                the way from a seed
+ *
+ * Each that stands against an asset makes it a rejection, stored with its
+ * parent and with words that begin with the budget's name; they are counted by
+ * name for the numbers of the session.
+ * SPDX-License-Identifier: MIT */
+#include <stdio.h>
+#include <string.h>
+
+#include "dispatcher/internal.h"
+
+static const char *const kinds[RT__BUDGETS] = {
+    "scope", "depth", "assets", "fanout", "descendants", "repeats"};
+
+/* --- repeats --------------------------------------------------------- */
+typedef struct ancestor {
+  int64_t parent, capability;
+} ancestor;
+
+static rt_err on_ancestor(const rt__asset_row *row, void *arg) {
+  *(ancestor *)arg = (ancestor){row->parent, row->capability};
+  return RT_OK;
+}
+
+/* How often the job's capability is on the way to what the job finds: the same
+ * for all its results. */
+static int64_t repeats_of(rt_session *s, rt__live *live) {
+  int64_t id = live->item->id;
+  if (live->repeats > 0) return live->repeats;
+  live->repeats = 1;
+  while (id > 0 && live->repeats <= s->max_repeats) {
+    ancestor at = {0, 0};
+    if (rt__store_load(s->store, id, on_ancestor, &at, NULL) != RT_OK) break;
+    if (at.capability == (int64_t)live->lane->capability) live->repeats++;
+    id = at.parent;
+  }
+  return live->repeats;
+}
+
+/* --- descendants ----------------------------------------------------- */
+static rt_err on_root(int64_t root, int64_t count, void *arg) {
+  rt_session *s = arg;
+  bool ok = rt__idmap_set(&s->roots, (uint64_t)root, (void *)(intptr_t)count);
+  return ok ? RT_OK : RT_ENOMEM;
+}
+
+static int64_t descendants_of(rt_session *s, int64_t root) {
+  if (!s->roots_known) {
+    s->roots_known = true;
+    rt__store_roots(s->store, on_root, s, NULL);
+  }
+  return (int64_t)(intptr_t)rt__idmap_get(&s->roots, (uint64_t)root);
+}
+
+void rt__budget_count(rt_session *s, int64_t root) {
+  if (s->max_descendants < 0 || root <= 0 || !s->roots_known) return;
+  int64_t count = descendants_of(s, root) + 1;
+  rt__idmap_set(&s->roots, (uint64_t)root, (void *)(intptr_t)count);
+}
+
+void rt__budgets_clear(rt_session *s) {
+  rt__idmap_deinit(&s->roots);
+  memset(&s->roots, 0, sizeof(s->roots));
+  s->roots_known = false;
+}
+
+/* --- all of them ----------------------------------------------------- */
+static const char *over_lineage(rt_session *s, rt__live *live, int64_t root,
+                                char *why, size_t size) {
+  if (s->max_descendants >= 0 && root > 0 &&
+      descendants_of(s, root) >= s->max_descendants) {
+    snprintf(why, size, "descendants: the seed has its %lld",
+             (long long)s->max_descendants);
+    return "descendants";
+  }
+  if (s->max_repeats >= 0 && live && repeats_of(s, live) > s->max_repeats) {
+    snprintf(why, size,
+             "repeats: %s is on the way from the seed more than %lld times",
+             live->cap->decl->name, (long long)s->max_repeats);
+    return "repeats";
+  }
+  return NULL;
+}
+
+const char *rt__budget_over(rt_session *s, rt__live *live, int64_t depth,
+                            int64_t root, char *why, size_t size) {
+  if (s->max_depth >= 0 && depth > s->max_depth) {
+    snprintf(why, size, "depth %lld is over the limit of %lld",
+             (long long)depth, (long long)s->max_depth);
+    return "depth";
+  }
+  if (s->max_assets >= 0 && s->assets >= s->max_assets) {
+    snprintf(why, size, "assets: the session has its %lld",
+             (long long)s->max_assets);
+    return "assets";
+  }
+  if (s->max_fanout >= 0 && live && live->fanout >= s->max_fanout) {
+    snprintf(why, size, "fanout: the job has sent its %lld",
+             (long long)s->max_fanout);
+    return "fanout";
+  }
+  return over_lineage(s, live, root, why, size);
+}
+
+void rt__budget_tripped(rt_session *s, const char *kind) {
+  for (size_t i = 0; i < RT__BUDGETS; i++) {
+    if (strcmp(kinds[i], kind) == 0) s->rejections[i]++;
+  }
+}
+
+void rt__budget_stats(const rt_session *s, rt_builder *b) {
+  rt_builder_key(b, "rejections");
+  rt_builder_begin_map(b);
+  for (size_t i = 0; i < RT__BUDGETS; i++) {
+    if (!s->rejections[i]) continue;
+    rt_builder_key(b, kinds[i]);
+    rt_builder_int(b, s->rejections[i]);
+  }
+  rt_builder_end(b);
+}

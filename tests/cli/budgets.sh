@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# Capabilities that would never end: each is stopped by a budget that the summary names, and what was
+# not taken is stored with the reason.
+# SPDX-License-Identifier: MIT
+. "$(dirname "$0")/../support/shell.sh"
+cd "$tmp" || exit 1
+
+cat >caps.lua <<'END'
+return {
+  capability { name = "flood", input = { "f" }, output = { "g" }, options = { count = { default = 20000 } },
+    invoke = function(job)
+      local batch = {}
+      for i = 1, job.options.count do
+        batch[#batch + 1] = { class = "g", value = tostring(i) }
+        if #batch == 500 then job:send(batch) batch = {} end
+      end
+    end },
+  capability { name = "itself", input = { "s" }, output = { "s" },
+    invoke = function(job, asset) job:send { class = "s", value = asset.value .. "x" } end },
+  capability { name = "ping", input = { "a" }, output = { "b" },
+    invoke = function(job, asset) job:send { class = "b", value = asset.value .. "1" } end },
+  capability { name = "pong", input = { "b" }, output = { "a" },
+    invoke = function(job, asset) job:send { class = "a", value = asset.value .. "2" } end },
+}
+END
+# stopped NAME ASSETS SUMMARY ARGUMENT...: the run finishes with so many assets and says why
+stopped() {
+  expect "$1" 0 "not taken: $3" run -c caps.lua "${@:4}"
+  same "$1: what is stored" "$2" "$(wc -l <out)"
+}
+stopped "a flood, by fanout" 1001 "19000 over fanout" -s f:1 --max-fanout 1000
+stopped "a flood, by assets" 1000 "19001 over assets" -s f:1 --max-assets 1000
+stopped "a flood, by descendants" 301 "19700 over descendants" -s f:1 --max-descendants 300
+stopped "recursion, by repeats" 6 "1 over repeats" -s s:1 --max-repeats 5 --session repeats
+stopped "recursion, by depth" 5 "1 over depth" -s s:1 --max-depth 4
+stopped "two classes in turn, by repeats" 15 "1 over repeats" -s a:1 --max-repeats 7
+stopped "two classes in turn, by descendants" 10 "1 over descendants" -s a:1 --max-descendants 9
+stopped "each seed has its own descendants" 20 "2 over descendants" -s a:1 -s a:5 --max-descendants 9
+stopped "two budgets" 104 "19900 over fanout, 1 over repeats" -s f:1 -s s:1 --max-fanout 100 --max-repeats 2
+expect "out of scope" 0 "not taken: 1 out of scope" run -c caps.lua -s s:1 --scope s:1
+expect "nothing to tell" 0 "" run -c caps.lua -s f:1 --set flood.count=500
+check "is not told" bash -c '! grep -q "not taken" err'
+
+rt why repeats itself s:1xxxxxx >why
+check "why tells the budget of what was not taken" grep -q "repeats: itself is on the way" why
+expect "plan warns of the cycles" 0 "cycle" plan -c caps.lua
+expect "a budget that is no number" 2 "--max-repeats" run -s a:1 --max-repeats many
+
+# A resumed session knows what a seed has already.
+expect "a session with a budget" 0 "" run -c caps.lua -s a:1 --max-descendants 9 --session more
+cat >more.lua <<'END'
+return capability { name = "more", input = { "a" }, output = { "c" },
+  invoke = function(job, asset) job:send { class = "c", value = asset.value } end }
+END
+expect "resumed with another capability" 0 "over descendants" resume more -c more.lua
+same "nothing more is stored" 0 "$(wc -l <out)"
+finish
