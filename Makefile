@@ -10,6 +10,10 @@ DESTDIR ?=
 LUAJIT  ?= bundled
 SAN     ?=
 
+# One spelling of a folder, lest another rebuilds everything in it.
+override BUILD := $(patsubst $(CURDIR)/%,%,$(BUILD))
+override DEPS  := $(patsubst $(CURDIR)/%,%,$(DEPS))
+
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules

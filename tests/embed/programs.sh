@@ -84,6 +84,17 @@ rounds=1000
 [ -z "$san" ] || rounds=60
 check "created, used and freed $rounds times, nothing is left" quietly "$bin/many" "$rounds"
 
+# --- what the pages show: the first program of each
+page() { # FILE OUTPUT
+  sed -n '/^#include <rt\/rt.h>/,/^```$/p' "$1" | sed '/^```$/,$d' >"$2.c" && [ -s "$2.c" ] && build_c gcc "$2" "$2.c" "${libs[@]}"
+}
+check "the program in docs/embedding.md" page docs/embedding.md "$bin/page"
+says_hello() { [[ $(run "$bin/page") == "hello from {"* ]]; }
+check "says what it should" says_hello
+check "the program in the README" page README.md "$bin/readme"
+beside_words() { cp examples/capabilities/words.lua "$bin" && (cd "$bin" && run ./readme) && [ -s "$bin/.runtime/first.sqlite" ]; }
+check "works beside words.lua" beside_words
+
 # --- a database that gains Lua
 says() { # EXPECTED SQL...
   local expected=$1 got
