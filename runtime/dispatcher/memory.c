@@ -36,6 +36,21 @@ static uint64_t number_in(const char *path) {
   return number ? number : UINT64_MAX;
 }
 
+/* Of the group of processes that this one belongs to ("0::/PATH"). */
+static uint64_t group_limit(void) {
+  char line[400], path[500];
+  uint64_t limit = UINT64_MAX;
+  FILE *file = fopen("/proc/self/cgroup", "r");
+  while (file && fgets(line, sizeof(line), file)) {
+    line[strcspn(line, "\n")] = '\0';
+    if (strncmp(line, "0::/", 4) != 0) continue;
+    snprintf(path, sizeof(path), "/sys/fs/cgroup%s/memory.max", line + 3);
+    limit = number_in(path);
+  }
+  if (file) fclose(file);
+  return limit;
+}
+
 /* Of the machine, or of the container. */
 static uint64_t all_there_is(void) {
   long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
@@ -49,7 +64,8 @@ static uint64_t all_there_is(void) {
     uint64_t limit = number_in(limits[i]);
     if (limit < all) all = limit;
   }
-  return all;
+  uint64_t limit = group_limit();
+  return limit < all ? limit : all;
 }
 
 static uint64_t resident_now(const rt__heaps *heaps) {
