@@ -61,6 +61,7 @@ rt_err rt__store_begin(rt__store *store, rt_error *err) {
 }
 
 rt_err rt__store_lock(rt__store *store, int patience_ms, rt_error *err) {
+  if (store->open) return RT_OK;
   sqlite3_busy_timeout(store->db, patience_ms);
   rt_err rc = rt__store_begin(store, err);
   if (rc != RT_OK && (sqlite3_errcode(store->db) & 0xff) == SQLITE_BUSY) {
