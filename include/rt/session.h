@@ -103,7 +103,7 @@ typedef struct rt_dispatch_opts {
   const char *name; /* a label that its events carry, or NULL */
 } rt_dispatch_opts;
 #define RT_DISPATCH_OPTS_INIT                                                  \
-  { sizeof(rt_dispatch_opts), false, NULL, 0 }
+  { sizeof(rt_dispatch_opts), false, NULL, 0, NULL }
 /* [waits] One asset {class, value, key?, metadata?}. `opts`, `outcome` may be
  * NULL. RT_EINVAL: it is no asset. */
 RT_API rt_err rt_session_dispatch(rt_session *session, const rt_value *asset,
