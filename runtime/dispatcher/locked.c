@@ -116,6 +116,7 @@ bool rt__session_unlocked(rt_session *s) {
     rt_err rc = rt__store_lock(s->store, 0, &err);
     if (rc == RT_ETIMEOUT) {
       again_at(s, now + AGAIN_NS);
+      rt__notes_send(s); /* progress and the like: nothing that is to be kept */
       return false;
     }
     s->locked = false;
