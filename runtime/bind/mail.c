@@ -45,7 +45,7 @@ void rt__mail_push_pid(lua_State *L, rt_pid pid) {
   if (vm->pid_of_text[slot] == pid) {
     rt__slot_push_ref(L, vm->pid_texts);
     rt__slot_push(L, rt__slot_top(L), (int)kept + 1);
-    lua_remove(L, -2);
+    rt__slot_drop_below(L);
     return;
   }
   char text[RT_PID_TEXT];

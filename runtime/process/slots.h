@@ -163,6 +163,12 @@ static inline void rt__slot_set_meta(lua_State *L, int table, int ref) {
   lj_gc_objbarriert(L, t, meta);
 }
 
+/* lua_remove of the one below the top */
+static inline void rt__slot_drop_below(lua_State *L) {
+  copyTV(L, L->top - 2, L->top - 1);
+  L->top--;
+}
+
 /* Is there room for `n` more, without growing? lua_xmove, where there is. */
 static inline bool rt__slot_has_room(lua_State *L, int n) {
   return tvref(L->maxstack) - L->top > n;
@@ -181,6 +187,7 @@ static inline void *rt__slot_owner(lua_State *L) {
   return ud;
 }
 #define rt__slot_top                    lua_gettop
+#define rt__slot_drop_below(L)          lua_remove(L, -2)
 #define rt__slot_cut                    lua_settop
 #define rt__slot_copy                   lua_pushvalue
 #define rt__slot_push_bool              lua_pushboolean
