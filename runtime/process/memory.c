@@ -24,7 +24,7 @@
  * what dies. */
 #define PAUSE       200
 #define STEPS       200
-#define PAUSE_SMALL 400
+#define PAUSE_SMALL 600
 #define SMALL       ((size_t)4 << 20) /* bytes */
 #define PAUSE_SHORT 100
 #define STEPS_SHORT 800
