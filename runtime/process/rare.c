@@ -28,6 +28,8 @@ rt__rare *rt__process_rare(rt__process *process) {
 void rt__rare_deinit(rt__process *process) {
   rt__rare *rare = process->rare;
   if (rare == &nothing) return;
+  /* An operation that ended with the process may have set it once more. */
+  rt__timer_stop(process->vm->worker, &rare->deadline_timer);
   rt_value_unref(rare->end_error);
   free(rare->where);
   rt__blocks_give(&process->vm->blocks, rare, sizeof(*rare));
