@@ -186,7 +186,7 @@ bool rt__mail_ring(lua_State *L, int ch, rt__ring *out) {
         first >= 0 && first <= (mask < 0 ? 0 : mask)))
     return false;
   *out = (rt__ring){(int)first, (int)count, (int)mask};
-  return mask < 0 || rt__slot_holds_table(L, ch, RING);
+  return out->mask < 0 || rt__slot_holds_table(L, ch, RING);
 }
 
 /* A ring of twice the size, its slots false when empty as channel.lua has

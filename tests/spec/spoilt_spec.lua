@@ -12,6 +12,7 @@ local spoilers = {
   ["a count below nothing"] = { [3] = -5 },
   ["a count that is no number"] = { [3] = 0 / 0 },
   ["a mask without end"] = { [1] = {}, [4] = 2 ^ 52, [3] = 2 ^ 30 },
+  ["a mask that is almost none"] = { [1] = "text", [4] = -0.5 },
   ["a first beyond the ring"] = { [2] = -2 ^ 31, [3] = 1, [4] = 3 },
   ["a capacity that is none"] = { [5] = "x" },
   ["receivers that are none"] = { [8] = true },
