@@ -205,8 +205,8 @@ static void test_break_leaves_lines(void **state) {
       "channel.select({a:case_send(7), b:case_send(8)})",
       "channel.select({a:case_receive(), b:case_send(8), timeout = '1h'})",
       "a:send(9)",
-      "coroutine.spawn(function() a:receive(0.2) end) time.sleep(0.001) "
-      "a:receive()",
+      ("coroutine.spawn(function() a:receive(0.2) end) time.sleep(0.001) "
+       "a:receive()"),
   };
   (void)state;
   for (size_t i = 0; i < sizeof(waits) / sizeof(*waits); i++) {
