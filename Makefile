@@ -37,7 +37,7 @@ BENCH_SRC := $(wildcard tests/bench/*.c)
 FAULT_SRC := $(wildcard tests/fault/*.c)
 
 LIB_OBJ   := $(LIB_SRC:%.c=$(BUILD)/obj/%.o) $(BUILD)/gen/embedded.o
-CLI_OBJ   := $(CLI_SRC:%.c=$(BUILD)/obj/%.o)
+CLI_OBJ   := $(CLI_SRC:%.c=$(BUILD)/obj/%.o) $(BUILD)/gen/graph_page.o
 HELP_OBJ  := $(HELP_SRC:%.c=$(BUILD)/obj/%.o)
 TEST_BIN  := $(TEST_SRC:tests/c/%.c=$(BUILD)/tests/%)
 BENCH_BIN := $(BENCH_SRC:tests/bench/%.c=$(BUILD)/bench/%)
@@ -129,7 +129,12 @@ $(BUILD)/gen/embedded.c: $(LUA_SRC) $(BUILD)/.lua-list tools/embed.lua $(LJ_DEP)
 	$(call say,EMBED,$@)
 	$(Q)$(LJ_BIN) tools/embed.lua $@ $(LUA_SRC)
 
-$(BUILD)/gen/embedded.o: $(BUILD)/gen/embedded.c $(BUILD)/.flags
+$(BUILD)/gen/graph_page.c: runtime/cli/graph.html tools/embed.lua $(LJ_DEP)
+	@mkdir -p $(@D)
+	$(call say,EMBED,$@)
+	$(Q)$(LJ_BIN) tools/embed.lua --text cli_graph_page $@ $<
+
+$(BUILD)/gen/%.o: $(BUILD)/gen/%.c $(BUILD)/.flags
 	$(call say,CC,$@)
 	$(Q)$(COMPILE) -c -o $@ $<
 

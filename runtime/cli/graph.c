@@ -1,7 +1,7 @@
 /* cli/graph.c - `runtime graph NAME --dot|--html|--json`: assets and edges.
  *
- * All three are streamed in batches; the page holds the same JSON and draws it
- * itself, one column for each depth.
+ * All three are streamed in batches; the page (graph.html) holds the same JSON
+ * and draws it itself.
  *
  * SPDX-License-Identifier: MIT */
 #include <errno.h>
@@ -26,79 +26,80 @@ static const cli_option options[] = {
 
 enum { BATCH = 512 };
 
-static const char page_head[] =
-    "<!DOCTYPE html>\n<html><head><meta charset=\"utf-8\"><title>graph</title>"
-    "<style>body{font:12px sans-serif;margin:0}svg{display:block}"
-    "line{stroke:#bbb}text{dominant-baseline:middle}</style></head>\n"
-    "<body><svg id=\"g\"></svg><script>\nconst graph = ";
+typedef enum graph_form { DOT, HTML, JSON } graph_form;
 
-static const char page_tail[] =
-    ";\nconst svg = document.getElementById('g'), at = {}, rows = {};\n"
-    "const names = [...new Set(graph.nodes.map(n => n.class))];\n"
-    "const color = c => `hsl(${names.indexOf(c) * 360 / names.length},60%,45%)`"
-    ";\nfunction add(kind, attributes, text) {\n"
-    "  const e = document.createElementNS('http://www.w3.org/2000/svg', kind);"
-    "\n  for (const k in attributes) e.setAttribute(k, attributes[k]);\n"
-    "  if (text) e.textContent = text;\n  svg.appendChild(e);\n}\n"
-    "let wide = 0, high = 0;\nfor (const n of graph.nodes) {\n"
-    "  const row = rows[n.depth] = (rows[n.depth] || 0) + 1;\n"
-    "  const p = at[n.key] = { x: 20 + n.depth * 220, y: row * 18 };\n"
-    "  wide = Math.max(wide, p.x + 240); high = Math.max(high, p.y + 30);\n}\n"
-    "for (const e of graph.edges) {\n  const a = at[e.from], b = at[e.to];\n"
-    "  if (a && b) add('line', { x1: a.x, y1: a.y, x2: b.x, y2: b.y });\n}\n"
-    "for (const n of graph.nodes) {\n  const p = at[n.key];\n"
-    "  add('circle', { cx: p.x, cy: p.y, r: 4, fill: color(n.class) });\n"
-    "  add('text', { x: p.x + 7, y: p.y }, n.value.slice(0, 34));\n}\n"
-    "svg.setAttribute('width', wide); svg.setAttribute('height', high);\n"
-    "</script></body></html>\n";
+/* Where the page's data goes. */
+static const char mark[] = "@GRAPH@";
 
-/* A string as JSON, also safe inside a script element and inside dot. */
-static void print_string(rt_view view, FILE *out) {
-  char *text = cli_text(view), *json = NULL;
-  size_t size = 0;
-  rt_value *value = text ? rt_value_string(text, strlen(text)) : NULL;
+/* What would end a script element or a line of an old script, as JSON writes
+ * it; NULL for all else. */
+static const char *escaped(const char *at, size_t *size) {
+  *size = 1;
+  if (*at == '<') return "\\u003c";
+  if (*at == '>') return "\\u003e";
+  if (*at == '&') return "\\u0026";
+  if (strncmp(at, "\xe2\x80\xa8", 3) && strncmp(at, "\xe2\x80\xa9", 3)) {
+    return NULL;
+  }
+  *size = 3;
+  return at[2] == '\xa8' ? "\\u2028" : "\\u2029";
+}
+
+/* A string as JSON, which dot reads, too; in the page safe inside a script
+ * element. */
+static void print_words(const char *text, graph_form form, FILE *out) {
+  char *json = NULL;
+  size_t size = 0, step;
+  rt_value *value = rt_value_string(text, strlen(text));
   if (value && rt_value_to_json(&json, &size, value, NULL) == RT_OK) {
-    for (size_t i = 0; i < size; i++) {
-      if (json[i] == '<') {
-        fputs("\\u003c", out);
+    for (const char *at = json; *at; at += step) {
+      const char *safe = escaped(at, &step);
+      if (safe && form == HTML) {
+        fputs(safe, out);
       } else {
-        fputc(json[i], out);
+        fwrite(at, 1, step, out);
       }
     }
   }
   rt_free(json);
   rt_value_unref(value);
+}
+
+static void print_string(rt_view view, graph_form form, FILE *out) {
+  char *text = cli_text(view);
+  if (text) print_words(text, form, out);
   free(text);
 }
 
-static void print_node(rt_view asset, bool dot, bool first, FILE *out) {
-  if (dot) {
+static void print_node(rt_view asset, graph_form form, bool first, FILE *out) {
+  if (form == DOT) {
     fputs("  ", out);
-    print_string(rt_view_get(asset, "key"), out);
+    print_string(rt_view_get(asset, "key"), form, out);
     fputs(";\n", out);
     return;
   }
   fputs(first ? "{\"key\":" : ",\n{\"key\":", out);
-  print_string(rt_view_get(asset, "key"), out);
+  print_string(rt_view_get(asset, "key"), form, out);
   fputs(",\"class\":", out);
-  print_string(rt_view_get(asset, "class"), out);
+  print_string(rt_view_get(asset, "class"), form, out);
   fputs(",\"value\":", out);
-  print_string(rt_view_get(asset, "value"), out);
+  print_string(rt_view_get(asset, "value"), form, out);
   fprintf(out, ",\"depth\":%lld}",
           (long long)rt_view_int(rt_view_get(asset, "depth"), 0));
 }
 
-static void print_edge(rt_view edge, bool dot, bool first, FILE *out) {
+static void print_edge(rt_view edge, graph_form form, bool first, FILE *out) {
+  bool dot = form == DOT;
   fputs(dot ? "  " : first ? "{\"from\":" : ",\n{\"from\":", out);
-  print_string(rt_view_get(edge, "from"), out);
+  print_string(rt_view_get(edge, "from"), form, out);
   fputs(dot ? " -> " : ",\"to\":", out);
-  print_string(rt_view_get(edge, "to"), out);
+  print_string(rt_view_get(edge, "to"), form, out);
   fputs(dot ? " [label=" : ",\"capability\":", out);
-  print_string(rt_view_get(edge, "capability"), out);
+  print_string(rt_view_get(edge, "capability"), form, out);
   fputs(dot ? "];\n" : "}", out);
 }
 
-typedef void (*print_fn)(rt_view item, bool dot, bool first, FILE *out);
+typedef void (*print_fn)(rt_view item, graph_form form, bool first, FILE *out);
 typedef rt_err (*fetch_fn)(rt_report *report, int64_t after, rt_value **out,
                            rt_error *err);
 
@@ -112,7 +113,7 @@ static rt_err fetch_edges(rt_report *report, int64_t after, rt_value **out,
   return rt_report_edges(report, after, BATCH, out, err);
 }
 
-static int put_batch(cli *c, rt_view batch, bool dot, int64_t *after,
+static int put_batch(cli *c, rt_view batch, graph_form form, int64_t *after,
                      print_fn print) {
   char *text = NULL;
   size_t size;
@@ -121,14 +122,14 @@ static int put_batch(cli *c, rt_view batch, bool dot, int64_t *after,
   FILE *out = open_memstream(&text, &size);
   if (!out) return cli_fail(c, "out of memory");
   while (rt_iter_next(&iter, NULL, &item)) {
-    print(item, dot, *after == 0, out);
+    print(item, form, *after == 0, out);
     *after = rt_view_int(rt_view_get(item, "id"), *after);
   }
   fclose(out);
   return cli_put_text(c, text);
 }
 
-static int put_all(cli *c, rt_report *report, bool dot, fetch_fn fetch,
+static int put_all(cli *c, rt_report *report, graph_form form, fetch_fn fetch,
                    print_fn print) {
   rt_error err = RT_ERROR_INIT;
   int64_t after = 0;
@@ -140,26 +141,48 @@ static int put_all(cli *c, rt_report *report, bool dot, fetch_fn fetch,
       return cli_fail(c, "%s", err.message);
     }
     count = rt_view_count(rt_value_view(batch));
-    status = put_batch(c, rt_value_view(batch), dot, &after, print);
+    status = put_batch(c, rt_value_view(batch), form, &after, print);
     rt_value_unref(batch);
   }
   return status;
+}
+
+/* What stands before the assets; of the page, up to its data. */
+static int put_head(cli *c, graph_form form, const char *name) {
+  char *text = NULL;
+  size_t size;
+  FILE *out = open_memstream(&text, &size);
+  if (!out) return cli_fail(c, "out of memory");
+  if (form == DOT) {
+    fputs("digraph assets {\n  rankdir=LR;\n", out);
+  } else if (form == JSON) {
+    fputs("{\"nodes\":[\n", out);
+  } else {
+    const char *end = strstr(cli_graph_page, mark);
+    fwrite(cli_graph_page, 1, (size_t)(end - cli_graph_page), out);
+    fputs("{\"session\":", out);
+    print_words(name, form, out);
+    fputs(",\"nodes\":[\n", out);
+  }
+  fclose(out);
+  return cli_put_text(c, text);
 }
 
 static int put(cli *c, const char *text) {
   return cli_put_text(c, strdup(text));
 }
 
-static int put_graph(cli *c, rt_report *report, const fields *f) {
-  const char *head =
-      f->dot ? "digraph assets {\n  rankdir=LR;\n" : "{\"nodes\":[\n";
-  int status = f->html ? put(c, page_head) : 0;
-  if (!status) status = put(c, head);
-  if (!status) status = put_all(c, report, f->dot, fetch_assets, print_node);
-  if (!status && !f->dot) status = put(c, "],\n\"edges\":[\n");
-  if (!status) status = put_all(c, report, f->dot, fetch_edges, print_edge);
-  if (!status) status = put(c, f->dot ? "}\n" : f->html ? "]}" : "]}\n");
-  if (!status && f->html) status = put(c, page_tail);
+static int put_graph(cli *c, rt_report *report, graph_form form,
+                     const char *name) {
+  int status = put_head(c, form, name);
+  if (!status) status = put_all(c, report, form, fetch_assets, print_node);
+  if (!status && form != DOT) status = put(c, "],\n\"edges\":[\n");
+  if (!status) status = put_all(c, report, form, fetch_edges, print_edge);
+  if (!status)
+    status = put(c, form == DOT ? "}\n" : form == JSON ? "]}\n" : "]}");
+  if (!status && form == HTML) {
+    status = put(c, strstr(cli_graph_page, mark) + strlen(mark));
+  }
   return status;
 }
 
@@ -172,7 +195,10 @@ static int run(cli *c, int argc, char **argv) {
     status = cli_usage(c, "graph: one of --dot, --html, --json is needed");
   }
   if (!status) status = cli_report(c, &report, f.data, parse.bare.items[0]);
-  if (!status) status = put_graph(c, report, &f);
+  if (!status) {
+    graph_form form = f.dot ? DOT : f.html ? HTML : JSON;
+    status = put_graph(c, report, form, parse.bare.items[0]);
+  }
   rt_report_close(report);
   cli_parse_free(&parse);
   return status;

@@ -51,6 +51,9 @@ void cli_table_text(cli_table *table, const char *cell);
 void cli_table_print(const cli_table *table, FILE *out);
 void cli_table_deinit(cli_table *table);
 
+/* graph.html, which the build puts into the program. */
+extern const char cli_graph_page[];
+
 /* "3 ms", "1.25 s", "-" [own]. */
 char *cli_seconds(rt_view seconds);
 
