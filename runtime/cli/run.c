@@ -131,11 +131,16 @@ static void on_reply(rt_err code, const rt_error *err, rt_value *result,
 static void on_printed(printer_end end, const char *why, void *arg) {
   work *w = arg;
   bool early = end == PRINTER_CLOSED || end == PRINTER_FAILED;
-  if (early) console_say(&w->c->console, "runtime: %s; stopping\n", why);
+  const char *reason = "standard output is closed";
+  if (early && strcmp(why, reason) != 0) {
+    console_say(&w->c->console, "runtime: %s\n", why);
+    reason = end == PRINTER_FAILED ? "the session cannot be read"
+                                   : "standard output cannot be written";
+  }
   pthread_mutex_lock(&w->lock);
   w->printed = true;
   w->end = end;
-  if (early && !w->stop) w->reason = "standard output is closed";
+  if (early && !w->stop) w->reason = reason;
   if (early) w->stop = true;
   pthread_cond_broadcast(&w->changed);
   pthread_mutex_unlock(&w->lock);
@@ -295,25 +300,36 @@ static step reply_step(work *w) {
   return STEP_FAILED;
 }
 
-/* Had the session finished when it was resumed? Its seeds are all in then. */
-static bool was_finished(const work *w) {
+static bool view_is(rt_view view, const char *word) {
   size_t size;
-  rt_view state = rt_view_get(rt_value_view(w->before), "state");
-  const char *text = rt_view_string(state, &size);
-  return text && size == 8 && !memcmp(text, "finished", 8);
+  const char *text = rt_view_string(view, &size);
+  return text && size == strlen(word) && !memcmp(text, word, size);
 }
 
-/* Seeds that scope or limits keep out are easily taken for a run that found
- * nothing. */
+/* Had the session finished when it was resumed? Its seeds are all in then. */
+static bool was_finished(const work *w) {
+  return view_is(rt_view_get(rt_value_view(w->before), "state"), "finished");
+}
+
+/* Seeds that scope or limits keep out, or that nobody takes, are easily taken
+ * for a run that found nothing. */
 static void tell_refused(work *w) {
-  unsigned scope = 0, limit = 0;
-  rt_view outcome;
+  unsigned scope = 0, limit = 0, idle = 0;
+  rt_view outcome, seed, odd = {0};
   rt_iter at = rt_iter_of(rt_value_view(w->result));
-  while (rt_iter_next(&at, NULL, &outcome)) {
-    size_t size;
-    const char *text = rt_view_string(outcome, &size);
-    if (text && size == 12 && !memcmp(text, "out_of_scope", 12)) scope++;
-    if (text && size == 10 && !memcmp(text, "over_limit", 10)) limit++;
+  rt_iter seeds = rt_iter_of(rt_value_view(w->seeds));
+  while (rt_iter_next(&at, NULL, &outcome) &&
+         rt_iter_next(&seeds, NULL, &seed)) {
+    if (view_is(outcome, "out_of_scope")) scope++;
+    if (view_is(outcome, "over_limit")) limit++;
+    if (view_is(outcome, "stored") && idle++ == 0) odd = seed;
+  }
+  if (idle) {
+    size_t size = 0;
+    const char *class_ = rt_view_string(rt_view_get(odd, "class"), &size);
+    console_say(&w->c->console,
+                "runtime: seeds that no capability takes: %u (class '%.*s')\n",
+                idle, (int)size, class_ ? class_ : "");
   }
   if (scope)
     console_say(&w->c->console, "runtime: seeds out of scope: %u\n", scope);

@@ -70,7 +70,10 @@ static rt_err read_input(rt_view asset, input *in, rt_error *err) {
                    in->class_.at);
   }
   if (!in->value.at) {
-    return rt_fail(err, RT_EINVAL, "the asset has no value");
+    bool none = rt_view_type(rt_view_get(asset, "value")) == RT_NIL;
+    return rt_fail(err, RT_EINVAL,
+                   none ? "the asset has no value"
+                        : "the asset's value is no string");
   }
   const char *fault = text_fault(in->value);
   if (fault) return rt_fail(err, RT_EINVAL, "the asset's value %s", fault);

@@ -63,6 +63,17 @@ same "--max-assets" 3 "$(wc -l <out)"
 rt run -s thing:1 -s thing:1 --session six >out 2>err
 same "seeds alone, one of them twice: exit code" 0 $?
 same "seeds alone: lines" 1 "$(wc -l <out)"
+check "seeds alone: nobody takes them" grep -q "no capability takes: 1 (class 'thing')" err
+cat >endless.lua <<'END'
+return capability {
+  name = "endless", input = { "thing" }, output = {},
+  invoke = function() require("time").sleep("1h") end,
+}
+END
+rt run -c endless.lua -s thing:1 --grace 0 >/dev/full 2>err
+same "an output that is full: exit code" 3 $?
+same "an output that is full: told once" 1 "$(grep -c 'No space left' err)"
+check "an output that is full: the reason" grep -q 'stopped (standard output cannot be written)' err
 rt run -c caps -s word:a --log-format json --log-level debug --progress always --session seven >out 2>err
 same "--progress always, JSON log: still 6 lines" 6 "$(wc -l <out)"
 expect "no seeds" 0 "no seeds" run -c caps --session eight
