@@ -35,6 +35,11 @@ end
 local function compile(text, env)
   local asked = text:match("^%s*=(.*)$")
   if asked then return expression(asked, env) end
+  local given = text:match("^%s*return(%s.*)$") -- a habit from other prompts
+  if given then
+    local fn = expression(given, env)
+    if fn then return fn end
+  end
   local fn, why = expression(text, env)
   if fn then return fn end
   local statement, err = load(text, NAME, "t", env)

@@ -73,6 +73,10 @@ static void test_values(void **state) {
   gives(e, "_ + 1", "6\n");
   gives(e, "nil", "nil\n");
   gives(e, "print('a') return 1, 2", "a\n");
+  gives(e, "return 1, nil, 'x'", "1\tnil\tx\n");
+  gives(e, "return\n{}", "{}\n");
+  gives(e, "return", "");
+  gives(e, "returned", "nil\n");
   gives(e, "time.sleep(0.001)", "true\n");
   gives(e, "-- nothing", "");
 }
