@@ -143,6 +143,11 @@ end
 
 local function check(value)
   if type(value) ~= "table" then fail("the file", "to return a table", value) end
+  local first = type(value[1]) == "table" and value[1] or value
+  if first.invoke and not value.cases then
+    local shape = "{ capability = PATH, cases = {...} }"
+    error({ fault = "a capability, no test file: that returns " .. shape }, 0)
+  end
   check_fields("", value, FILE)
   if not value.capability then fail("capability", "the path of a capability file", nil) end
   if not value.cases and not value.replay then
