@@ -1,5 +1,6 @@
 --- A supervised tree: a counter that fails now and then, and a pool of workers of its own.
 -- Run it: runtime examples/supervisor.lua
+-- SPDX-License-Identifier: MIT
 local events = require("events")
 local supervisor = require("supervisor")
 
