@@ -43,7 +43,7 @@ typedef struct work {
   pthread_cond_t changed;
   bool stop;          /* a signal, or nobody reads our output */
   const char *reason; /* of stop */
-  char asked[120];    /* the reason, when somebody gave one */
+  char asked[400];    /* the reason, when somebody gave one */
   bool replied;       /* the engine, to the call under way */
   rt_err code;
   rt_error error;
@@ -92,17 +92,21 @@ static void ask_stop(work *w, const char *reason) {
   pthread_mutex_unlock(&w->lock);
 }
 
-/* From `runtime ctl`: nothing in it may steer a terminal. */
+/* Somebody's words: nothing in them may steer a terminal. */
+static void keep_reason(work *w, const char *reason) {
+  size_t size = 0;
+  for (; reason[size] && size + 1 < sizeof(w->asked); size++) {
+    unsigned char ch = (unsigned char)reason[size];
+    w->asked[size] = ch < 32 || ch == 127 ? '?' : (char)ch;
+  }
+  w->asked[size] = 0;
+}
+
+/* From `runtime ctl`. */
 static void on_control(const char *reason, void *arg) {
   work *w = arg;
-  size_t size = 0;
   pthread_mutex_lock(&w->lock);
-  if (!w->asked[0]) {
-    for (; reason[size] && size + 1 < sizeof(w->asked); size++) {
-      unsigned char ch = (unsigned char)reason[size];
-      w->asked[size] = ch < 32 || ch == 127 ? '?' : (char)ch;
-    }
-  }
+  if (!w->asked[0]) keep_reason(w, reason);
   pthread_mutex_unlock(&w->lock);
   ask_stop(w, w->asked);
 }
@@ -284,7 +288,7 @@ typedef enum step { STEP_ON, STEP_STOP, STEP_FAILED } step;
 static const char *canceled_for(work *w) {
   const char *why = strstr(w->error.message, "was canceled: ");
   if (!why) return "deadline";
-  snprintf(w->asked, sizeof(w->asked), "%s", why + 14);
+  keep_reason(w, why + 14);
   return w->asked;
 }
 
@@ -420,7 +424,7 @@ static int live(work *w) {
   rt_session_stats(w->session, &stats, NULL);
   status = exit_code(w, last, stats);
   rt_session_close(w->session);
-  char outcome[80];
+  char outcome[sizeof(w->asked) + 16];
   say_outcome(w, status, outcome, sizeof(outcome));
   cli_summary(w->c, w->dir, w->settings.session, outcome, now() - w->started,
               stats);

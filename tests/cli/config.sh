@@ -15,6 +15,7 @@ return {
       if word == "soft" then return false, "no list" end
       if word == "err" then return nil, errors.new { message = "gone", kind = "NOT_FOUND" } end
       if word == "hard" then error("broken list") end
+      if word == "escape" then error("broken list ...\27[2J and so on") end
       list = word .. "@" .. ctx.session
     end,
     invoke = function(job, asset)
@@ -42,6 +43,10 @@ rt jobs err --state skipped >skipped
 check "a soft failure: the error's words" grep -q "setup: gone" skipped
 expect "a hard failure stops the run" 3 "stopped \(setup of lists.one: .*broken list\)" \
   run -c caps.lua -s n:1 --set lists.one.list=hard --session hard
+deep=$(printf 'deep%.0s' {1..30})
+mkdir -p "$deep" && cp caps.lua "$deep"
+expect "it is told whole" 3 "stopped \(setup of lists.one: .*broken list \.\.\.\?\[2J and so on\)" \
+  run -c "$deep/caps.lua" -s n:1 --set lists.one.list=escape --session escape
 rt jobs hard --state queued >queued
 check "a hard failure: the job is still queued" grep -q "lists.one" queued
 expect "and can be resumed" 0 "" resume hard --set lists.one.list=good
