@@ -78,11 +78,13 @@ typedef struct rt_runtime_opts {
   rt_alloc_fn alloc; /* where scripts get memory; NULL: malloc, and slabs */
   void *alloc_arg;
   uint32_t max_processes; /* living ones, in Lua; 0: what fits into memory */
+  bool dry_run; /* jobs of capabilities in Lua end where they would be invoked,
+                   after setup and match; their rates do not hold */
 } rt_runtime_opts;
 #define RT_RUNTIME_OPTS_INIT                                                   \
   {                                                                            \
     sizeof(rt_runtime_opts), 0, false, false, 0, NULL, NULL, NULL, NULL, NULL, \
-        NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, 0                               \
+        NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, 0, false                        \
   }
 
 /* A script: a file (`path`), or `code` of `code_size` bytes shown as `name` in

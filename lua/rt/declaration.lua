@@ -5,6 +5,7 @@
 -- plain(declaration) is the map that C keeps: the same without the functions.
 -- SPDX-License-Identifier: MIT
 local duration = require("rt.duration")
+local dry_run = require("rt.core.task").settings().dry_run
 
 local M = {}
 
@@ -247,7 +248,8 @@ function M.capability(raw)
   error(("capability%s: %s"):format(name, fault), 2)
 end
 
---- The map of a declaration without its functions.
+--- The map of a declaration without its functions. Where nothing is invoked nothing waits for a
+--- rate.
 function M.plain(declaration)
   return {
     name = declaration.name,
@@ -258,7 +260,7 @@ function M.plain(declaration)
     max_instances = declaration.max_instances,
     timeout = declaration.timeout,
     retries = declaration.retries,
-    rate = declaration.rate,
+    rate = not dry_run and declaration.rate or nil,
     options = declaration.options,
     tags = declaration.tags,
     has_setup = declaration.setup ~= nil,

@@ -20,6 +20,8 @@ local M = {}
 
 -- Only in a run that records what its jobs do.
 local recording = task_core.settings().record and require("rt.record")
+-- In one that only asks what would run.
+local dry_run = task_core.settings().dry_run
 
 local pcall, type, tostring, error = pcall, type, tostring, error
 local await = task.await
@@ -290,6 +292,7 @@ function M.run(functions)
   if package then state().package = package end
   if functions.disabled then return core.skip(job, functions.disabled) end
   if gate and not passes(functions, job, asset) then return end
+  if dry_run then return end
   if recording then return invoke_recorded(functions, job, asset) end
   functions.invoke(job, asset)
 end

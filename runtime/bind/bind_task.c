@@ -257,7 +257,7 @@ static int l_stamp(lua_State *L) {
   return 6;
 }
 
-/* settings() -> {unsafe=, record=, script_dir=, seed=} */
+/* settings() -> {unsafe=, record=, dry_run=, script_dir=, seed=} */
 static int l_settings(lua_State *L) {
   rt_runtime *rt = rt__runtime_of(L);
   lua_newtable(L);
@@ -265,6 +265,8 @@ static int l_settings(lua_State *L) {
   lua_setfield(L, -2, "unsafe");
   lua_pushboolean(L, rt->opts.record);
   lua_setfield(L, -2, "record");
+  lua_pushboolean(L, rt->opts.dry_run);
+  lua_setfield(L, -2, "dry_run");
   lua_pushstring(L, rt->script_dir);
   lua_setfield(L, -2, "script_dir");
   lua_pushnumber(L, (lua_Number)(uv_hrtime() % 1000000007));

@@ -32,6 +32,7 @@ typedef struct cli_common {
   const char *log_level;
   const char *log_format;
   const char *record; /* the file that gets what jobs do, or NULL */
+  bool dry_run;       /* nothing is invoked */
 } cli_common;
 
 struct cli_command {

@@ -115,6 +115,7 @@ rt_err cli_runtime(cli *c, rt_runtime **out, const char *script_dir,
   rt_runtime_opts opts = RT_RUNTIME_OPTS_INIT;
   if (!open_record(c, err)) return RT_EUNAVAIL;
   opts.record = c->common.record != NULL;
+  opts.dry_run = c->common.dry_run;
   opts.workers = c->common.workers > 0 ? (unsigned)c->common.workers : 0;
   opts.memory_ceiling = c->common.memory > 0 ? (uint64_t)c->common.memory : 0;
   opts.unsafe = c->common.unsafe;

@@ -301,7 +301,7 @@ static int run_program(cli *c, int argc, char **argv) {
 
 int main(int argc, char **argv) {
   struct cli_signals signals = {0};
-  cli c = {{false, -1, -1, NULL, NULL, NULL, NULL}, {0}, &signals, -1};
+  cli c = {{false, -1, -1, NULL, NULL, NULL, NULL, false}, {0}, &signals, -1};
   console_init(&c.console);
   raise_descriptors();
   if (!start_signals(&signals)) {

@@ -3,12 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dry.h"
 #include "load.h"
 #include "report.h"
 
 typedef struct fields {
   cli_list paths;
-  bool json, dot;
+  cli_dry dry;
+  bool json, dot, dry_run;
 } fields;
 
 static const cli_option options[] = {
@@ -16,6 +18,18 @@ static const cli_option options[] = {
      "capability files or folders", 0},
     {"--dot", 0, CLI_FLAG, offsetof(fields, dot), "", "a graph for dot", 0},
     {"--json", 0, CLI_FLAG, offsetof(fields, json), "", "one JSON object", 0},
+    {"--dry-run", 0, CLI_FLAG, offsetof(fields, dry_run), "",
+     "what would run on the seeds, and why not; nothing is invoked", 0},
+    {"--seed", 's', CLI_LIST, offsetof(fields, dry.seeds), "CLASS:VALUE",
+     "for --dry-run; '-' reads them from standard input", 0},
+    {"--set", 0, CLI_LIST, offsetof(fields, dry.sets), "NAME.OPTION=VALUE",
+     "for --dry-run: an option of a capability", 0},
+    {"--only", 0, CLI_LIST, offsetof(fields, dry.only), "NAME...",
+     "for --dry-run: names, patterns, tag:WORD", 0},
+    {"--without", 0, CLI_LIST, offsetof(fields, dry.without), "NAME...",
+     "for --dry-run: not these", 0},
+    {"--scope", 0, CLI_LIST, offsetof(fields, dry.scope), "RULE...",
+     "for --dry-run: as in 'run'", 0},
     {NULL, 0, CLI_FLAG, 0, NULL, NULL, 0}};
 
 /* "a, b" [own] of an array of strings. */
@@ -136,10 +150,17 @@ static int make_plan(cli *c, const fields *f) {
   rt_runtime *rt = NULL;
   rt_value *plan = NULL;
   c->common.workers = 1;
+  c->common.dry_run = f->dry_run;
   if (cli_runtime(c, &rt, NULL, true, &err) != RT_OK) {
     return cli_fail(c, "%s", err.message);
   }
   int status = cli_load(c, rt, &f->paths);
+  if (!status && f->dry_run) {
+    status = cli_dry_run(c, rt, &f->dry, f->json);
+    rt_runtime_stop(rt, 1);
+    rt_runtime_free(rt);
+    return status;
+  }
   if (!status &&
       rt_registry_plan(rt_runtime_registry(rt), &plan, &err) != RT_OK) {
     status = cli_fail(c, "%s", err.message);
@@ -148,6 +169,23 @@ static int make_plan(cli *c, const fields *f) {
   rt_value_unref(plan);
   rt_runtime_free(rt);
   return status;
+}
+
+static int check_dry_run(cli *c, const fields *f) {
+  const cli_dry *dry = &f->dry;
+  size_t given = dry->seeds.count + dry->sets.count + dry->only.count +
+                 dry->without.count + dry->scope.count;
+  if (f->dry_run && !dry->seeds.count) {
+    return cli_usage(c, "plan: --dry-run needs a seed, -s CLASS:VALUE");
+  }
+  if (f->dry_run && f->dot) {
+    return cli_usage(c, "plan: --dot or --dry-run, not both");
+  }
+  if (!f->dry_run && given) {
+    return cli_usage(c, "plan: seeds, --set, --only, --without and --scope are "
+                        "for --dry-run");
+  }
+  return 0;
 }
 
 static int run(cli *c, int argc, char **argv) {
@@ -162,6 +200,7 @@ static int run(cli *c, int argc, char **argv) {
   if (!status && f.json && f.dot) {
     status = cli_usage(c, "plan: --dot or --json, not both");
   }
+  if (!status) status = check_dry_run(c, &f);
   if (!status && !f.paths.count) {
     status = cli_usage(c, "usage: runtime plan %s", cli_plan.synopsis);
   }
@@ -171,6 +210,6 @@ static int run(cli *c, int argc, char **argv) {
   return status;
 }
 
-const cli_command cli_plan = {"plan", "-c PATH... [--dot|--json]",
-                              "the flow that the declared types imply", options,
-                              run};
+const cli_command cli_plan = {
+    "plan", "-c PATH... [--dry-run -s CLASS:VALUE...] [--dot|--json]",
+    "the flow that the declared types imply", options, run};

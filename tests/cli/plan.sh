@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# `runtime plan --dry-run`: what would run on seeds and why not, with nothing invoked and nothing left behind.
+# SPDX-License-Identifier: MIT
+. "$(dirname "$0")/../support/shell.sh"
+cd "$tmp" || exit 1
+mkdir -p folder
+export TMPDIR=$tmp/folder
+
+cat >caps.lua <<'END'
+local function invoke(job)
+  io.open("invoked", "w"):close()
+  job:send { class = "n", value = "9" }
+end
+return {
+  capability { name = "slow", input = { "n" }, output = { "n" }, rate = "1/h", invoke = invoke },
+  capability { name = "gate", input = { "n" }, output = { "n" }, tags = { "gated" }, options = { most = { default = 1 } },
+    match = function(asset, ctx) return tonumber(asset.value) <= ctx.options.most, "above " .. ctx.options.most end,
+    invoke = invoke },
+  capability { name = "keyed", input = { "n" }, output = { "n" }, max_instances = 1, rate = "1/h",
+    rate_key = function() return "one" end,
+    match = function(asset)
+      if asset.value == "2" then error("bad gate") end
+      return asset.value ~= "3"
+    end,
+    invoke = invoke },
+  capability { name = "listed", input = { "n" }, output = { "n" }, options = { list = { default = "" } },
+    setup = function(ctx)
+      if ctx.options.list == "hard" then error("broken list") end
+      return ctx.options.list ~= "", "no list"
+    end,
+    invoke = invoke },
+  capability { name = "other", input = { "x" }, output = { "n" }, invoke = invoke },
+}
+END
+rows() { tail -n +2 out | sed 's/^  *//; s/  */ /g'; }
+expect "seeds" 0 "" plan caps.lua --dry-run -s n:1 -s n:2 -s n:3 -s q:1 -s n:1
+cat >want <<'END'
+n:1 slow yes -
+n:1 gate yes -
+n:1 keyed yes -
+n:1 listed no setup: no list
+n:2 slow yes -
+n:2 gate no above 1
+n:2 keyed no match: caps.lua:13: bad gate
+n:2 listed no setup: no list
+n:3 slow yes -
+n:3 gate no above 1
+n:3 keyed no match said no
+n:3 listed no setup: no list
+q:1 - no no capability takes this class
+END
+same "each seed with each that takes it" "$(cat want)" "$(rows)"
+expect "options, choice and scope" 0 "" plan caps.lua --dry-run -s n:1 -s n:2 --only tag:gated --set gate.most=2 \
+  --scope '!n:1' --json
+same "as JSON" '[{"key":"n:2","capability":"gate","runs":true},{"key":"n:1","runs":false,"reason":"out of scope"}]' \
+  "$(cat out)"
+expect "without" 0 "" plan caps.lua --dry-run -s n:1 --without gate keyed listed
+same "without: what is left" "n:1 slow yes -" "$(rows)"
+seq 1500 | sed 's/^/x:/' | rt plan caps.lua --dry-run -s - >out 2>err
+same "many seeds" "1500 x:1 other yes - x:1500 other yes -" "$(rows | wc -l) $(rows | head -n 1) $(rows | tail -n 1)"
+expect "a hard failure of setup" 3 "broken list" plan caps.lua --dry-run -s n:1 --set listed.list=hard
+cat >hang.lua <<'END'
+return capability { name = "hang", input = { "n" }, output = { "n" }, invoke = function() end,
+  setup = function() io.open("hangs", "w"):close() require("time").sleep(3600) end }
+END
+timeout -k 10 "$limit" "$runtime" plan hang.lua --dry-run -s n:1 >/dev/null 2>err &
+planning=$!
+check "one that hangs in setup" until_true 60 test -e hangs
+kill -TERM $planning
+wait $planning
+same "a signal ends it" 3 $?
+check "nothing was invoked" test ! -e invoked
+same "nothing is left behind" "" "$(ls "$TMPDIR")$(ls "$data" 2>/dev/null)"
+
+expect "without seeds" 2 "needs a seed" plan caps.lua --dry-run
+expect "a seed without --dry-run" 2 "are for --dry-run" plan caps.lua -s n:1
+expect "a bad seed" 2 "n1" plan caps.lua --dry-run -s n1
+expect "a bad rule" 1 "empty scope rule" plan caps.lua --dry-run -s n:1 --scope ''
+expect "a choice of nothing" 2 "chooses no capability" plan caps.lua --dry-run -s n:1 --only 'tag:nobody'
+expect "an option that is not there" 2 "nix" plan caps.lua --dry-run -s n:1 --set gate.nix=1
+expect "two forms" 2 "not both" plan caps.lua --dry-run -s n:1 --dot
+TMPDIR=$tmp/gone expect "no folder for it" 1 "cannot make a folder" plan caps.lua --dry-run -s n:1
+finish
