@@ -242,6 +242,9 @@ static int open_failed(work *w, rt_err rc, const rt_error *err) {
   if (rc == RT_ENOTFOUND) {
     return cli_fail(w->c, "no session '%s' in %s", name, w->dir);
   }
+  if (rc == RT_EINVAL && strncmp(err->message, "scope rule", 10) == 0) {
+    return cli_usage(w->c, "--scope: %s", err->message);
+  }
   return cli_fail(w->c, "%s", err->message);
 }
 
@@ -480,7 +483,10 @@ static int run(cli *c, int argc, char **argv) {
   work_init(&w, c);
   int status = parse(&w, &p, &cli_run, argc, argv);
   if (!status && p.bare.count) {
-    status = cli_usage(c, "run: unexpected argument '%s'", p.bare.items[0]);
+    status = cli_usage(c,
+                       "run: unexpected argument '%s' (capabilities: -c PATH, "
+                       "seeds: -s CLASS:VALUE)",
+                       p.bare.items[0]);
   }
   if (!status) status = cli_seeds(c, &w.settings.seeds, &w.seeds);
   w.dir = cli_data_dir(w.settings.data);

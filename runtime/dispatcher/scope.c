@@ -95,6 +95,17 @@ static size_t class_size(const char *text) {
   return named && !url ? size : 0;
 }
 
+/* An address and a length that no network of its family has: taken for a
+ * pattern it would fit nothing, and an excluding rule would exclude nothing. */
+static bool bad_network(const char *text) {
+  network net;
+  const char *slash = strchr(text, '/');
+  if (!slash || !parse_address(text, (size_t)(slash - text), &net))
+    return false;
+  size_t digits = strspn(slash + 1, "0123456789");
+  return digits > 0 && slash[1 + digits] == '\0';
+}
+
 static rt_err parse_rule(rt__rule *rule, const char *text, rt_error *err) {
   rule->whole = strdup(text);
   if (text[0] == '!') {
@@ -113,6 +124,10 @@ static rt_err parse_rule(rt__rule *rule, const char *text, rt_error *err) {
     }
   }
   if (*text == '\0') return rt_fail(err, RT_EINVAL, "an empty scope rule");
+  if (rule->net.family == 0 && bad_network(text)) {
+    return rt_fail(err, RT_EINVAL, "scope rule '%s': the prefix is too long",
+                   rule->whole ? rule->whole : text);
+  }
   rule->pattern = rt__pattern_new(text, strlen(text));
   if (rule->pattern && rule->whole) return RT_OK;
   return rt_fail(err, RT_ENOMEM, "no memory");

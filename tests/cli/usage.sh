@@ -39,7 +39,8 @@ check "run --help lists its options" grep -q -- "--max-depth" "$tmp/out"
 expect "unknown option of run" 2 "unknown option '--sead'; did you mean '--seed'" run --sead a:b
 expect "an option without its value" 2 "--session needs a value" run -s a:b --session
 expect "an empty value" 2 "empty" run -s a:b --session ""
-expect "a bare argument" 2 "unexpected argument 'stray'" run stray
+expect "a bare argument" 2 "unexpected argument 'stray' .capabilities: -c PATH" run stray
+expect "a network that is none" 2 "scope rule '!10.0.0.0/240'" run -s a:b --scope '!10.0.0.0/240'
 expect "--concurrency 0" 2 "--concurrency" run -s a:b --concurrency 0
 expect "--concurrency is no number" 2 "'many'" run -s a:b --concurrency many
 expect "--workers is negative" 2 "--workers" run -s a:b --workers=-1
