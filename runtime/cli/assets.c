@@ -23,7 +23,7 @@ static const cli_option options[] = {
 
 enum { BATCH = 512 };
 
-static void put_metadata(rt_builder *b, rt_view metadata) {
+void cli_put_metadata(rt_builder *b, rt_view metadata) {
   rt_builder_key(b, "metadata");
   if (rt_view_count(metadata) > 0) {
     rt_builder_view(b, metadata);
@@ -43,7 +43,7 @@ rt_err cli_asset_line(rt_view asset, char **text, size_t *size, rt_error *err) {
     rt_builder_key(b, keys[i]);
     rt_builder_view(b, rt_view_get(asset, keys[i]));
   }
-  put_metadata(b, rt_view_get(asset, "metadata"));
+  cli_put_metadata(b, rt_view_get(asset, "metadata"));
   rt_builder_key(b, "depth");
   rt_builder_int(b, rt_view_int(rt_view_get(asset, "depth"), 0));
   rt_builder_key(b, "parent");

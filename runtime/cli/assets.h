@@ -10,4 +10,7 @@
  * rt_report_assets(). */
 rt_err cli_asset_line(rt_view asset, char **text, size_t *size, rt_error *err);
 
+/* The member "metadata" of the object being built; {} for none. */
+void cli_put_metadata(rt_builder *b, rt_view metadata);
+
 #endif

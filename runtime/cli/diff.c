@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "assets.h"
 #include "report.h"
 
 typedef struct fields {
@@ -51,7 +52,7 @@ static void put_line(comparison *k, const char *what, rt_view asset,
   put_member(b, "key", rt_view_get(asset, "key"));
   put_member(b, "class", rt_view_get(asset, "class"));
   put_member(b, "value", rt_view_get(asset, "value"));
-  put_member(b, "metadata", rt_view_get(asset, "metadata"));
+  cli_put_metadata(b, rt_view_get(asset, "metadata"));
   if (rt_view_type(before) != RT_NIL) put_member(b, "before", before);
   rt_builder_end(b);
   if (rt_builder_finish(b, &value, NULL) == RT_OK &&

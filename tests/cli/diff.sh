@@ -21,6 +21,8 @@ same "as JSON: of one class" 3 "$(wc -l <out)"
 check "as JSON: what is now and what was before" grep -q \
   '"change":"changed","key":"m:2".*"state":"down".*"before":.*"state":"up"' out
 same "tables are compared, not the order of their keys" 0 "$(grep -c 'changed.*m:1' out)"
+expect "as JSON: seeds" 0 "" diff monday tuesday --json --class n
+check "as JSON: no metadata is an empty object" grep -q '"key":"n:4".*"metadata":{}' out
 expect "with itself" 0 "0 new, 0 changed, 0 gone" diff monday monday
 same "with itself: nothing" 0 "$(wc -l <out)"
 seq 3000 | sed 's/^/x:/' | rt run -s - --session many >/dev/null 2>&1
