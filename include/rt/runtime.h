@@ -112,10 +112,10 @@ RT_API rt_err rt_runtime_new(rt_runtime **out, const rt_runtime_opts *opts,
  * host that does not return holds it up 10 s and is then left behind. May be
  * called again. */
 RT_API void rt_runtime_stop(rt_runtime *rt, double grace);
-/* [any, waits; with `loop` its thread] Stop with no grace when that was not
- * done, make the callbacks that are due, then release. NULL allowed. Nothing of
- * the runtime may be used afterwards but session handles, which only answer
- * that they are closed. */
+/* [any, waits; with `loop` its thread, also inside a callback there, but that
+ * of match] Stop with no grace when that was not done, make the callbacks that
+ * are due, then release. NULL allowed. Nothing of the runtime may be used
+ * afterwards but session handles, which only answer that they are closed. */
 RT_API void rt_runtime_free(rt_runtime *rt);
 
 /* [any] Its parts [borrowed], good until rt_runtime_free(). */

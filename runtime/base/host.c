@@ -24,7 +24,8 @@ struct rt__host {
   uv_cond_t room;
   rt__host_call *first, **last;
   size_t bytes;
-  unsigned waits; /* calls in which the loop's thread waits for us */
+  unsigned
+      waits; /* calls in which the loop's thread waits for us, and a stop */
   bool closed;
 };
 
@@ -65,6 +66,13 @@ void rt__host_tell(rt__host *host, rt__host_call *note) {
   if (!rt__host_post(host, note)) note->run(note);
 }
 
+bool rt__host_closed(rt__host *host) {
+  uv_mutex_lock(&host->lock);
+  bool closed = host->closed;
+  uv_mutex_unlock(&host->lock);
+  return closed;
+}
+
 size_t rt__host_waiting(rt__host *host) {
   uv_mutex_lock(&host->lock);
   size_t bytes = host->bytes;
@@ -80,12 +88,15 @@ void rt__host_await_room(rt__host *host, size_t bytes) {
   uv_mutex_unlock(&host->lock);
 }
 
-void rt__host_enter_wait(rt__host *host) {
-  if (!rt__host_here(host)) return;
+void rt__host_let_go(rt__host *host) {
   uv_mutex_lock(&host->lock);
   host->waits++;
   uv_cond_broadcast(&host->room);
   uv_mutex_unlock(&host->lock);
+}
+
+void rt__host_enter_wait(rt__host *host) {
+  if (rt__host_here(host)) rt__host_let_go(host);
 }
 
 void rt__host_leave_wait(rt__host *host) {

@@ -34,6 +34,8 @@ bool rt__host_post(rt__host *host, rt__host_call *note);
 void rt__host_tell(rt__host *host, rt__host_call *note);
 /* Is this the loop's thread? */
 bool rt__host_here(const rt__host *host);
+/* [loop's thread] Has it been closed? Then what it belonged to may be gone. */
+bool rt__host_closed(rt__host *host);
 /* How many bytes wait to be run. */
 size_t rt__host_waiting(rt__host *host);
 /* Wait until less than `bytes` wait, or nobody can be expected to take them:
@@ -42,6 +44,8 @@ void rt__host_await_room(rt__host *host, size_t bytes);
 /* [loop's thread] Between these two it waits for the runtime. */
 void rt__host_enter_wait(rt__host *host);
 void rt__host_leave_wait(rt__host *host);
+/* From now on nobody waits for room: the runtime stops, on whatever thread. */
+void rt__host_let_go(rt__host *host);
 /* [loop's thread] Run all that is queued. */
 void rt__host_drain(rt__host *host);
 /* [loop's thread] Run all that is queued, refuse more, let go of the loop once

@@ -16,7 +16,9 @@
 
 #define WAITING_MAX ((size_t)64 << 20) /* bytes of one subscription */
 
+/* A callback may free the bus: it keeps this. */
 typedef struct rt__bus_host {
+  atomic_uint refs;
   rt_bus *bus;
   rt__host *host; /* [own ref] */
   bool owned;     /* it is closed with the bus */
@@ -43,6 +45,13 @@ typedef struct event_call {
   char text[];
 } event_call;
 
+static void home_unref(rt__bus_host *home) {
+  if (atomic_fetch_sub(&home->refs, 1) != 1) return;
+  uv_cond_destroy(&home->left);
+  uv_mutex_destroy(&home->lock);
+  free(home);
+}
+
 static void hosted_unref(hosted *h) {
   if (atomic_fetch_sub(&h->refs, 1) == 1) free(h);
 }
@@ -51,6 +60,7 @@ static void run_event(rt__host_call *call) {
   event_call *c = (event_call *)call;
   hosted *h = c->sub;
   rt__bus_host *home = h->home;
+  atomic_fetch_add(&home->refs, 1);
   atomic_fetch_sub(&h->waiting, call->size);
   uv_mutex_lock(&home->lock);
   bool open = !h->closed;
@@ -65,6 +75,7 @@ static void run_event(rt__host_call *call) {
   }
   rt_value_unref((rt_value *)c->event.data);
   hosted_unref(h);
+  home_unref(home);
   free(c);
 }
 
@@ -178,6 +189,7 @@ rt_err rt__bus_set_host(rt_bus *bus, rt__host *host, bool owned,
   if (!home) goto fail;
   if (uv_mutex_init(&home->lock) != 0) goto free_home;
   if (uv_cond_init(&home->left) != 0) goto destroy_lock;
+  atomic_init(&home->refs, 1);
   home->bus = bus;
   home->host = owned ? host : rt__host_ref(host);
   home->owned = owned;
@@ -203,8 +215,6 @@ void rt__bus_free_host(rt_bus *bus) {
   while ((h = rt__map_next(&home->subs, &at, NULL, NULL)) != NULL)
     hosted_unref(h);
   rt__map_deinit(&home->subs);
-  uv_cond_destroy(&home->left);
-  uv_mutex_destroy(&home->lock);
-  free(home);
   bus->host = NULL;
+  home_unref(home);
 }

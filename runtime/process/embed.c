@@ -49,13 +49,17 @@ static void free_line(line *gone) {
 static void run_log(rt__host_call *call) {
   line *l = (line *)call;
   rt__embed *embed = l->embed;
+  rt__host *host = rt__host_ref(embed->host);
   uint32_t lost = atomic_exchange(&embed->lost, 0);
   if (lost > 0) {
     char text[64];
     snprintf(text, sizeof(text), "%u lines of log were lost", lost);
     embed->log(RT_LOG_WARN, text, NULL, embed->log_arg);
   }
-  embed->log(l->level, l->text, l->fields, embed->log_arg);
+  /* that one may have freed the runtime */
+  if (lost == 0 || !rt__host_closed(host))
+    embed->log(l->level, l->text, l->fields, embed->log_arg);
+  rt__host_unref(host);
   free_line(l);
 }
 
@@ -158,42 +162,81 @@ static void run_ended(rt__host_call *call) {
 }
 
 static void wait_for_main(void *arg) {
-  running *r = arg;
+  rt__runner *self = arg;
+  running *r = self->running;
   r->exit_code = rt__runtime_wait_main(r->rt);
   r->call.run = run_ended;
   r->call.size = sizeof(*r);
   rt__host_tell(r->rt->embed->host, &r->call);
+  atomic_store(&self->done, true);
+}
+
+/* Those that are done, or all. A callback may start the next script on its own
+ * thread, which is not done then. */
+static void join_runners(rt__embed *embed, bool all) {
+  rt__runner *gone = NULL;
+  uv_mutex_lock(&embed->lock);
+  for (rt__runner **at = &embed->runners; *at;) {
+    rt__runner *r = *at;
+    if (!all && !atomic_load(&r->done)) {
+      at = &r->next;
+      continue;
+    }
+    *at = r->next;
+    r->next = gone;
+    gone = r;
+  }
+  uv_mutex_unlock(&embed->lock);
+  while (gone) {
+    rt__runner *r = gone;
+    gone = r->next;
+    uv_thread_join(&r->thread);
+    free(r);
+  }
 }
 
 void rt__embed_join(rt_runtime *rt) {
-  rt__embed *embed = rt->embed;
-  if (!embed || !embed->runs) return;
-  uv_thread_join(&embed->runner);
-  embed->runs = false;
+  if (rt->embed) join_runners(rt->embed, true);
+}
+
+/* Its thread is known before it can be joined. */
+static bool start_runner(rt__embed *embed, rt__runner *runner) {
+  uv_mutex_lock(&embed->lock);
+  int rc = uv_thread_create(&runner->thread, wait_for_main, runner);
+  if (rc == 0) {
+    runner->next = embed->runners;
+    embed->runners = runner;
+  }
+  uv_mutex_unlock(&embed->lock);
+  return rc == 0;
 }
 
 rt_err rt_runtime_run_async(rt_runtime *rt, const rt_script *script,
                             rt_main_fn fn, void *arg, rt_error *err) {
   running *r = calloc(1, sizeof(*r));
-  if (!r) return rt_fail(err, RT_ENOMEM, "no memory");
+  rt__runner *runner = calloc(1, sizeof(*runner));
+  rt_err rc = RT_ENOMEM;
+  if (!r || !runner) {
+    rt_fail(err, rc, "no memory");
+    goto fail;
+  }
   r->rt = rt;
   r->fn = fn;
   r->arg = arg;
-  rt_err rc = rt__runtime_begin_main(rt, script, err);
-  if (rc != RT_OK) {
-    free(r);
-    return rc;
-  }
-  rt__embed_join(rt); /* the one before has ended: only one main runs */
-  if (uv_thread_create(&rt->embed->runner, wait_for_main, r) == 0) {
-    rt->embed->runs = true;
-    return RT_OK;
-  }
+  runner->running = r;
+  rc = rt__runtime_begin_main(rt, script, err);
+  if (rc != RT_OK) goto fail;
+  join_runners(rt->embed, false);
+  if (start_runner(rt->embed, runner)) return RT_OK;
   rt_runtime_interrupt(rt, 1);
   rt_runtime_interrupt(rt, 1);
   rt__runtime_wait_main(rt);
+  rc = rt_fail(err, RT_EUNAVAIL, "cannot start a thread");
+
+fail:
+  free(runner);
   free(r);
-  return rt_fail(err, RT_EUNAVAIL, "cannot start a thread");
+  return rc;
 }
 
 /* --- life ----------------------------------------------------------------- */

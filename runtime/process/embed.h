@@ -37,6 +37,15 @@ struct rt__module {
   size_t count;
 };
 
+/* A thread that waits for a main script. */
+typedef struct rt__runner rt__runner;
+struct rt__runner {
+  rt__runner *next;
+  uv_thread_t thread;
+  struct running *running; /* the thread's */
+  _Atomic(bool) done;      /* its callback has returned */
+};
+
 typedef struct rt__embed {
   rt__host *host; /* [own ref] or NULL */
   /* the host's own callbacks, when they are called on its loop */
@@ -51,16 +60,14 @@ typedef struct rt__embed {
   rt__map natives;     /* pid -> process in C */
   uint64_t serial;     /* processes in C ever started */
   bool closed;         /* no new ones */
-  /* the thread of rt_runtime_run_async() */
-  uv_thread_t runner;
-  bool runs; /* it has to be joined */
+  rt__runner *runners; /* [own] not joined yet */
 } rt__embed;
 
 /* The first and the last of a runtime's parts. */
 rt_err rt__embed_new(rt_runtime *rt, rt_error *err);
 void rt__embed_free(rt_runtime *rt);
 /* While the runtime stops: who waits for messages in C is told; then the
- * thread that waits for a main script is joined. */
+ * threads that wait for main scripts are joined. */
 void rt__embed_stop(rt_runtime *rt);
 void rt__embed_join(rt_runtime *rt);
 /* [host's thread] Run what is queued for the host; later refuse more. */

@@ -234,9 +234,11 @@ static void run_here(rt__worker *worker, rt__task *task) {
 static void run_on_host(rt__host_call *call) {
   delivery *d = (delivery *)call;
   rt_runtime *rt = d->rt;
+  rt__host *host = rt__host_ref(rt->embed->host);
   receive(rt, d->package);
   free(d);
-  rt__runtime_release(rt);
+  if (!rt__host_closed(host)) rt__runtime_release(rt); /* it may free it */
+  rt__host_unref(host);
 }
 
 static rt_err pass_to_host(native *n, rt__package *package) {

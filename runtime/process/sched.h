@@ -540,7 +540,7 @@ struct rt_runtime {
   rt_pid main;
   bool main_running, main_returned, main_ended, interrupted;
   bool ending; /* the quiet program's main process is being ended */
-  bool stopping, joined;
+  bool stopping, joined, stopped;
   struct rt_prompt *prompts; /* that are open */
   bool abandoned;        /* a thread did not end in time: nothing is released */
   _Atomic(bool) watched; /* somebody waits for processes to end */

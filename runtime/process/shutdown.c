@@ -124,11 +124,11 @@ void rt_runtime_stop(rt_runtime *rt, double grace) {
   uv_mutex_lock(&rt->lock);
   bool first = !rt->stopping;
   rt->stopping = true;
-  while (!first && !rt->joined) uv_cond_wait(&rt->changed, &rt->lock);
+  while (!first && !rt->stopped) uv_cond_wait(&rt->changed, &rt->lock);
   uv_mutex_unlock(&rt->lock);
   if (!first) return;
   struct rt__host *host = rt->embed ? rt->embed->host : NULL;
-  if (host) rt__host_enter_wait(host);
+  if (host) rt__host_let_go(host);
   rt__embed_stop(rt);
   rt__parts_drain(rt, grace);
   if (started(rt) && grace > 0 && population(rt) > 0) ask_processes(rt, grace);
@@ -146,7 +146,10 @@ void rt_runtime_stop(rt_runtime *rt, double grace) {
   uv_cond_broadcast(&rt->changed);
   uv_mutex_unlock(&rt->lock);
   rt__embed_join(rt);
-  if (host) rt__host_leave_wait(host);
+  uv_mutex_lock(&rt->lock);
+  rt->stopped = true;
+  uv_cond_broadcast(&rt->changed);
+  uv_mutex_unlock(&rt->lock);
 }
 
 /* What goes from worker to worker and home again (a listing) needs two rounds.
@@ -160,6 +163,7 @@ static void settle(rt_runtime *rt) {
 void rt_runtime_free(rt_runtime *rt) {
   if (!rt) return;
   rt_runtime_stop(rt, 0);
+  rt__embed_join(rt); /* of one that began just then */
   rt__embed_drain(rt);
   if (rt->abandoned) {
     rt__embed_close(rt);
