@@ -29,6 +29,32 @@
 #define PAUSE_SHORT 100
 #define STEPS_SHORT 800
 
+int rt__vm_call_gc(lua_State *L) {
+  int what = (int)lua_tointeger(L, 1), amount = (int)lua_tointeger(L, 2);
+  lua_pushboolean(L, lua_gc(L, what, amount));
+  return 1;
+}
+
+/* Allocates nothing, as memory may be short. */
+bool rt__vm_gc(rt__vm *vm, int what, int amount) {
+  lua_State *L = vm->L;
+  bool before = vm->shielded;
+  vm->shielded = true;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, vm->call_gc);
+  lua_pushinteger(L, what);
+  lua_pushinteger(L, amount);
+  int rc = lua_pcall(L, 2, 1, 0);
+  vm->shielded = before;
+  bool done = rc == 0 && lua_toboolean(L, -1);
+  if (rc != 0) {
+    const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : 0;
+    rt_runtime_log(vm->worker->rt, RT_LOG_ERROR, NULL, "in a finalizer: %s",
+                   text ? text : "error");
+  }
+  lua_pop(L, 1);
+  return done;
+}
+
 static bool is_short(const rt__vm *vm) {
   return vm->used >= vm->limit / 8 * 5;
 }
@@ -50,7 +76,7 @@ static void pace(rt__vm *vm, int pause, int steps) {
 static bool step(rt__vm *vm) {
   uint64_t end = uv_hrtime() + STEP_NS;
   do
-    if (lua_gc(vm->L, LUA_GCSTEP, STEP_KB)) vm->cycles--;
+    if (rt__vm_gc(vm, LUA_GCSTEP, STEP_KB)) vm->cycles--;
   while (vm->cycles > 0 && uv_hrtime() < end);
   return vm->cycles == 0;
 }
@@ -59,18 +85,15 @@ static bool step(rt__vm *vm) {
 static bool collect_all(rt__vm *vm) {
   uint64_t start = uv_hrtime();
   if (start < vm->full_after) return false;
-  lua_gc(vm->L, LUA_GCCOLLECT, 0);
+  rt__vm_gc(vm, LUA_GCCOLLECT, 0);
   uint64_t now = uv_hrtime();
   vm->full_after = now + 3 * (now - start);
   return true;
 }
 
 static bool collect(rt__vm *vm) {
-  bool before = vm->shielded, complete = true;
-  vm->shielded = true;
-  if (vm->used < vm->limit / 8 * 7 || !collect_all(vm)) complete = step(vm);
-  vm->shielded = before;
-  return complete;
+  if (vm->used >= vm->limit / 8 * 7 && collect_all(vm)) return true;
+  return step(vm);
 }
 
 /* Whoever has allocated a good part of it is ended, and there will be room.
@@ -95,11 +118,8 @@ static void judge(rt__vm *vm) {
 }
 
 bool rt__vm_make_room(rt__vm *vm) {
-  bool before = vm->shielded;
   if (!atomic_load(&vm->crowded)) return true;
-  vm->shielded = true;
   if (collect_all(vm)) atomic_store(&vm->crowded, is_short(vm));
-  vm->shielded = before;
   return !atomic_load(&vm->crowded);
 }
 
@@ -130,13 +150,10 @@ static bool plenty(rt__vm *vm) {
 
 /* As was asked for: all of it, a slice between two turns. */
 static bool sweep(rt__vm *vm) {
-  bool before = vm->shielded;
   uint64_t end = uv_hrtime() + STEP_NS;
-  vm->shielded = true;
   do
-    if (lua_gc(vm->L, LUA_GCSTEP, STEP_KB)) vm->wanted--;
+    if (rt__vm_gc(vm, LUA_GCSTEP, STEP_KB)) vm->wanted--;
   while (vm->wanted > 0 && uv_hrtime() < end);
-  vm->shielded = before;
   if (vm->wanted == 0) rt__blocks_trim(&vm->blocks);
   return true;
 }

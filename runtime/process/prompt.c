@@ -179,7 +179,7 @@ static bool start(rt_prompt *prompt) {
   bool before = vm->shielded;
   vm->shielded = true;
   /* The memory that the last one ended for is still to be collected. */
-  if (prompt->globals == LUA_NOREF) lua_gc(L, LUA_GCCOLLECT, 0);
+  if (prompt->globals == LUA_NOREF) rt__vm_gc(vm, LUA_GCCOLLECT, 0);
   int rc = lua_cpcall(L, find_server, &server);
   vm->shielded = before;
   if (rc != 0) {

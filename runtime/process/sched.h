@@ -370,10 +370,10 @@ struct rt__vm {
   int fibers; /* ref: table ref -> coroutine of a fiber, which keeps it */
   int spare[RT__SPARES]; /* refs there: coroutines to be used again */
   unsigned spares;
-  int traceback, build, push_code; /* refs: C functions, made once */
-  int message_meta, pid_texts;     /* refs: bind/mail.c */
-  uint64_t wait_tag;               /* rt__tag_wait as Lua has it: slots.h */
-  int code_texts;                  /* ref: code.c */
+  int traceback, build, push_code, call_gc; /* refs: C functions, made once */
+  int message_meta, pid_texts;              /* refs: bind/mail.c */
+  uint64_t wait_tag; /* rt__tag_wait as Lua has it: slots.h */
+  int code_texts;    /* ref: code.c */
   rt__known_code codes[RT__CODES * 2];
   unsigned pid_way; /* of a set, the next one to be taken */
   rt__pid_text pid_by_text[RT__PID_TEXTS * 2];
@@ -403,6 +403,10 @@ void rt__vm_hook(lua_State *L, lua_Debug *ar);
 bool rt__vm_make_room(rt__vm *vm);
 /* Between slices: is the memory getting short? True: look again soon. */
 bool rt__vm_check_memory(rt__vm *vm);
+/* lua_gc(), outside of any fiber: errors of finalizers, which --unsafe scripts
+ * may have, are logged. Answers whether it completed what was asked. */
+bool rt__vm_gc(rt__vm *vm, int what, int amount);
+int rt__vm_call_gc(lua_State *L);
 /* Collect all of it soon, in slices. */
 void rt__vm_collect(rt__vm *vm);
 

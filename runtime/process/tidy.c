@@ -47,17 +47,14 @@ static void finish(rt__vm *vm) {
 }
 
 static void slice(rt__vm *vm, uint64_t end) {
-  bool before = vm->shielded;
   if (!vm->tidying) {
     vm->tidying = CYCLES;
     vm->untidied = vm->used;
     vm->ended = 0;
   }
-  vm->shielded = true;
   do
-    if (lua_gc(vm->L, LUA_GCSTEP, STEP_KB)) vm->tidying--;
+    if (rt__vm_gc(vm, LUA_GCSTEP, STEP_KB)) vm->tidying--;
   while (vm->tidying && !is_called(vm->worker) && uv_hrtime() < end);
-  vm->shielded = before;
   if (!vm->tidying) finish(vm);
 }
 

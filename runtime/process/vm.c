@@ -150,6 +150,8 @@ static int open_vm(lua_State *L) {
   vm->build = luaL_ref(L, LUA_REGISTRYINDEX);
   lua_pushcfunction(L, rt__spawn_push_code);
   vm->push_code = luaL_ref(L, LUA_REGISTRYINDEX);
+  lua_pushcfunction(L, rt__vm_call_gc);
+  vm->call_gc = luaL_ref(L, LUA_REGISTRYINDEX);
   rt__codes_init(L, vm);
   rt__bind_open(L);
   lua_getglobal(L, "require");
