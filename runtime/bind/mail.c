@@ -190,36 +190,40 @@ bool rt__mail_ring(lua_State *L, int ch, rt__ring *out) {
 }
 
 /* A ring of twice the size, its slots false when empty as channel.lua has
- * them. */
-static void grow_ring(lua_State *L, int ch, rt__ring *ring) {
+ * them. False: the channel was used meanwhile, by a finalizer. */
+static bool grow_ring(lua_State *L, int ch, rt__ring *ring) {
   int size = ring->mask < 0 ? 4 : (ring->mask + 1) * 2;
-  rt__slot_push(L, ch, RING);
-  int old = rt__slot_top(L);
+  rt__ring now;
   lua_createtable(L, size + 1, 0);
+  if (!rt__mail_ring(L, ch, &now) || memcmp(&now, ring, sizeof(now)) != 0)
+    return false;
+  rt__slot_push(L, ch, RING);
+  int old = rt__slot_top(L), made = old - 1;
   for (int i = 0; i < size; i++) {
     if (i <= ring->mask)
       rt__slot_push(L, old, ((ring->first + i) & ring->mask) + 1);
     else
       rt__slot_push_bool(L, false);
-    rt__slot_set(L, old + 1, i + 1);
+    rt__slot_set(L, made, i + 1);
   }
+  rt__slot_cut(L, made);
   rt__slot_set(L, ch, RING);
   ring->first = 0;
   ring->mask = size - 1;
   rt__slot_set_number(L, ch, FIRST, 0);
   rt__slot_set_number(L, ch, MASK, size - 1);
-  rt__slot_cut(L, old - 1);
+  return true;
 }
 
-/* Appends the value on top, which is popped. */
-static void append(lua_State *L, int ch, rt__ring *ring) {
+/* Appends the value on top; false likewise. */
+static bool append(lua_State *L, int ch, rt__ring *ring) {
   int value = rt__slot_top(L);
-  if (ring->count > ring->mask) grow_ring(L, ch, ring);
+  if (ring->count > ring->mask && !grow_ring(L, ch, ring)) return false;
   rt__slot_push(L, ch, RING);
   rt__slot_copy(L, value);
   rt__slot_set(L, value + 1, ((ring->first + ring->count) & ring->mask) + 1);
   rt__slot_set_number(L, ch, COUNT, ring->count + 1);
-  rt__slot_cut(L, value - 1);
+  return true;
 }
 
 /* Resume who waits with the value on top, which is popped. */
@@ -296,18 +300,29 @@ static bool push_content(lua_State *L, const rt__vm *vm, int ch, int topic,
   return true;
 }
 
+/* Finalizers, which --unsafe scripts may have, run where something is made:
+ * they may have used the channel, or ended the process. */
+static bool still_has_room(lua_State *L, const rt__vm *vm, rt_pid pid, int ch,
+                           rt__fiber **fiber, rt__ring *ring, int most) {
+  if (!vm->worker->rt->opts.unsafe) return true;
+  const rt__process *to = rt__pids_get(&vm->pids, pid);
+  return to && has_room(L, to, ch, fiber, ring, most);
+}
+
 bool rt__mail_put(lua_State *L, rt__process *to, int ch, int topic, rt_pid from,
                   int first, int count, bool share, int most) {
   rt__vm *vm = to->vm;
+  rt_pid pid = to->pid;
   rt__fiber *fiber;
   rt__ring ring;
   int top = rt__slot_top(L);
   bool done = has_room(L, to, ch, &fiber, &ring, most) &&
-              push_content(L, vm, ch, topic, from, first, count, share);
+              push_content(L, vm, ch, topic, from, first, count, share) &&
+              still_has_room(L, vm, pid, ch, &fiber, &ring, most);
   if (done && fiber)
     hand_over(L, ch, fiber);
   else if (done)
-    append(L, ch, &ring);
+    done = append(L, ch, &ring);
   /* The sender makes room for who is to read it. */
   if (done && ring.count + 1 == UNREAD_MAX && vm->fiber && vm->running != to)
     rt__vm_interrupt(vm);
