@@ -108,7 +108,6 @@ static int go(dry *d, const cli_dry *asked) {
   if (status) return status;
   cli_on_signal(d->c, on_signal, d);
   rt_err rc = dispatch(d, &err);
-  cli_on_signal(d->c, NULL, NULL);
   rt_session_close(d->session);
   if (rc == RT_OK) return 0;
   status = cli_fail(d->c, "%s", err.message);
@@ -256,8 +255,9 @@ int cli_dry_run(cli *c, rt_runtime *rt, const cli_dry *asked, bool json) {
   if (!status) status = make_folder(&d);
   if (!status) status = go(&d, asked);
   if (!status) status = tell(&d, json);
-  rt_session_unref(d.session);
   remove_folder(&d);
+  cli_on_signal(c, NULL, NULL);
+  rt_session_unref(d.session);
   rt_value_unref(d.seeds);
   rt_value_unref(d.options);
   rt_value_unref(d.outcomes);
