@@ -292,32 +292,33 @@ $(SHARE)/runtime.1: $(ALL_BIN) tools/complete.lua docs/man/runtime.1.in
 
 DEST = $(DESTDIR)$(PREFIX)
 install: all $(BUILD)/install/libruntime.a $(SHARE)/runtime.1 ## install below DESTDIR/PREFIX (/usr/local)
-	install -d $(DEST)/bin $(DEST)/lib/pkgconfig $(DEST)/include/rt $(DEST)/share/man/man1 \
-	  $(DEST)/share/runtime/meta $(DEST)/share/runtime/scripts $(DEST)/share/bash-completion/completions \
-	  $(DEST)/share/zsh/site-functions $(DEST)/share/fish/vendor_completions.d
-	install -m 755 $(BUILD)/runtime $(DEST)/bin/runtime
-	install -m 644 $(BUILD)/install/libruntime.a $(DEST)/lib/libruntime.a
-	install -m 755 $(BUILD)/libruntime.so $(DEST)/lib/libruntime.so.$(VERSION)
-	ln -sf libruntime.so.$(VERSION) $(DEST)/lib/libruntime.so.$(ABI)
-	ln -sf libruntime.so.$(ABI) $(DEST)/lib/libruntime.so
-	install -m 644 include/rt/*.h $(DEST)/include/rt/
-	install -m 644 lua/meta/*.lua $(DEST)/share/runtime/meta/
-	install -m 644 scripts/*.lua $(DEST)/share/runtime/scripts/
-	install -m 644 $(SHARE)/runtime.1 $(DEST)/share/man/man1/runtime.1
-	install -m 644 $(SHARE)/runtime.bash $(DEST)/share/bash-completion/completions/runtime
-	install -m 644 $(SHARE)/_runtime $(DEST)/share/zsh/site-functions/_runtime
-	install -m 644 $(SHARE)/runtime.fish $(DEST)/share/fish/vendor_completions.d/runtime.fish
+	install -d "$(DEST)"/bin "$(DEST)"/lib/pkgconfig "$(DEST)"/include/rt "$(DEST)"/share/man/man1 \
+	  "$(DEST)"/share/runtime/meta "$(DEST)"/share/runtime/scripts "$(DEST)"/share/bash-completion/completions \
+	  "$(DEST)"/share/zsh/site-functions "$(DEST)"/share/fish/vendor_completions.d
+	install -m 755 $(BUILD)/runtime "$(DEST)"/bin/runtime
+	install -m 644 $(BUILD)/install/libruntime.a "$(DEST)"/lib/libruntime.a
+	install -m 755 $(BUILD)/libruntime.so "$(DEST)"/lib/libruntime.so.$(VERSION)
+	ln -sf libruntime.so.$(VERSION) "$(DEST)"/lib/libruntime.so.$(ABI)
+	ln -sf libruntime.so.$(ABI) "$(DEST)"/lib/libruntime.so
+	install -m 644 include/rt/*.h "$(DEST)"/include/rt/
+	install -m 644 lua/meta/*.lua "$(DEST)"/share/runtime/meta/
+	install -m 644 scripts/*.lua "$(DEST)"/share/runtime/scripts/
+	install -m 644 $(SHARE)/runtime.1 "$(DEST)"/share/man/man1/runtime.1
+	install -m 644 $(SHARE)/runtime.bash "$(DEST)"/share/bash-completion/completions/runtime
+	install -m 644 $(SHARE)/_runtime "$(DEST)"/share/zsh/site-functions/_runtime
+	install -m 644 $(SHARE)/runtime.fish "$(DEST)"/share/fish/vendor_completions.d/runtime.fish
 	sed -e 's|@VERSION@|$(VERSION)|' \
 	  -e 's|@PRIVATE@|$(strip $(PKG_LIBS) $(if $(filter system,$(LUAJIT)),$(LJ_LIBS)))|' tools/runtime.pc.in \
-	  >$(DEST)/lib/pkgconfig/runtime.pc
+	  >$(SHARE)/runtime.pc
+	install -m 644 $(SHARE)/runtime.pc "$(DEST)"/lib/pkgconfig/runtime.pc
 
 .PHONY: uninstall
 uninstall: ## take away what install has put there
-	rm -f $(DEST)/bin/runtime $(DEST)/lib/libruntime.a $(DEST)/lib/libruntime.so $(DEST)/lib/libruntime.so.$(ABI) \
-	  $(DEST)/lib/libruntime.so.$(VERSION) $(DEST)/lib/pkgconfig/runtime.pc $(DEST)/share/man/man1/runtime.1 \
-	  $(DEST)/share/bash-completion/completions/runtime $(DEST)/share/zsh/site-functions/_runtime \
-	  $(DEST)/share/fish/vendor_completions.d/runtime.fish
-	rm -rf $(DEST)/include/rt $(DEST)/share/runtime
+	rm -f "$(DEST)"/bin/runtime "$(DEST)"/lib/libruntime.a "$(DEST)"/lib/libruntime.so "$(DEST)"/lib/libruntime.so.$(ABI) \
+	  "$(DEST)"/lib/libruntime.so.$(VERSION) "$(DEST)"/lib/pkgconfig/runtime.pc "$(DEST)"/share/man/man1/runtime.1 \
+	  "$(DEST)"/share/bash-completion/completions/runtime "$(DEST)"/share/zsh/site-functions/_runtime \
+	  "$(DEST)"/share/fish/vendor_completions.d/runtime.fish
+	rm -rf "$(DEST)"/include/rt "$(DEST)"/share/runtime
 
 clean: ## remove what was built (LuaJIT too)
 	rm -rf $(BUILD)

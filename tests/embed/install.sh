@@ -10,16 +10,20 @@ check "everything is in place" ls "$prefix"/bin/runtime "$prefix"/lib/libruntime
 check "the installed program runs" "$prefix/bin/runtime" --version
 
 # --- anywhere, and away again
-check "make install below DESTDIR" make_in install PREFIX=/opt/rt DESTDIR="$TMP/stage"
-no_paths() { ! grep -rIl -e "$TMP" -e "$PWD" "$TMP/stage"; }
+staged() { (umask 077 && make_in install PREFIX=/opt/rt DESTDIR="$TMP/the stage"); }
+check "make install below DESTDIR, whose name has a space" staged
+no_paths() { ! grep -rIl -e "$TMP" -e "$PWD" "$TMP/the stage"; }
 check "no file of it knows where it was made" no_paths
-mv "$TMP/stage/opt/rt" "$TMP/moved"
+readable() { ! find "$TMP/the stage/opt/rt" -not -perm -444 | grep .; }
+check "others may read it, whatever the umask" readable
+mv "$TMP/the stage/opt/rt" "$TMP/moved"
 moved() { [ "$(PKG_CONFIG_PATH=$TMP/moved/lib/pkgconfig pkg-config --variable=libdir runtime)" -ef "$TMP/moved/lib" ]; }
 check "the .pc file may be moved with the tree" moved
 check "and the program" "$TMP/moved/bin/runtime" -e "assert(require('events').stats())"
-check "make uninstall" make_in uninstall PREFIX="$TMP/moved"
-no_files() { ! find "$TMP/moved" -not -type d | grep .; }
-check "leaves nothing" no_files
+mkdir "$TMP/to" && mv "$TMP/moved" "$TMP/to go"
+check "make uninstall" make_in uninstall PREFIX="$TMP/to go"
+no_files() { ! find "$TMP/to go" -not -type d | grep . && [ -d "$TMP/to" ]; }
+check "leaves nothing, and takes nothing else" no_files
 soname() { readelf -d "$prefix/lib/libruntime.so" | grep -q 'SONAME.*\[libruntime\.so\.[0-9]*\]'; }
 check "the library has a soname" soname
 no_rpath() { ! readelf -d "$prefix/lib/libruntime.so" | grep -E 'RPATH|RUNPATH'; }
