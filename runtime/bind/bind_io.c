@@ -16,6 +16,7 @@
 #include "base/buffer.h"
 #include "bind/bind_fs.h"
 #include "bind/bind_io.h"
+#include "bind/net_bind.h"
 
 int rt__open_io(lua_State *L);
 
@@ -219,10 +220,7 @@ int rt__open_io(lua_State *L) {
       {"held", l_held},   {"size", l_size},
       {"close", l_close}, {"read_stdin", rt__l_read_stdin},
       {NULL, NULL}};
-  luaL_newmetatable(L, FILE_TYPE);
-  lua_pushcfunction(L, collect);
-  lua_setfield(L, -2, "__gc");
-  lua_pop(L, 1);
+  rt__bind_meta(L, FILE_TYPE, collect);
   lua_newtable(L);
   luaL_register(L, NULL, functions);
   return 1;

@@ -4,6 +4,7 @@
 
 #include "bind/json.h"
 #include "bind/lua_value.h"
+#include "bind/net_bind.h"
 #include "process/worker.h"
 
 int rt__open_json(lua_State *L);
@@ -62,10 +63,7 @@ int rt__open_json(lua_State *L) {
                                        {"decode", l_decode},
                                        {"array", l_array},
                                        {NULL, NULL}};
-  luaL_newmetatable(L, BUFFER);
-  lua_pushcfunction(L, free_buffer);
-  lua_setfield(L, -2, "__gc");
-  lua_pop(L, 1);
+  rt__bind_meta(L, BUFFER, free_buffer);
   lua_newtable(L);
   luaL_register(L, NULL, functions);
   lua_pushlightuserdata(L, NULL);

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "bind/bind_fs.h"
+#include "bind/net_bind.h"
 #include "sys/sys_error.h"
 
 #define WATCH       "rt.fs.watch"
@@ -179,10 +180,8 @@ int rt__l_watch(lua_State *L) {
   rt__process *process = rt__process_of(L);
   watch **slot = lua_newuserdata(L, sizeof(*slot));
   *slot = NULL;
-  if (luaL_newmetatable(L, WATCH)) {
-    lua_pushcfunction(L, rt__l_unwatch);
-    lua_setfield(L, -2, "__gc");
-  }
+  rt__bind_meta(L, WATCH, rt__l_unwatch);
+  luaL_getmetatable(L, WATCH);
   lua_setmetatable(L, -2);
   watch *w = calloc(1, sizeof(*w));
   if (!w || !process) {

@@ -181,6 +181,18 @@ describe("the sandbox", function()
   end)
 end)
 
+describe("what the library keeps in tables of scripts", function()
+  it("has no metatable for them", function()
+    local file = assert(io.open("/dev/null"))
+    local watch = assert(require("fs").watch("/dev"))
+    for name, object in pairs({ file = file, watch = watch }) do
+      assert.equal("userdata", type(object.core), name)
+      assert.is_false(getmetatable(object.core), name)
+      object:close()
+    end
+  end)
+end)
+
 describe("memory", function()
   it("is reported", function()
     assert.is_true(collectgarbage("count") > 0)
