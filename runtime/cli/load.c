@@ -70,10 +70,14 @@ int cli_load(cli *c, rt_runtime *rt, const cli_list *paths) {
   loading l = {c, 0};
   size_t total = 0;
   for (size_t i = 0; i < paths->count; i++) {
-    size_t loaded = 0;
+    size_t loaded = 0, faults = l.faults;
     rt_err rc = rt_registry_load(rt_runtime_registry(rt), paths->items[i],
                                  tell_fault, &l, &loaded, &err);
     if (rc != RT_OK) return cli_fail(c, "%s", err.message);
+    if (!loaded && l.faults == faults) {
+      console_say(&c->console, "runtime: %s: no capabilities in it\n",
+                  paths->items[i]);
+    }
     total += loaded;
   }
   if (l.faults) {

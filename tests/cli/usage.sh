@@ -96,6 +96,8 @@ expect "--set with the wrong type" 2 "'many' is not a number" run -c caps -s a:b
 expect "--set of a boolean" 2 "true or false" run -c caps -s a:b --set good.on=perhaps
 check "and still nothing was made" nothing_made
 
+mkdir -p nobody
+expect "a folder without capabilities" 1 "nobody: no capabilities in it" run -c nobody -s a:b
 declare_bad() { printf '%s\n' "$2" >"bad/$1.lua"; }
 declare_bad syntax 'return capability { name = '
 declare_bad noname 'return capability { input = { "a" }, invoke = function() end }'
