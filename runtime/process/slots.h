@@ -48,9 +48,6 @@ static inline void rt__slot_cut(lua_State *L, int top) {
 static inline bool rt__slot_is_table(lua_State *L, int index) {
   return tvistab(rt__slot_at(L, index));
 }
-static inline bool rt__slot_is_number(lua_State *L, int index) {
-  return tvisnumber(rt__slot_at(L, index));
-}
 /* Also asked of an argument that is not there. */
 static inline bool rt__slot_is_string(lua_State *L, int index) {
   return index <= rt__slot_top(L) && tvisstr(rt__slot_at(L, index));
@@ -196,7 +193,6 @@ static inline void *rt__slot_owner(lua_State *L) {
 #define rt__slot_set                    lua_rawseti
 #define rt__slot_move                   lua_xmove
 #define rt__slot_is_table(L, i)         (lua_type(L, i) == LUA_TTABLE)
-#define rt__slot_is_number(L, i)        (lua_type(L, i) == LUA_TNUMBER)
 #define rt__slot_is_string(L, i)        (lua_type(L, i) == LUA_TSTRING)
 #define rt__slot_string(L, i, out)      lua_tolstring(L, i, out)
 #define rt__slot_has_room(L, n)         lua_checkstack(L, n)
