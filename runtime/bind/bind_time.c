@@ -25,9 +25,11 @@ static int l_start(lua_State *L) {
   return 1;
 }
 
-/* stop(id) -> was it still to fire? */
+/* stop(id) -> was it still to fire? A script can write anything for the id. */
 static int l_stop(lua_State *L) {
-  lua_pushboolean(L, rt__clock_stop(L, (uint32_t)luaL_checknumber(L, 1)));
+  double id = luaL_checknumber(L, 1);
+  bool known = id >= 1 && id <= UINT32_MAX;
+  lua_pushboolean(L, known && rt__clock_stop(L, (uint32_t)id));
   return 1;
 }
 
