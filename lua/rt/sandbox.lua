@@ -56,6 +56,14 @@ function M.freeze(real, name)
   })
 end
 
+-- Likewise an object without fields that all processes share: it is its own proxy.
+local function seal(object, name)
+  real_of[object] = object
+  debug.getmetatable(object).__newindex = function(_, key)
+    error("'" .. name .. "' is frozen: cannot set '" .. tostring(key) .. "'", 2)
+  end
+end
+
 local function refuse_frozen(t, fname)
   if real_of[t] then error("bad argument #1 to '" .. fname .. "' (the library is frozen)", 3) end
 end
@@ -232,6 +240,14 @@ local function module_if(name)
   return nil
 end
 
+local function safe_io()
+  local made = module_if("rt.io") or {}
+  for _, name in ipairs({ "stdin", "stdout", "stderr" }) do
+    if made[name] then seal(made[name], "io." .. name) end
+  end
+  return made
+end
+
 local function safe_os()
   local given = module_if("rt.os") or {}
   local made = {
@@ -275,7 +291,7 @@ local libraries = {
   bit = function() return copy(bit) end,
   coroutine = coroutine_library,
   debug = function() return { traceback = traceback, getinfo = safe_getinfo } end,
-  io = function() return module_if("rt.io") or {} end,
+  io = safe_io,
   math = function() return copy(math) end,
   os = safe_os,
   string = function() return string end,

@@ -193,6 +193,22 @@ describe("what the library keeps in tables of scripts", function()
   end)
 end)
 
+describe("standard input and outputs", function()
+  it("are shared, so that nobody can change them", function()
+    for _, name in ipairs({ "stdin", "stdout", "stderr" }) do
+      local stream = io[name]
+      assert.has_error(function() stream.write = print end)
+      assert.has_error(function() rawset(stream, "write", print) end)
+      assert.has_error(function() table.insert(stream, 1) end)
+      assert.is_nil(next(stream))
+      assert.is_nil(rawget(stream, "write"))
+      assert.equal("file", io.type(stream))
+      assert.equal("file (" .. name .. ")", tostring(stream))
+    end
+    assert.equal(io.stdout, io.stdout:write(""))
+  end)
+end)
+
 describe("memory", function()
   it("is reported", function()
     assert.is_true(collectgarbage("count") > 0)
