@@ -419,6 +419,15 @@ void rt__natives_stop(rt__embed *embed) {
   uv_mutex_unlock(&embed->lock);
 }
 
+void rt__natives_silence(rt__embed *embed) {
+  size_t at = 0;
+  native *n;
+  uv_mutex_lock(&embed->lock);
+  while ((n = rt__map_next(&embed->natives, &at, NULL, NULL)) != NULL)
+    silence(n);
+  uv_mutex_unlock(&embed->lock);
+}
+
 void rt__natives_free(rt__embed *embed) {
   size_t at = 0;
   native *n;

@@ -256,6 +256,29 @@ static void a_reader_wakes_when_the_runtime_stops(void **state) {
   runner_free(r);
 }
 
+/* On two workers, for ever: neither the runtime nor the message survives. */
+static void send_back(rt_runtime *rt, rt_pid self, const rt_mail *mail,
+                      void *arg) {
+  atomic_fetch_add((atomic_uint *)arg, 1);
+  rt_process_send_as(rt, self, mail->from, "back", NULL, NULL);
+}
+
+static void a_ball_in_the_air_at_the_end(void **state) {
+  atomic_uint count = 0;
+  rt_process_opts opts = RT_PROCESS_OPTS_INIT;
+  rt_pid one, two;
+  (void)state;
+  runner *r = runner_new(2, 0);
+  rt_runtime *rt = runner_runtime(r);
+  opts.receive = send_back;
+  opts.arg = &count;
+  assert_int_equal(rt_process_start(rt, &one, &opts, NULL), RT_OK);
+  assert_int_equal(rt_process_start(rt, &two, &opts, NULL), RT_OK);
+  assert_int_equal(rt_process_send_as(rt, one, two, "ball", NULL, NULL), RT_OK);
+  assert_true(comes_true(&count, 10));
+  runner_free(r);
+}
+
 /* --- modules -------------------------------------------------------------- */
 
 static void add(rt_call *call, const rt_value *args, void *arg) {
@@ -477,6 +500,7 @@ int main(void) {
       cmocka_unit_test(names_and_options),
       cmocka_unit_test(mail_is_waited_for),
       cmocka_unit_test(a_reader_wakes_when_the_runtime_stops),
+      cmocka_unit_test(a_ball_in_the_air_at_the_end),
       cmocka_unit_test(functions_in_c),
       cmocka_unit_test(a_caller_that_ends),
       cmocka_unit_test(modules_in_lua),
