@@ -92,8 +92,9 @@ bool rt__native_alive(rt_runtime *rt, rt_pid pid);
 rt_err rt__native_route(rt_runtime *rt, rt__package *package);
 rt_err rt__native_terminate(rt_runtime *rt, rt_pid pid);
 void rt__natives_stop(rt__embed *embed);
-/* None receives any more, so none sends: what is on its way ends. */
-void rt__natives_silence(rt__embed *embed);
+/* All end while the runtime's parts are still there, as their callbacks may
+ * use them; none receives or sends any more: what is on its way ends. */
+void rt__natives_end(rt__embed *embed);
 void rt__natives_free(rt__embed *embed);
 
 /* --- modules (module.c) ---------------------------------------------------

@@ -419,23 +419,31 @@ void rt__natives_stop(rt__embed *embed) {
   uv_mutex_unlock(&embed->lock);
 }
 
-void rt__natives_silence(rt__embed *embed) {
-  size_t at = 0;
-  native *n;
+/* Out of the table, in passes, as it changes on the way. */
+static native *take_any(rt__embed *embed, size_t *at) {
   uv_mutex_lock(&embed->lock);
-  while ((n = rt__map_next(&embed->natives, &at, NULL, NULL)) != NULL)
-    silence(n);
+  native *n = rt__map_next(&embed->natives, at, NULL, NULL);
+  if (!n && *at > 0) {
+    *at = 0;
+    n = rt__map_next(&embed->natives, at, NULL, NULL);
+  }
+  if (n) rt__map_remove(&embed->natives, &n->pid, sizeof(n->pid));
   uv_mutex_unlock(&embed->lock);
+  return n;
 }
 
-void rt__natives_free(rt__embed *embed) {
+void rt__natives_end(rt__embed *embed) {
   size_t at = 0;
   native *n;
-  while ((n = rt__map_next(&embed->natives, &at, NULL, NULL)) != NULL) {
+  while ((n = take_any(embed, &at)) != NULL) {
     silence(n);
     leave(n);
     native_unref(n);
   }
+}
+
+void rt__natives_free(rt__embed *embed) {
+  rt__natives_end(embed);
   rt__map_deinit(&embed->natives);
 }
 

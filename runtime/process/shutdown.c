@@ -171,7 +171,7 @@ void rt_runtime_free(rt_runtime *rt) {
   }
   settle(rt);
   rt__embed_drain(rt);
-  if (rt->embed) rt__natives_silence(rt->embed);
+  if (rt->embed) rt__natives_end(rt->embed);
   settle(rt);
   rt__embed_close(rt);
   for (unsigned i = 0; i < rt->worker_count && rt->workers; i++)

@@ -256,27 +256,48 @@ static void a_reader_wakes_when_the_runtime_stops(void **state) {
   runner_free(r);
 }
 
-/* On two workers, for ever: neither the runtime nor the message survives. */
+typedef struct ball {
+  rt_runtime *rt;
+  rt_pid lua;
+  atomic_uint count, ended;
+} ball;
+
 static void send_back(rt_runtime *rt, rt_pid self, const rt_mail *mail,
                       void *arg) {
-  atomic_fetch_add((atomic_uint *)arg, 1);
+  atomic_fetch_add(&((ball *)arg)->count, 1);
   rt_process_send_as(rt, self, mail->from, "back", NULL, NULL);
 }
 
+/* The runtime can still be used. */
+static void last_words(rt_pid self, void *arg) {
+  ball *b = arg;
+  assert_int_equal(rt_process_end(b->rt, self, NULL, NULL), RT_ENOTFOUND);
+  rt_process_send(b->rt, b->lua, "over", NULL, NULL);
+  rt_bus_send(rt_runtime_bus(b->rt), "ball", "over", "1", NULL);
+  atomic_fetch_add(&b->ended, 1);
+}
+
+/* On two workers, for ever: neither the runtime nor the message survives. */
 static void a_ball_in_the_air_at_the_end(void **state) {
-  atomic_uint count = 0;
+  static const char code[] = "process.inbox():receive()";
+  ball b = {.lua = 0};
   rt_process_opts opts = RT_PROCESS_OPTS_INIT;
   rt_pid one, two;
   (void)state;
   runner *r = runner_new(2, 0);
-  rt_runtime *rt = runner_runtime(r);
+  rt_runtime *rt = b.rt = runner_runtime(r);
   opts.receive = send_back;
-  opts.arg = &count;
+  opts.ended = last_words;
+  opts.arg = &b;
+  assert_int_equal(rt_process_spawn_code(rt, &b.lua, code, sizeof(code) - 1,
+                                         "waits", NULL, NULL, NULL, NULL),
+                   RT_OK);
   assert_int_equal(rt_process_start(rt, &one, &opts, NULL), RT_OK);
   assert_int_equal(rt_process_start(rt, &two, &opts, NULL), RT_OK);
   assert_int_equal(rt_process_send_as(rt, one, two, "ball", NULL, NULL), RT_OK);
-  assert_true(comes_true(&count, 10));
+  assert_true(comes_true(&b.count, 10));
   runner_free(r);
+  assert_int_equal(atomic_load(&b.ended), 2);
 }
 
 /* --- modules -------------------------------------------------------------- */
