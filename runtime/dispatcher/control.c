@@ -206,14 +206,18 @@ void rt__session_wait(rt_session *s, rt_reply_fn fn, void *arg) {
   if (s->drained) reply_canceled(s);
 }
 
+static void reply_finished(rt_session *s) {
+  for (rt__reply *at = s->waiters; at; at = at->next) {
+    at->result = rt__session_stats_value(s);
+  }
+  rt__session_reply(&s->waiters, RT_OK, NULL);
+}
+
 void rt__session_settled(rt_session *s, bool finished) {
   if (finished) {
     rt__note_session(s, "session.finished", NULL);
     rt__notes_send(s);
-    for (rt__reply *at = s->waiters; at; at = at->next) {
-      at->result = rt__session_stats_value(s);
-    }
-    rt__session_reply(&s->waiters, RT_OK, NULL);
+    reply_finished(s);
   }
   if (!s->drained) return;
   if (!atomic_load(&s->done)) {
@@ -276,6 +280,8 @@ static void try_again(rt_session *s) {
   s->failed = false;
   rt__note_session(s, "session.resumed", "the fault is gone");
   rt__session_log(s, RT_LOG_INFO, "session '%s' goes on", s->name);
+  /* What opened a round may not have reached the disk: nothing is open. */
+  if (!s->round_open && s->round > 0) reply_finished(s);
 }
 
 static void deadline_timer(rt_session *s) {

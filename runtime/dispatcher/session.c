@@ -253,15 +253,17 @@ void rt__session_stats_async(rt_session *s, rt_reply_fn fn, void *arg) {
 }
 
 /* --- pause, resume, cancel, close ------------------------------------ */
+/* Also during a fault: it holds when that is over. */
 static void run_pause(rt__engine *engine, rt__cmd *cmd) {
   call *c = (call *)cmd;
   rt_session *s = cmd->session;
-  if (!call_open(engine, c)) return;
+  bool failed = engine && s->engine && s->failed;
+  if (!failed && !call_open(engine, c)) return;
   if (s->paused != c->flag && !s->draining) {
     s->paused = c->flag;
     rt__note_session(s, s->paused ? "session.paused" : "session.resumed", NULL);
   }
-  rt__session_hold(s);
+  if (!failed) rt__session_hold(s);
   call_end(c, RT_OK, NULL, NULL);
 }
 

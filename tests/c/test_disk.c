@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 
@@ -354,6 +355,64 @@ static void a_lost_file_is_waited_for(void **state) {
   kit_stop(k);
 }
 
+static bool is_paused(rt_session *s) {
+  rt_value *stats = kit_stats(s);
+  bool paused =
+      rt_view_bool(rt_view_get(rt_value_view(stats), "paused"), false);
+  rt_value_unref(stats);
+  return paused;
+}
+
+/* What the user says while a fault lasts holds afterwards, both ways. */
+static void pausing_during_a_fault_counts(void **state) {
+  kit *k = kit_start(state);
+  char path[300], away[300];
+  kit_cap(k, "slow", (kit_opts){.fn = slow});
+  rt_session *s = in_the_middle(k, "said");
+  path_of(k, "said", "", path);
+  snprintf(away, sizeof(away), "%s/away", k->dir);
+  for (int pause = 1; pause >= 0; pause--) {
+    assert_int_equal(rename(path, away), 0);
+    KIT_UNTIL(fault_says(s, "is gone"));
+    if (pause) {
+      rt_session_pause(s);
+    } else {
+      rt_session_resume(s);
+    }
+    assert_true(fault_says(s, "is gone")); /* it has come by now */
+    assert_int_equal(rename(away, path), 0);
+    KIT_UNTIL(!fault_says(s, "is gone"));
+    assert_int_equal(is_paused(s), pause);
+  }
+  ends_well(k, s, "said");
+  kit_close(s);
+  kit_stop(k);
+}
+
+/* Nothing is open after the fault: who began to wait during it is told. */
+static void on_waited(rt_err code, const rt_error *err, rt_value *result,
+                      void *arg) {
+  (void)err;
+  rt_value_unref(result);
+  atomic_store((atomic_int *)arg, code == RT_OK ? 1 : -1);
+}
+
+static void waiting_ends_when_nothing_was_taken(void **state) {
+  kit *k = kit_start(state);
+  atomic_int waited = 0;
+  kit_cap(k, "slow", (kit_opts){.fn = slow});
+  rt_session *s = kit_open(k, "idle", NULL);
+  kit_dispatch(s, "node", "9001");
+  kit_wait(s);
+  disk_is(DISK_FULL);
+  KIT_UNTIL(kit_dispatch(s, "node", "9002") < 0);
+  rt_session_wait_async(s, on_waited, &waited);
+  disk_is(DISK_WELL);
+  KIT_UNTIL(atomic_load(&waited) == 1);
+  kit_close(s);
+  kit_stop(k);
+}
+
 int main(int argc, char **argv) {
   kit_main(argc, argv);
   own_mounts = unshare(CLONE_NEWNS) == 0 &&
@@ -368,6 +427,8 @@ int main(int argc, char **argv) {
       cmocka_unit_test(foreign_files_are_left_alone),
       cmocka_unit_test(a_damaged_file_is_told),
       cmocka_unit_test(a_lost_file_is_waited_for),
+      cmocka_unit_test(pausing_during_a_fault_counts),
+      cmocka_unit_test(waiting_ends_when_nothing_was_taken),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
