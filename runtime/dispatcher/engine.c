@@ -106,6 +106,7 @@ static bool grant_turn(rt_session *s) {
       return false;
     }
     if (!started) return false;
+    rt__memory_moved(s->engine, true);
   }
   return true;
 }

@@ -104,6 +104,7 @@ typedef struct rt__memory_opts {
   uint64_t excess;  /* above the target, then it is collected; 0: 500 MB */
   uint64_t ceiling; /* no new work above it; 0: 3/4 of what there is */
   double check;     /* seconds between two looks; 0: 10 */
+  double stall;     /* seconds without a job that ends, then one more; 0: 10 */
 } rt__memory_opts;
 
 /* The engine of a runtime: a thread. The executor outlives it. */

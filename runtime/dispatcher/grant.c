@@ -202,6 +202,7 @@ void rt__live_stopped(rt_session *s, rt__live *live) {
   }
   live->lane->running--;
   s->running--;
+  rt__memory_moved(s->engine, false);
   s->alone = false;
   s->slots[live->slot] = NULL;
   s->segments[live->slot / RT__SEGMENT] = true;

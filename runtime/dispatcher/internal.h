@@ -49,7 +49,8 @@ struct rt__cmd {
   void (*run)(rt__engine *engine, rt__cmd *cmd);
   rt_session *session; /* [own ref] or NULL */
   size_t bytes;
-  bool writes; /* the session's file: it waits while that is locked */
+  bool writes;  /* the session's file: it waits while that is locked */
+  bool follows; /* those of its session that wait come before it */
 };
 /* [any] The queue into the engine; outlives it, by references. */
 rt__port *rt__port_new(void);
@@ -297,6 +298,8 @@ typedef struct rt__memory {
   bool collected;                 /* the next look finds what was left */
   bool over;                      /* above the ceiling: no new work */
   bool releasing;                 /* one that waited is run */
+  bool one_job, one_dispatch;     /* one more, all the same */
+  uint64_t stall_ns, moved_ns;    /* moved: a job ended, or something began */
   rt__cmd *parked, **parked_last; /* dispatches that wait for it to end */
 } rt__memory;
 
@@ -424,8 +427,12 @@ void rt__memory_init(rt__memory *memory);
 void rt__memory_look(rt__engine *engine);
 /* May another job start? */
 bool rt__memory_room(const rt__engine *engine);
+/* A job has begun, or ended. */
+void rt__memory_moved(rt__engine *engine, bool begun);
 /* Takes a dispatch that has to wait. */
 bool rt__memory_parks(rt__engine *engine, rt__cmd *cmd);
+/* Takes one that comes after a dispatch of its session that waits. */
+bool rt__memory_follows(rt__engine *engine, rt__cmd *cmd);
 /* At the end of a step: run those whose wait is over; true: one was. */
 bool rt__memory_unpark(rt__engine *engine);
 void rt__memory_stats(rt_builder *b, const rt__engine *engine);

@@ -85,7 +85,8 @@ bool rt__session_gate(rt_session *s) {
 
 void rt__session_run(rt__engine *engine, rt__cmd *cmd) {
   rt_session *s = cmd->session;
-  if (!cmd->writes || !s->engine || rt__session_gate(s)) {
+  bool behind = cmd->follows && s->parked;
+  if (!s->engine || (!behind && (!cmd->writes || rt__session_gate(s)))) {
     cmd->run(engine, cmd);
     return;
   }

@@ -6,8 +6,10 @@
  *                     wait; what runs may send and end
  *
  * Above the ceiling the least goes on that gets by without more memory: one
- * job at a time, and when there is none, one dispatch. So a ceiling that is
- * too low makes a session slow, but it ends, and nothing is lost.
+ * job at a time, and when there is none, one dispatch. What runs may wait for
+ * work that does not begin: where nothing ends for 10 s, one more of each
+ * begins. So a ceiling that is too low makes a session slow, but it ends, and
+ * nothing is lost.
  *
  * It is looked at every 10 s, and every second whether the ceiling was reached.
  * SPDX-License-Identifier: MIT */
@@ -22,6 +24,7 @@
 #define EXCESS    (500ull << 20)
 #define EVERY_NS  10000000000ull
 #define SECOND_NS 1000000000ull
+#define STALL_NS  10000000000ull
 #define MB(bytes) ((unsigned long long)((bytes) >> 20))
 
 /* --- what there is --------------------------------------------------- */
@@ -119,6 +122,14 @@ static void collect(rt__memory *m) {
   if (m->heaps.collect) m->heaps.collect(m->heaps.self);
 }
 
+/* Who runs may wait for work that may not begin. */
+static void ease(rt__engine *engine) {
+  rt__memory *m = &engine->memory;
+  if (m->over && engine->now - m->moved_ns < m->stall_ns) return;
+  m->moved_ns = engine->now;
+  m->one_job = m->one_dispatch = m->over;
+}
+
 static void look(rt__engine *engine) {
   rt__memory *m = &engine->memory;
   malloc_trim(0); /* what a burst left behind goes back to the system */
@@ -134,6 +145,8 @@ static void look(rt__engine *engine) {
   /* Not at the first byte below, or it would change all the time. */
   if (m->resident <= m->ceiling / 16 * 15) m->over = false;
   if (m->over && !before) m->pauses++;
+  if (!before) m->moved_ns = engine->now;
+  ease(engine);
   tell(engine, m->over != before);
 }
 
@@ -157,7 +170,20 @@ static uint32_t running(const rt__engine *engine) {
 }
 
 bool rt__memory_room(const rt__engine *engine) {
-  return !engine->memory.over || running(engine) == 0;
+  const rt__memory *m = &engine->memory;
+  return !m->over || m->one_job || running(engine) == 0;
+}
+
+void rt__memory_moved(rt__engine *engine, bool begun) {
+  engine->memory.moved_ns = engine->now;
+  if (begun) engine->memory.one_job = false;
+}
+
+static void park(rt__memory *m, rt__cmd *cmd) {
+  cmd->next = NULL;
+  if (!m->parked) m->parked_last = &m->parked;
+  *m->parked_last = cmd;
+  m->parked_last = &cmd->next;
 }
 
 /* Only one that would be taken; the others are answered. */
@@ -165,12 +191,15 @@ bool rt__memory_parks(rt__engine *engine, rt__cmd *cmd) {
   const rt_session *s = cmd->session;
   if (!engine || !engine->memory.over || engine->memory.releasing) return false;
   if (engine->stopping || !s->engine || s->failed || s->draining) return false;
-  rt__memory *m = &engine->memory;
-  cmd->next = NULL;
-  if (!m->parked) m->parked_last = &m->parked;
-  *m->parked_last = cmd;
-  m->parked_last = &cmd->next;
+  park(&engine->memory, cmd);
   return true;
+}
+
+bool rt__memory_follows(rt__engine *engine, rt__cmd *cmd) {
+  const rt__cmd *at = engine->memory.parked;
+  while (at && at->session != cmd->session) at = at->next;
+  if (at) park(&engine->memory, cmd);
+  return at != NULL;
 }
 
 static void release(rt__engine *engine, rt__cmd *cmd) {
@@ -188,19 +217,22 @@ static bool is_due(const rt__engine *engine, const rt__cmd *cmd) {
 
 bool rt__memory_unpark(rt__engine *engine) {
   rt__memory *m = &engine->memory;
-  bool any = false, idle = running(engine) == 0;
+  bool any = false, one = running(engine) == 0 || m->one_dispatch;
   rt__cmd *list = m->parked;
   m->parked = NULL;
   while (list) {
     rt__cmd *cmd = list;
     list = cmd->next;
-    if (is_due(engine, cmd) || (idle && !any)) {
+    if (cmd->follows) {
+      rt__session_run(engine, cmd);
+    } else if (is_due(engine, cmd) || (one && !any)) {
       release(engine, cmd);
       any = true;
     } else {
       rt__memory_parks(engine, cmd);
     }
   }
+  if (any) m->one_dispatch = false;
   return any;
 }
 
@@ -209,6 +241,7 @@ void rt__memory_init(rt__memory *m) {
   m->excess = EXCESS;
   m->ceiling = all_there_is() / 4 * 3;
   m->every_ns = EVERY_NS;
+  m->stall_ns = STALL_NS;
 }
 
 void rt__memory_stats(rt_builder *b, const rt__engine *engine) {
@@ -250,6 +283,7 @@ static void run_watch(rt__engine *engine, rt__cmd *cmd) {
     if (w->opts.excess) m->excess = w->opts.excess;
     if (w->opts.ceiling) m->ceiling = w->opts.ceiling;
     if (w->opts.check > 0) m->every_ns = rt__ns(w->opts.check);
+    if (w->opts.stall > 0) m->stall_ns = rt__ns(w->opts.stall);
     m->next_ns = m->full_ns = m->target = 0;
   }
   rt__cmd_free(cmd);

@@ -229,6 +229,7 @@ static void run_wait(rt__engine *engine, rt__cmd *cmd) {
     call_open(NULL, c);
     return;
   }
+  if (rt__memory_follows(engine, cmd)) return;
   rt_reply_fn fn = c->fn;
   c->fn = NULL;
   rt__session_wait(s, fn, c->arg);
@@ -237,7 +238,9 @@ static void run_wait(rt__engine *engine, rt__cmd *cmd) {
 
 void rt__session_wait_async(rt_session *s, rt_reply_fn fn, void *arg) {
   call *c = call_new(s, run_wait, fn, arg);
-  if (c) rt__port_post(s->port, &c->cmd);
+  if (!c) return;
+  c->cmd.follows = true;
+  rt__port_post(s->port, &c->cmd);
 }
 
 static void run_stats(rt__engine *engine, rt__cmd *cmd) {

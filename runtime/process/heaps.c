@@ -37,7 +37,8 @@ static void collect(void *self) {
 
 void rt__parts_watch(rt_runtime *rt) {
   rt__heaps heaps = {.self = rt, .used = used, .collect = collect};
-  rt__memory_opts opts = {rt->opts.memory_excess, rt->opts.memory_ceiling,
-                          rt->opts.memory_check};
+  rt__memory_opts opts = {.excess = rt->opts.memory_excess,
+                          .ceiling = rt->opts.memory_ceiling,
+                          .check = rt->opts.memory_check};
   rt__engine_watch(rt->engine, &heaps, &opts);
 }

@@ -258,6 +258,37 @@ static void commands_wait_in_order(void **state) {
   kit_stop(k);
 }
 
+/* Who waits after a dispatch that waits for the file waits for both. */
+static void on_waited(rt_err code, const rt_error *err, rt_value *result,
+                      void *arg) {
+  (void)err;
+  assert_int_equal(code, RT_OK);
+  atomic_store((atomic_int *)arg,
+               (int)rt_view_int(rt_view_get(rt_value_view(result), "done"), 0));
+  rt_value_unref(result);
+}
+
+static void waiting_keeps_its_place(void **state) {
+  kit *k = kit_start(state);
+  atomic_int answered, done = 0;
+  kit_cap(k, "late", (kit_opts){.input = "other"});
+  rt_session *s = kit_open(k, "place", NULL);
+  sqlite3 *db = other_open(k, "place");
+  kit_dispatch(s, "other", "9001");
+  kit_wait(s);
+  other_does(db, "BEGIN IMMEDIATE");
+  dispatch_later(s, &answered);
+  rt_session_wait_async(s, on_waited, &done);
+  KIT_UNTIL(has_fault(s, WORDS));
+  assert_int_equal(atomic_load(&done), 0);
+  other_does(db, "COMMIT");
+  KIT_UNTIL(atomic_load(&done) == 2);
+  assert_int_equal(atomic_load(&answered), 1);
+  sqlite3_close(db);
+  kit_close(s);
+  kit_stop(k);
+}
+
 typedef struct opening {
   atomic_bool done;
   rt_err code;
@@ -363,6 +394,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(many_short_locks),
       cmocka_unit_test(ends_in_time_while_locked),
       cmocka_unit_test(commands_wait_in_order),
+      cmocka_unit_test(waiting_keeps_its_place),
       cmocka_unit_test(opening_waits_a_while),
       cmocka_unit_test(a_reader_lets_the_journal_grow),
   };

@@ -25,7 +25,7 @@ static void count_collection(void *self) {
 static kit *start(void **state, uint64_t excess) {
   kit *k = kit_start(state);
   rt__heaps heaps = {.collect = count_collection, .resident = tell_resident};
-  rt__memory_opts opts = {excess, CEILING, 0.005};
+  rt__memory_opts opts = {excess, CEILING, 0.005, 3600};
   atomic_store(&resident, CEILING / 2);
   atomic_store(&collections, 0);
   atomic_store(&most, 0);
@@ -223,6 +223,73 @@ static void what_waits_ends_with_its_session(void **state) {
   kit_stop(k);
 }
 
+/* A job that sends work to a session and waits for it, which nothing else can
+ * do for it: slow, but it ends. */
+static rt_session *inner;
+
+static void outer_job(kit_job *job, rt__end *end) {
+  (void)job, (void)end;
+  kit_dispatch(inner, "inner", "9001");
+  kit_wait(inner);
+  atomic_fetch_add(&ran, 1);
+}
+
+static void who_waits_for_work_gets_it_done(void **state) {
+  kit *k = start(state, 0);
+  rt__memory_opts opts = {.stall = 0.02};
+  rt__engine_watch(k->engine, NULL, &opts);
+  kit_cap(k, "outer", (kit_opts){.input = "outer", .fn = outer_job});
+  kit_cap(k, "inner", (kit_opts){.input = "inner"});
+  rt_session *s = kit_open(k, "around", NULL);
+  inner = kit_open(k, "within", NULL);
+  atomic_store(&resident, CEILING * 2);
+  KIT_UNTIL(paused(s));
+  kit_dispatch(s, "outer", "1");
+  kit_wait(s);
+  assert_int_equal(atomic_load(&ran), 1);
+  assert_int_equal(kit_stat(inner, "done"), 1);
+  kit_close(inner);
+  kit_close(s);
+  kit_stop(k);
+}
+
+/* Who waits after a dispatch that waits itself waits for both. */
+static void on_waited(rt_err code, const rt_error *err, rt_value *result,
+                      void *arg) {
+  (void)err;
+  assert_int_equal(code, RT_OK);
+  atomic_store((atomic_int *)arg,
+               (int)rt_view_int(rt_view_get(rt_value_view(result), "done"), 0));
+  rt_value_unref(result);
+}
+
+static void waiting_keeps_its_place(void **state) {
+  kit *k = start(state, 0);
+  replies r = {.code = RT_OK};
+  atomic_int done = 0;
+  kit_cap(k, "held", (kit_opts){.input = "long", .fn = held});
+  kit_cap(k, "other", (kit_opts){0});
+  rt_session *s = kit_open(k, "first", NULL);
+  rt_session *t = kit_open(k, "second", NULL);
+  kit_dispatch(t, "node", "9001");
+  kit_wait(t);
+  kit_dispatch(s, "long", "a");
+  KIT_UNTIL(atomic_load(&ran) == 1);
+  atomic_store(&resident, CEILING * 2);
+  KIT_UNTIL(paused(t));
+  post(t, "9002", &r);
+  rt_session_wait_async(t, on_waited, &done);
+  for (int i = 0; i < 20; i++) assert_int_equal(kit_stat(t, "done"), 1);
+  assert_int_equal(atomic_load(&done), 0);
+  atomic_store(&let_go, true);
+  KIT_UNTIL(atomic_load(&done) == 2);
+  assert_int_equal(atomic_load(&r.good), 1);
+  kit_wait(s);
+  kit_close(s);
+  kit_close(t);
+  kit_stop(k);
+}
+
 /* --- below the ceiling -----------------------------------------------------
  */
 static void what_piles_up_is_collected(void **state) {
@@ -310,6 +377,8 @@ int main(int argc, char **argv) {
       cmocka_unit_test(it_ends_though_there_is_never_room),
       cmocka_unit_test(it_pauses_and_goes_on),
       cmocka_unit_test(what_waits_ends_with_its_session),
+      cmocka_unit_test(who_waits_for_work_gets_it_done),
+      cmocka_unit_test(waiting_keeps_its_place),
       cmocka_unit_test(what_piles_up_is_collected),
       cmocka_unit_test(lua_heaps_are_collected),
   };
