@@ -55,7 +55,6 @@ typedef struct rt_runtime_opts {
   size_t size;          /* sizeof(rt_runtime_opts) as compiled */
   unsigned workers;     /* 0: one a core */
   bool unsafe;          /* scripts get the whole of Lua (ffi, debug, luv) */
-  bool record;          /* jobs tell `output` of their I/O, a JSON line each */
   uint64_t vm_memory;   /* bytes a VM may use; 0: 1 GiB */
   const char *resolver; /* "HOST:PORT" of the DNS server; NULL: the system's */
   const char *script_dir; /* package.path begins with it; NULL: none */
@@ -78,13 +77,14 @@ typedef struct rt_runtime_opts {
   rt_alloc_fn alloc; /* where scripts get memory; NULL: malloc, and slabs */
   void *alloc_arg;
   uint32_t max_processes; /* living ones, in Lua; 0: what fits into memory */
+  bool record;            /* jobs tell `output` of their I/O, in JSON lines */
   bool dry_run; /* jobs of capabilities in Lua end where they would be invoked,
                    after setup and match; their rates do not hold */
 } rt_runtime_opts;
 #define RT_RUNTIME_OPTS_INIT                                                   \
   {                                                                            \
-    sizeof(rt_runtime_opts), 0, false, false, 0, NULL, NULL, NULL, NULL, NULL, \
-        NULL, 0, 0, 0, 0, 0, NULL, NULL, NULL, 0, false                        \
+    sizeof(rt_runtime_opts), 0, false, 0, NULL, NULL, NULL, NULL, NULL, NULL,  \
+        0, 0, 0, 0, 0, NULL, NULL, NULL, 0, false, false                       \
   }
 
 /* A script: a file (`path`), or `code` of `code_size` bytes shown as `name` in

@@ -30,7 +30,8 @@ static void runtimes(rt_runtime **out) {
   struct {
     size_t size;
     unsigned workers;
-  } older = {sizeof(older), 1};
+    bool unsafe;
+  } older = {sizeof(older), 1, false};
   rt_runtime *rt = NULL;
   CHECK(rt_runtime_new(&rt, (const rt_runtime_opts *)(void *)&older, &err) ==
         RT_OK);
