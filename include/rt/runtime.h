@@ -77,14 +77,18 @@ typedef struct rt_runtime_opts {
   rt_alloc_fn alloc; /* where scripts get memory; NULL: malloc, and slabs */
   void *alloc_arg;
   uint32_t max_processes; /* living ones, in Lua; 0: what fits into memory */
-  bool record;            /* jobs tell `output` of their I/O, in JSON lines */
+  double stuck_after; /* seconds; with `unsafe`, C code of a script that holds
+                         its worker for longer loses it (0: 3, negative:
+                         never): its other processes are told, its jobs run
+                         elsewhere */
+  bool record;        /* jobs tell `output` of their I/O, in JSON lines */
   bool dry_run; /* jobs of capabilities in Lua end where they would be invoked,
                    after setup and match; their rates do not hold */
 } rt_runtime_opts;
 #define RT_RUNTIME_OPTS_INIT                                                   \
   {                                                                            \
     sizeof(rt_runtime_opts), 0, false, 0, NULL, NULL, NULL, NULL, NULL, NULL,  \
-        0, 0, 0, 0, 0, NULL, NULL, NULL, 0, false, false                       \
+        0, 0, 0, 0, 0, NULL, NULL, NULL, 0, 0, false, false                    \
   }
 
 /* A script: a file (`path`), or `code` of `code_size` bytes shown as `name` in

@@ -25,7 +25,7 @@ function Message:payload() end
 ---@class rt.ProcessInfo
 ---@field pid rt.Pid
 ---@field name string?    one that it has registered
----@field state string
+---@field state string  "running", "ready", "waiting"; "stuck": its worker was given up (--unsafe)
 ---@field mailbox integer  messages that wait
 ---@field memory integer   bytes, an estimate
 ---@field age number       seconds

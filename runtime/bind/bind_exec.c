@@ -1,6 +1,7 @@
 /* bind_exec.c - rt.core.exec: programs as operations (sys/exec.h).
  * lua/exec.lua checks arguments. SPDX-License-Identifier: MIT */
 #include <lauxlib.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,10 +18,12 @@ typedef struct exec_op {
   rt__exec exec;
   rt_runtime *rt;
   char *input;
+  rt__legacy legacy; /* while the program may run */
 } exec_op;
 
 static void on_done(rt__exec *exec) {
   exec_op *op = exec->arg;
+  rt__legacy_remove(op->op.worker, &op->legacy);
   if (exec->rc != RT_OK) rt__op_fail(&op->op, &exec->error);
   rt__op_end(&op->op);
 }
@@ -29,8 +32,15 @@ static void on_forward(rt__exec *exec, int fd, const char *data, size_t size) {
   rt__runtime_output(((exec_op *)exec->arg)->rt, fd, data, size);
 }
 
-static void cancel(rt__op *op) {
-  rt__exec_kill(&((exec_op *)op)->exec);
+static void cancel(rt__op *base) {
+  exec_op *op = (exec_op *)base;
+  rt__legacy_remove(base->worker, &op->legacy);
+  rt__exec_kill(&op->exec);
+}
+
+static void lost(rt__legacy *legacy) {
+  exec_op *op = (exec_op *)((char *)legacy - offsetof(exec_op, legacy));
+  rt__child_kill(&op->exec.child, SIGKILL);
 }
 
 /* -> code, signal (0: none), stdout, stderr */
@@ -101,7 +111,10 @@ static int l_run(lua_State *L) {
                   ? rt__exec_start(&op->exec, rt__worker_loop(op->op.worker),
                                    &spec, &err)
                   : rt_fail(&err, RT_ENOMEM, "exec: no memory");
-  if (rc != RT_OK) {
+  op->legacy.lost = lost;
+  if (rc == RT_OK) {
+    rt__legacy_add(op->op.worker, &op->legacy);
+  } else {
     rt__op_fail(&op->op, &err);
     rt__op_end(&op->op);
   }

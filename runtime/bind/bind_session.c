@@ -22,6 +22,8 @@
 /* Worker thread only. Held by the process's list and by the userdata. */
 typedef struct handle {
   rt__resource resource; /* first */
+  rt__legacy legacy;     /* while it is open */
+  rt__worker *worker;
   rt_runtime *rt;
   rt_session *session; /* [own ref] */
   rt_value *brought;   /* names of its own capabilities, until it closes */
@@ -81,8 +83,16 @@ static void close_session(rt_runtime *rt, rt_session *session,
   rt__session_close_async(session, on_closed, c);
 }
 
+static void close_lost(rt__legacy *legacy) {
+  handle *h = (handle *)((char *)legacy - offsetof(handle, legacy));
+  close_session(h->rt, h->session, h->brought);
+  h->brought = NULL;
+  h->closed = true;
+}
+
 static void close_handle(rt__resource *resource) {
   handle *h = (handle *)resource;
+  rt__legacy_remove(h->worker, &h->legacy);
   if (!h->closed) close_session(h->rt, h->session, h->brought);
   if (!h->closed) h->brought = NULL;
   h->closed = true;
@@ -202,6 +212,7 @@ static void on_close_reply(rt_err code, const rt_error *err, rt_value *result,
 static int l_close(lua_State *L) {
   handle *h = check_handle(L);
   close_op *op = rt__op_new(L, sizeof(*op), &reply_type);
+  rt__legacy_remove(h->worker, &h->legacy);
   op->registry = rt_runtime_registry(h->rt);
   op->brought = h->brought;
   h->brought = NULL;
@@ -269,6 +280,9 @@ static int push_opened(lua_State *L, rt__op *op) {
   opened->session = NULL; /* the handle has them */
   opened->brought = NULL;
   h->refs = 2;
+  h->worker = op->worker;
+  h->legacy.lost = close_lost;
+  rt__legacy_add(h->worker, &h->legacy);
   h->resource.close = close_handle;
   rt__resource_add(rt__process_of(L), &h->resource);
   *box = h;

@@ -193,6 +193,28 @@ void rt__feed_close(rt__feed *f) {
     rt__feed_unref(f);
 }
 
+typedef struct burial {
+  rt__bridge *bridge;
+  bool (*alive)(void *arg, rt_pid pid);
+  void *arg;
+} burial;
+
+static void do_bury(rt_bus *bus, void *arg) {
+  burial *b = arg;
+  (void)bus;
+  for (rt__feed *f = b->bridge->joined; f; f = f->next)
+    if (!b->alive(b->arg, f->pid)) rt__feed_discard(f);
+  free(b);
+}
+
+void rt__bridge_bury(rt__bridge *bridge, bool (*alive)(void *arg, rt_pid pid),
+                     void *arg) {
+  burial *b = malloc(sizeof(*b));
+  if (!b) return; /* what they hold is bounded */
+  *b = (burial){bridge, alive, arg};
+  if (!rt__bus_call(bridge->bus, do_bury, b)) free(b);
+}
+
 /* --- delivering, on the bus thread ----------------------------------- */
 
 /* Memory for an event of `size` bytes in all. */

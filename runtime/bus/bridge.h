@@ -33,6 +33,10 @@ typedef struct rt__bridge_ops {
 rt_err rt__bridge_create(rt__bridge **out, rt_bus *bus,
                          const rt__bridge_ops *ops, rt_error *err);
 void rt__bridge_free(rt__bridge *bridge);
+/* [any] Feeds of processes that are dead and cannot close them themselves are
+ * closed, soon; `alive` is asked on the bus thread. */
+void rt__bridge_bury(rt__bridge *bridge, bool (*alive)(void *arg, rt_pid pid),
+                     void *arg);
 rt_bus *rt__bridge_bus(const rt__bridge *bridge);
 
 /* The runtime's bridge: notifies by mail to "@events", holds the runtime while

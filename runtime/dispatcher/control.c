@@ -27,7 +27,7 @@ static void ask_running(rt_session *s, bool kill) {
     rt__live *live = s->slots[i];
     if (!live || (live->asked && !kill)) continue;
     live->asked = true;
-    rt__lease lease = {live->id, live->attempt, s->epoch};
+    rt__lease lease = rt__live_lease(s, live);
     ex->cancel(ex->self, s, lease, reason, kill);
   }
 }

@@ -18,12 +18,14 @@
 
 typedef struct rt__engine rt__engine;
 
-/* Who may speak for a job: the job, which try it is, and the opening of the
- * session under which it was handed out. */
+/* Who may speak for a job: the job, which try it is, the opening of the session
+ * under which it was handed out, and which of its handings-out that was (one
+ * that was interrupted runs again as the same try). */
 typedef struct rt__lease {
   uint64_t job;
   uint32_t attempt; /* from 1 */
   uint32_t epoch;
+  uint64_t grant;
 } rt__lease;
 
 /* A job handed to the executor, which owns it (rt__order_free). */

@@ -161,11 +161,16 @@ static void take_token(rt__live *live) {
   rt__bucket_take(bucket);
 }
 
+rt__lease rt__live_lease(const rt_session *s, const rt__live *live) {
+  return (rt__lease){live->id, live->attempt, s->epoch, live->grant};
+}
+
 static void lease(rt_session *s, rt__live *live) {
   rt__heap_remove(&live->lane->ready, live);
   live->cap = live->lane->cap;
   take_token(live);
   live->state = RT__LIVE_RUNNING;
+  live->grant = ++s->grants;
   live->cap->running++;
   live->lane->running++;
   s->running++;
@@ -274,7 +279,7 @@ static rt_value *errors_of(rt_session *s, const rt__live *live) {
 static rt__order *order_of(rt_session *s, rt__live *live) {
   rt__order *order = calloc(1, sizeof(*order));
   if (!order) return NULL;
-  order->lease = (rt__lease){live->id, live->attempt, s->epoch};
+  order->lease = rt__live_lease(s, live);
   order->engine = s->engine;
   order->session = rt_session_ref(s);
   order->capability = rt__capability_ref(live->cap->decl);

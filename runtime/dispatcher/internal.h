@@ -141,6 +141,7 @@ struct rt__live {
   rt__live_state state;
   uint32_t attempt, crashes, fanout;
   int64_t repeats; /* of its capability on the way to it; 0: not looked up */
+  uint64_t grant;  /* of its lease, while running */
   int priority;
   bool aside;    /* has a row in job */
   bool prepared; /* match was asked */
@@ -246,7 +247,8 @@ struct rt_session {
   rt__item *dirty_items;
   int64_t assets;
   uint32_t running;
-  bool alone; /* the one that runs has its last chance */
+  uint64_t grants; /* leases ever given */
+  bool alone;      /* the one that runs has its last chance */
   rt__live *starting;
   rt__live **slots; /* running jobs by slot */
   size_t slot_room;
@@ -407,6 +409,7 @@ void rt__session_prepare(rt_session *s);
 /* Start one job; *started tells whether there was one that could. */
 rt_err rt__session_grant(rt_session *s, bool *started, rt_error *err);
 void rt__caps_wake(rt__engine *engine);
+rt__lease rt__live_lease(const rt_session *s, const rt__live *live);
 void rt__session_hand_over(rt_session *s);
 void rt__live_stopped(rt_session *s, rt__live *live);
 /* ending.c */

@@ -137,7 +137,7 @@ static rt_err kill_job(rt_session *s, operate_cmd *o, rt_value **out,
     return rt_fail(err, RT_ENOTFOUND, "job %llu does not run",
                    (unsigned long long)o->job);
   }
-  rt__lease lease = {live->id, live->attempt, s->epoch};
+  rt__lease lease = rt__live_lease(s, live);
   live->killed = live->asked = true;
   ex->cancel(ex->self, s, lease, o->text, true);
   return RT_OK;

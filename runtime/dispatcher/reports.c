@@ -12,7 +12,7 @@ static rt__live *leased(rt_session *s, rt__lease lease) {
   if (!s->loaded || s->failed || lease.epoch != s->epoch) return NULL;
   rt__live *live = rt__idmap_get(&s->lives, lease.job);
   if (!live || live->state != RT__LIVE_RUNNING ||
-      live->attempt != lease.attempt) {
+      live->attempt != lease.attempt || live->grant != lease.grant) {
     return NULL;
   }
   return live;

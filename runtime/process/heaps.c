@@ -14,7 +14,7 @@ static uint64_t used(void *self) {
     if (!worker) continue;
     sum += atomic_load_explicit(&worker->heap, memory_order_relaxed);
   }
-  return sum;
+  return sum + rt__lost_memory(rt);
 }
 
 static void collect_here(rt__worker *worker, rt__task *task) {

@@ -17,7 +17,7 @@
 /* --- workers ----------------------------------------------------------------
  */
 rt__job_worker *rt__jobs_home(rt__worker *worker) {
-  return &worker->rt->jobs->homes[worker->index];
+  return worker->home;
 }
 
 /* The search begins one further each time, so that equals take turns. */
@@ -25,13 +25,21 @@ rt__job_worker *rt__jobs_pick(rt__jobs *jobs) {
   uint32_t turn = atomic_fetch_add(&jobs->turn, 1);
   rt__job_worker *best = NULL;
   uint32_t least = UINT32_MAX;
-  for (unsigned i = 0; i < jobs->count; i++) {
-    rt__job_worker *home = &jobs->homes[(turn + i) % jobs->count];
+  unsigned count = jobs->rt->worker_count;
+  for (unsigned i = 0; i < count; i++) {
+    rt__job_worker *home =
+        rt__jobs_home(rt__runtime_worker(jobs->rt, (turn + i) % count));
     uint32_t load = atomic_load_explicit(&home->load, memory_order_relaxed);
     if (load < least) best = home, least = load;
   }
   atomic_fetch_add(&best->load, 1);
   return best;
+}
+
+rt__job_worker *rt__jobs_arrive(rt__worker *worker, rt__job_worker *given) {
+  rt__job_worker *home = rt__jobs_home(worker);
+  if (home != given) atomic_fetch_add(&home->load, 1);
+  return home;
 }
 
 void rt__jobs_done(rt__job_worker *home) {
@@ -110,13 +118,21 @@ void rt__job_report(rt_job *job, rt__end_kind kind, rt_value *error,
     free(reason);
     return;
   }
+  rt__guard(job->home->worker);
+  bool known = rt__worker_lost(job->home->worker) && job->at;
   rt__job_strike(job);
+  rt__unguard(job->home->worker);
   job->order = NULL;
   end.lease = order->lease;
   end.delay = job->delay;
   end.seconds = (double)(rt__now_ns() - job->started) / 1e9;
   rt__jobs_done(job->home);
-  rt__engine_end(order->engine, order->session, &end);
+  if (known) { /* it was given back with all the worker had */
+    rt_value_unref(error);
+    free(reason);
+  } else {
+    rt__engine_end(order->engine, order->session, &end);
+  }
   rt__order_free(order);
   if (job->instance) rt__instance_release(job->instance);
   job->instance = NULL;
@@ -178,12 +194,11 @@ static void settle_returned(rt_job *job) {
   rt__job_report(job, fault ? RT__END_FAILED : job->kind, fault, reason);
 }
 
-static void claim_again(rt__worker *worker, rt__task *task);
-
 static void settle_match(rt_job *job, rt_err how, rt_value *error) {
   if (how == RT_ETIMEOUT) {
     if (rt__job_stalled(job->cpu) && job->restarts++ < RT__MATCH_RESTARTS) {
-      job->task.run = claim_again; /* not here: this may be inside of Lua */
+      job->task.run =
+          rt__job_run_claim; /* not here: this may be inside of Lua */
       rt__job_ref(job);
       rt__worker_post(job->home->worker, &job->task);
       return;
@@ -229,10 +244,13 @@ static void on_exit_of_job(rt__process *process, rt_err how, rt_value *result,
   settle(job, how, error);
 }
 
-rt_job *rt__job_of(lua_State *L) {
-  rt__process *process = rt__process_of(L);
+rt_job *rt__job_of_process(const rt__process *process) {
   if (!process || process->rare->on_exit != on_exit_of_job) return NULL;
   return process->rare->exit_arg;
+}
+
+rt_job *rt__job_of(lua_State *L) {
+  return rt__job_of_process(rt__process_of(L));
 }
 
 /* --- beginnings ----------------------------------------------------------- */
@@ -292,7 +310,7 @@ static void claim(rt_job *job) {
   rt__instance_claim(job->home, job->order->capability, &job->claim);
 }
 
-static void claim_again(rt__worker *worker, rt__task *task) {
+void rt__job_run_claim(rt__worker *worker, rt__task *task) {
   rt_job *job = (rt_job *)task; /* its first member */
   (void)worker;
   if (job->order) {
@@ -305,9 +323,11 @@ static void claim_again(rt__worker *worker, rt__task *task) {
 
 static void run_start(rt__worker *worker, rt__task *task) {
   rt_job *job = (rt_job *)task;
-  (void)worker;
+  job->home = rt__jobs_arrive(worker, job->home);
   job->started = rt__now_ns();
+  rt__guard(worker);
   rt__job_enroll(job);
+  rt__unguard(worker);
   if (job->order->capability->invoke)
     rt__native_begin(job);
   else
@@ -346,21 +366,31 @@ void rt__job_resume_time(rt_job *job) {
 }
 
 /* --- all of it ------------------------------------------------------------ */
+rt_err rt__jobs_open_home(rt__jobs *jobs, rt__worker *worker) {
+  rt__job_worker *home = calloc(1, sizeof(*home));
+  rt_job **table = calloc(RT__JOB_TABLE, sizeof(rt_job *));
+  if (!home || !table) {
+    free(home);
+    free(table);
+    return RT_ENOMEM;
+  }
+  home->jobs = jobs;
+  home->worker = worker;
+  home->table = table;
+  home->next = jobs->homes;
+  jobs->homes = worker->home = home;
+  return RT_OK;
+}
+
 rt_err rt__jobs_new(rt__jobs **out, rt_runtime *rt, rt_error *err) {
-  unsigned count = rt__runtime_worker_count(rt);
-  rt__jobs *jobs = calloc(1, sizeof(*jobs) + count * sizeof(rt__job_worker));
+  rt__jobs *jobs = calloc(1, sizeof(*jobs));
   *out = NULL;
   if (!jobs) return rt_fail(err, RT_ENOMEM, "no memory for the executor");
   jobs->rt = rt;
-  jobs->count = count;
   jobs->executor =
       (rt__executor){jobs, start, rt__jobs_prepare, rt__jobs_cancel};
-  for (unsigned i = 0; i < count; i++) {
-    rt__job_worker *home = &jobs->homes[i];
-    home->jobs = jobs;
-    home->worker = rt__runtime_worker(rt, i);
-    home->table = calloc(RT__JOB_TABLE, sizeof(rt_job *));
-    if (home->table) continue;
+  for (unsigned i = 0; i < rt->worker_count; i++) {
+    if (rt__jobs_open_home(jobs, rt__runtime_worker(rt, i)) == RT_OK) continue;
     rt__jobs_free(jobs);
     return rt_fail(err, RT_ENOMEM, "no memory for the executor");
   }
@@ -370,7 +400,12 @@ rt_err rt__jobs_new(rt__jobs **out, rt_runtime *rt, rt_error *err) {
 
 void rt__jobs_free(rt__jobs *jobs) {
   if (!jobs) return;
-  for (unsigned i = 0; i < jobs->count; i++) free(jobs->homes[i].table);
+  while (jobs->homes) {
+    rt__job_worker *home = jobs->homes;
+    jobs->homes = home->next;
+    free(home->table);
+    free(home);
+  }
   free(jobs);
 }
 

@@ -107,8 +107,10 @@ struct rt__job_worker {
   rt__jobs *jobs;
   rt__worker *worker;
   _Atomic(uint32_t) load; /* jobs and batches given to it */
-  /* worker thread only */
+  rt__job_worker *next;   /* all there ever were */
+  /* worker thread only; the first two change under its guard */
   rt_job **table;
+  struct rt__asking *askings;
   rt__instance *instances;
   bool opened;
   int entries[RT__ENTRY_COUNT]; /* refs: functions of rt.job and rt.loader */
@@ -118,8 +120,7 @@ struct rt__jobs {
   rt_runtime *rt;
   rt__executor executor;
   _Atomic(uint32_t) turn;
-  unsigned count;
-  rt__job_worker homes[];
+  rt__job_worker *homes; /* by who makes workers */
 };
 
 #define RT__JOB_TABLE 1024u
@@ -130,6 +131,11 @@ void rt__jobs_cancel(void *self, rt_session *session, rt__lease lease,
                      const char *reason, bool kill);
 
 rt__job_worker *rt__jobs_home(rt__worker *worker);
+/* For a worker that is new. */
+rt_err rt__jobs_open_home(rt__jobs *jobs, rt__worker *worker);
+/* The home of the worker that runs a task: `given`, unless that one is lost and
+ * the task has found its way to another. */
+rt__job_worker *rt__jobs_arrive(rt__worker *worker, rt__job_worker *given);
 /* [any] The worker with the least to do; counts one job more for it. */
 rt__job_worker *rt__jobs_pick(rt__jobs *jobs);
 void rt__jobs_done(rt__job_worker *home);
@@ -138,8 +144,9 @@ void rt__jobs_done(rt__job_worker *home);
 rt_err rt__job_process(rt__process **out, rt__job_worker *home,
                        rt__job_entry entry, int ref, const rt__start *start,
                        rt_error *err);
-/* The job whose process is running, or NULL. */
+/* The job whose process is running, or NULL; the job of a process. */
 rt_job *rt__job_of(lua_State *L);
+rt_job *rt__job_of_process(const rt__process *process);
 /* Match has said yes: the job's own time begins. */
 void rt__job_invoked(rt_job *job);
 /* Report its end, once. Takes error and reason. */
@@ -163,8 +170,10 @@ char *rt__job_words(const char *what, const rt_value *error);
 
 /* --- batches (job_prepare.c) ------------------------------------------------
  */
-typedef struct rt__asking {
+typedef struct rt__asking rt__asking;
+struct rt__asking {
   rt__task task;
+  rt__asking *next, **at_list; /* in home's list */
   rt__claim claim;
   rt__job_worker *home;
   rt__prepare *batch; /* [own] */
@@ -173,12 +182,36 @@ typedef struct rt__asking {
   uint32_t restarts;
   uint64_t cpu;
   bool started; /* the item at `at` */
-} rt__asking;
+};
 void rt__jobs_prepare(void *self, rt__prepare *batch);
-/* The batch whose process is running, or NULL. */
+/* The batch whose process is running, or NULL; that of a process. */
 rt__asking *rt__asking_of(lua_State *L);
+rt__asking *rt__asking_of_process(const rt__process *process);
 /* The next item, whose second begins; NULL at the end. */
 rt__prepare_item *rt__asking_next(lua_State *L, rt__asking *asking);
+
+/* --- when a worker is lost (job_lost.c) -------------------------------------
+ */
+typedef struct rt__bequest rt__bequest;
+/* Under its guard: what it had to do. `culprit` is the process that is stuck;
+ * `error` why. */
+rt__bequest *rt__jobs_bequeath(rt__worker *lost, const rt__process *culprit,
+                               rt_value *error);
+/* Give it back to the engine, and to other workers; frees it. */
+void rt__bequest_settle(rt__jobs *jobs, rt__bequest *bequest);
+/* A process that loaded a capability file is lost; false: it did not. */
+bool rt__load_lost(rt__ended_fn fn, void *arg, const char *words);
+/* The instance that a process builds, or NULL; is this one of those who wait
+ * for it? */
+rt__instance *rt__instance_of_builder(const rt__process *process);
+bool rt__instance_awaited(const rt__instance *instance, const rt__claim *claim);
+/* [any] Whatever it does goes nowhere. */
+void rt__native_disown(rt_job *job);
+/* Tasks that only the worker they were posted to may run. */
+void rt__job_run_claim(rt__worker *worker, rt__task *task);
+void rt__instance_run_serve(rt__worker *worker, rt__task *task);
+void rt__asking_run_again(rt__worker *worker, rt__task *task);
+void rt__native_run_complete(rt__worker *worker, rt__task *task);
 
 /* --- capabilities in C (job_native.c) ---------------------------------------
  */

@@ -118,13 +118,13 @@ static void serve(rt__instance *instance) {
   rt__instance_release(instance); /* the builder's use */
 }
 
-static void run_serve(rt__worker *worker, rt__task *task) {
+void rt__instance_run_serve(rt__worker *worker, rt__task *task) {
   (void)worker;
   serve((rt__instance *)((char *)task - offsetof(rt__instance, task)));
 }
 
 static void serve_soon(rt__instance *instance) {
-  instance->task.run = run_serve;
+  instance->task.run = rt__instance_run_serve;
   rt__worker_post(instance->home->worker, &instance->task);
 }
 
@@ -165,10 +165,21 @@ static void on_built(rt__process *process, rt_err how, rt_value *result,
   serve_soon(instance);
 }
 
-rt_capability *rt__instance_wanted(lua_State *L) {
-  rt__process *process = rt__process_of(L);
+rt__instance *rt__instance_of_builder(const rt__process *process) {
   if (!process || process->rare->on_exit != on_built) return NULL;
-  return ((rt__instance *)process->rare->exit_arg)->capability;
+  return process->rare->exit_arg;
+}
+
+bool rt__instance_awaited(const rt__instance *instance,
+                          const rt__claim *claim) {
+  const rt__claim *at = instance ? instance->first : NULL;
+  while (at && at != claim) at = at->next;
+  return at != NULL;
+}
+
+rt_capability *rt__instance_wanted(lua_State *L) {
+  const rt__instance *instance = rt__instance_of_builder(rt__process_of(L));
+  return instance ? instance->capability : NULL;
 }
 
 static rt__instance *building(lua_State *L) {

@@ -27,18 +27,55 @@ typedef struct load_note {
   char text[];
 } load_note;
 
-/* One file. The caller waits for `done`; until then the worker has it. */
+/* One file. The caller waits for `done`; until then the worker has it. When
+ * that is lost, the last of the two frees it. */
 typedef struct loading {
   rt__task task;
+  _Atomic(unsigned) refs;
   rt_registry *registry;
   rt__job_worker *home;
-  const char *file;
-  char *text;
+  char *file, *text; /* [own] */
   size_t size;
   unsigned flags;
   uv_sem_t done;
-  load_note *first, **last;
+  char *lost;               /* [own] its worker is, for this reason */
+  load_note *first, **last; /* the caller's unless that is so */
 } loading;
+
+static void free_notes(load_note *note) {
+  while (note) {
+    load_note *next = note->next;
+    free(note);
+    note = next;
+  }
+}
+
+static void load_unref(loading *load) {
+  if (!load || atomic_fetch_sub(&load->refs, 1) > 1) return;
+  free_notes(load->first);
+  uv_sem_destroy(&load->done);
+  free(load->lost);
+  free(load->file);
+  free(load->text);
+  free(load);
+}
+
+static loading *load_new(rt_registry *registry, const char *file,
+                         unsigned flags) {
+  loading *load = calloc(1, sizeof(*load));
+  if (!load) return NULL;
+  load->file = strdup(file);
+  if (!load->file || uv_sem_init(&load->done, 0) != 0) {
+    free(load->file);
+    free(load);
+    return NULL;
+  }
+  atomic_init(&load->refs, 1);
+  load->registry = registry;
+  load->flags = flags;
+  load->last = &load->first;
+  return load;
+}
 
 /* --- reading, on the caller's thread -------------------------------------- */
 static rt_err read_all(int fd, size_t size, char **text, size_t *got) {
@@ -90,7 +127,7 @@ static int by_name(const struct dirent **a, const struct dirent **b) {
 }
 
 /* --- one file ------------------------------------------------------------- */
-static void note(loading *load, const char *text, const char *kind) {
+static void note_into(load_note ***last, const char *text, const char *kind) {
   size_t size = strlen(text);
   load_note *n = malloc(sizeof(*n) + size + 1);
   if (!n) return;
@@ -100,23 +137,43 @@ static void note(loading *load, const char *text, const char *kind) {
   for (char *c = n->text; *c; c++) /* one line, and nothing a terminal obeys */
     if ((unsigned char)*c < ' ' || *c == 127)
       *c = *c == '\n' || *c == '\r' || *c == '\t' ? ' ' : '?';
-  *load->last = n;
-  load->last = &n->next;
+  **last = n;
+  *last = &n->next;
+}
+
+static void note(loading *load, const char *text, const char *kind) {
+  note_into(&load->last, text, kind);
+}
+
+static char *file_words(const loading *load, const char *what) {
+  size_t size = strlen(load->file) + strlen(what) + 3;
+  char *text = malloc(size);
+  if (text) snprintf(text, size, "%s: %s", load->file, what);
+  return text;
 }
 
 static void note_error(loading *load, const char *what) {
-  size_t size = strlen(load->file) + strlen(what) + 3;
-  char *text = malloc(size);
+  char *text = file_words(load, what);
   if (!text) return;
-  snprintf(text, size, "%s: %s", load->file, what);
   note(load, text, rt_status_kind(RT_EINVAL));
   free(text);
+}
+
+/* The caller has it again. */
+static void hand_back(loading *load) {
+  rt__jobs_done(load->home);
+  uv_sem_post(&load->done);
+  load_unref(load);
 }
 
 static void on_loaded(rt__process *process, rt_err how, rt_value *result,
                       rt_value *error, void *arg) {
   loading *load = arg;
-  (void)process, (void)result;
+  (void)result;
+  if (rt__worker_lost(process->vm->worker)) { /* the caller knows */
+    load_unref(load);
+    return;
+  }
   if (how == RT_ETIMEOUT) {
     note_error(load, "did not return within 5 s");
   } else if (how != RT_OK) {
@@ -124,8 +181,15 @@ static void on_loaded(rt__process *process, rt_err how, rt_value *result,
     note_error(load, words ? words : "cannot be loaded");
     free(words);
   }
-  rt__jobs_done(load->home);
-  uv_sem_post(&load->done); /* the caller has it again */
+  hand_back(load);
+}
+
+bool rt__load_lost(rt__ended_fn fn, void *arg, const char *words) {
+  loading *load = arg;
+  if (fn != on_loaded) return false;
+  load->lost = strdup(words);
+  uv_sem_post(&load->done);
+  return true;
 }
 
 static void run_load(rt__worker *worker, rt__task *task) {
@@ -133,7 +197,7 @@ static void run_load(rt__worker *worker, rt__task *task) {
   rt_error err = RT_ERROR_INIT;
   rt__process *process;
   rt__start start = RT__START_INIT;
-  (void)worker;
+  load->home = rt__jobs_arrive(worker, load->home);
   start.on_exit = on_loaded;
   start.exit_arg = load;
   start.deadline = LOAD_SECONDS;
@@ -142,36 +206,45 @@ static void run_load(rt__worker *worker, rt__task *task) {
                       &err) == RT_OK)
     return;
   note_error(load, err.message);
-  rt__jobs_done(load->home);
-  uv_sem_post(&load->done);
+  hand_back(load);
 }
 
-static void tell(loading *load, const rt__load_opts *opts) {
-  load_note *next;
-  for (load_note *n = load->first; n; n = next) {
-    next = n->next;
+static void tell(const load_note *n, const rt__load_opts *opts) {
+  for (; n; n = n->next) {
     if (n->kind && opts->fault) opts->fault(n->text, n->kind, opts->arg);
     if (!n->kind && opts->loaded) opts->loaded(n->text, opts->arg);
-    free(n);
   }
+}
+
+/* What the worker noted is still its own. */
+static void tell_lost(const loading *load, const rt__load_opts *opts) {
+  load_note *first = NULL, **last = &first;
+  char *words = file_words(load, load->lost);
+  if (words) note_into(&last, words, rt_status_kind(RT_EINVAL));
+  tell(first, opts);
+  free_notes(first);
+  free(words);
 }
 
 static void load_file(rt_registry *registry, const char *file,
                       const rt__load_opts *opts) {
-  loading load = {.registry = registry, .file = file, .flags = opts->flags};
+  loading *load = load_new(registry, file, opts->flags);
   rt_error err = RT_ERROR_INIT;
-  load.last = &load.first;
-  if (read_file(file, &load.text, &load.size, &err) != RT_OK) {
-    note(&load, err.message, rt_status_kind(RT_EINVAL));
-  } else if (uv_sem_init(&load.done, 0) == 0) {
-    load.home = rt__jobs_pick(rt__registry_runtime(registry)->jobs);
-    load.task.run = run_load;
-    rt__worker_post(load.home->worker, &load.task);
-    uv_sem_wait(&load.done);
-    uv_sem_destroy(&load.done);
+  if (!load) return;
+  if (read_file(file, &load->text, &load->size, &err) != RT_OK) {
+    note(load, err.message, rt_status_kind(RT_EINVAL));
+  } else {
+    atomic_fetch_add(&load->refs, 1);
+    load->home = rt__jobs_pick(rt__registry_runtime(registry)->jobs);
+    load->task.run = run_load;
+    rt__worker_post(load->home->worker, &load->task);
+    uv_sem_wait(&load->done);
   }
-  free(load.text);
-  tell(&load, opts);
+  if (load->lost)
+    tell_lost(load, opts);
+  else
+    tell(load->first, opts);
+  load_unref(load);
 }
 
 static rt_err load_folder(rt_registry *registry, const char *path,

@@ -101,6 +101,12 @@ void rt__native_cancel(rt_job *job, bool kill) {
   if (kill) give_up(job, RT__END_INTERRUPTED, NULL);
 }
 
+void rt__native_disown(rt_job *job) {
+  if (!job->native) return;
+  atomic_store(&job->native->asked, true);
+  atomic_store(&job->native->gone, true);
+}
+
 static bool passes(rt_job *job) {
   const rt__order *order = job->order;
   const rt_capability *capability = order->capability;
@@ -219,7 +225,7 @@ rt_err rt_job_send(rt_job *job, const rt_value *asset, rt_error *err) {
 }
 
 /* --- completion ----------------------------------------------------------- */
-static void run_complete(rt__worker *worker, rt__task *task) {
+void rt__native_run_complete(rt__worker *worker, rt__task *task) {
   rt__native *n = (rt__native *)((char *)task - offsetof(rt__native, task));
   rt_job *job = n->job;
   rt_value *error = n->failure;
@@ -259,7 +265,7 @@ void rt_job_complete(rt_job *job, const rt_error *failure) {
   rt__native *n = job->native;
   rt__worker *worker = job->home->worker;
   if (failure) n->failure = failure_map(failure);
-  n->task.run = run_complete;
+  n->task.run = rt__native_run_complete;
   rt__worker_post(worker, &n->task); /* takes the worker's reference */
   native_unref(n);                   /* the code's */
 }

@@ -13,12 +13,36 @@
 
 static void begin(rt__asking *asking);
 
+/* Only those that Lua is asked can be lost. */
+static void list(rt__asking *asking) {
+  rt__job_worker *home = asking->home;
+  rt__guard(home->worker);
+  asking->next = home->askings;
+  asking->at_list = &home->askings;
+  if (asking->next) asking->next->at_list = &asking->next;
+  home->askings = asking;
+  rt__unguard(home->worker);
+}
+
+/* False: its worker is lost, and the batch was given away with it. */
+static bool unlist(rt__asking *asking) {
+  bool mine = rt__guard(asking->home->worker) || !asking->at_list;
+  if (asking->at_list) *asking->at_list = asking->next;
+  if (asking->at_list && asking->next) asking->next->at_list = asking->at_list;
+  rt__unguard(asking->home->worker);
+  return mine;
+}
+
 static void finish(rt__asking *asking) {
   rt__prepare *batch = asking->batch;
+  bool mine = unlist(asking);
   if (asking->instance) rt__instance_release(asking->instance);
   rt__jobs_done(asking->home);
   free(asking);
-  rt__engine_prepared(batch->engine, batch);
+  if (mine)
+    rt__engine_prepared(batch->engine, batch);
+  else
+    rt__prepare_free(batch);
 }
 
 /* At a shutdown: what is not answered yet is not asked in this life. */
@@ -48,8 +72,6 @@ static void give_up(rt__asking *asking, rt_err how, const rt_value *error) {
   finish(asking);
 }
 
-static void run_again(rt__worker *worker, rt__task *task);
-
 static void too_long(rt__asking *asking) {
   rt__prepare_item *item = &asking->batch->items[asking->at];
   if (asking->started) {
@@ -63,7 +85,7 @@ static void too_long(rt__asking *asking) {
       asking->started = false;
     }
   }
-  asking->task.run = run_again;
+  asking->task.run = rt__asking_run_again;
   rt__worker_post(asking->home->worker, &asking->task);
 }
 
@@ -80,18 +102,23 @@ static void on_asked(rt__process *process, rt_err how, rt_value *result,
     give_up(asking, how, error);
 }
 
-rt__asking *rt__asking_of(lua_State *L) {
-  rt__process *process = rt__process_of(L);
+rt__asking *rt__asking_of_process(const rt__process *process) {
   if (!process || process->rare->on_exit != on_asked) return NULL;
   return process->rare->exit_arg;
 }
 
+rt__asking *rt__asking_of(lua_State *L) {
+  return rt__asking_of_process(rt__process_of(L));
+}
+
 rt__prepare_item *rt__asking_next(lua_State *L, rt__asking *asking) {
+  rt__guard(asking->home->worker);
   if (asking->started) {
     asking->at++;
     asking->restarts = 0;
   }
   asking->started = asking->at < asking->batch->count;
+  rt__unguard(asking->home->worker);
   if (!asking->started) return NULL;
   if (asking->restarts == 0) asking->cpu = rt__job_cpu_ns();
   rt__process_set_deadline(rt__process_of(L), RT__MATCH_SECONDS);
@@ -137,7 +164,7 @@ static void claim(rt__asking *asking) {
   rt__instance_claim(asking->home, asking->batch->capability, &asking->claim);
 }
 
-static void run_again(rt__worker *worker, rt__task *task) {
+void rt__asking_run_again(rt__worker *worker, rt__task *task) {
   rt__asking *asking = (rt__asking *)task; /* its first member */
   (void)worker;
   rt__instance_release(asking->instance);
@@ -189,14 +216,17 @@ static void ask_host(rt__asking *asking, rt__host *host) {
 
 static void run_prepare(rt__worker *worker, rt__task *task) {
   rt__asking *asking = (rt__asking *)task;
+  asking->home = rt__jobs_arrive(worker, asking->home);
   rt__host *host = worker->rt->embed->host;
   bool native = asking->batch->capability->invoke != NULL;
   if (native && host)
     ask_host(asking, host);
   else if (native)
     ask_native(asking);
-  else
+  else {
+    list(asking);
     claim(asking);
+  }
 }
 
 void rt__jobs_prepare(void *self, rt__prepare *batch) {

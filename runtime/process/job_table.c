@@ -35,7 +35,8 @@ static rt_job *find(rt__job_worker *home, const rt_session *session,
   for (; job; job = job->next) {
     const rt__order *o = job->order;
     if (o->session == session && o->lease.job == lease->job &&
-        o->lease.attempt == lease->attempt && o->lease.epoch == lease->epoch)
+        o->lease.attempt == lease->attempt && o->lease.epoch == lease->epoch &&
+        o->lease.grant == lease->grant)
       return job;
   }
   return NULL;
@@ -76,7 +77,7 @@ static void run_cancel(rt__worker *worker, rt__task *task) {
 void rt__jobs_cancel(void *self, rt_session *session, rt__lease lease,
                      const char *reason, bool kill) {
   rt__jobs *jobs = self;
-  for (unsigned i = 0; i < jobs->count; i++) {
+  for (unsigned i = 0; i < jobs->rt->worker_count; i++) {
     cancel_task *c = calloc(1, sizeof(*c));
     if (!c) return; /* its deadline or the shutdown ends it */
     c->task.run = run_cancel;
@@ -84,6 +85,6 @@ void rt__jobs_cancel(void *self, rt_session *session, rt__lease lease,
     c->lease = lease;
     c->kill = kill;
     snprintf(c->reason, sizeof(c->reason), "%s", reason ? reason : "canceled");
-    rt__worker_post(jobs->homes[i].worker, &c->task);
+    rt__worker_post(rt__runtime_worker(jobs->rt, i), &c->task);
   }
 }

@@ -36,14 +36,18 @@ static const char *state_of(const rt__process *process) {
   return "waiting";
 }
 
+static bool make_room(listing *list) {
+  if (list->count < list->room) return true;
+  size_t room = list->room ? list->room * 2 : 64;
+  row *rows = realloc(list->rows, room * sizeof(*rows));
+  if (!rows) return false;
+  list->rows = rows;
+  list->room = room;
+  return true;
+}
+
 static bool add_row(listing *list, const rt__process *process) {
-  if (list->count == list->room) {
-    size_t room = list->room ? list->room * 2 : 64;
-    row *rows = realloc(list->rows, room * sizeof(*rows));
-    if (!rows) return false;
-    list->rows = rows;
-    list->room = room;
-  }
+  if (!make_room(list)) return false;
   rt__vm *vm = process->vm;
   size_t bytes, held = rt__held_count(process->rare->held, &bytes);
   list->rows[list->count++] = (row){
@@ -61,6 +65,22 @@ static bool add_rows(listing *list, const rt__vm *vm) {
   for (rt__process *p = vm->oldest; p; p = p->next)
     if (!p->internal && !add_row(list, p)) return false;
   return true;
+}
+
+/* Those whose worker was lost, while they are stuck: with the memory of all
+ * that was lost with them. */
+static bool add_stuck(listing *list, rt_runtime *rt) {
+  bool ok = true;
+  uv_mutex_lock(&rt->lock);
+  for (rt__worker *w = rt->lost; w && ok; w = w->stuck.next) {
+    if (w->stuck.returned || !(ok = make_room(list))) continue;
+    list->rows[list->count++] = (row){.pid = w->stuck.culprit,
+                                      .born = w->stuck.since,
+                                      .memory = atomic_load(&w->heap),
+                                      .state = "stuck"};
+  }
+  uv_mutex_unlock(&rt->lock);
+  return ok;
 }
 
 /* --- names -------------------------------------------------------------- */
@@ -96,14 +116,15 @@ static void visit(rt__worker *worker, rt__task *task) {
   rt_error err = RT_ERROR_INIT;
   rt__vm *vm;
   rt__spawn_all(worker);
-  for (unsigned i = 0; (vm = rt__worker_vm(worker, i)) != NULL; i++)
-    if (!add_rows(list, vm)) {
-      rt_fail(&err, RT_ENOMEM, "no memory for the list of processes");
-      rt__op_fail(&list->op, &err);
-      break;
-    }
+  bool ok = list->next > 0 || add_stuck(list, worker->rt);
+  for (unsigned i = 0; ok && (vm = rt__worker_vm(worker, i)) != NULL; i++)
+    ok = add_rows(list, vm);
+  if (!ok) {
+    rt_fail(&err, RT_ENOMEM, "no memory for the list of processes");
+    rt__op_fail(&list->op, &err);
+  }
   if (++list->next < worker->rt->worker_count)
-    rt__worker_post(&worker->rt->workers[list->next], task);
+    rt__worker_post(rt__runtime_worker(worker->rt, list->next), task);
   else {
     put_names(list, &worker->rt->names);
     rt__op_post(&list->op);
@@ -164,6 +185,6 @@ static const rt__op_type listing_type = {"process.list", NULL, push_rows,
 int rt__listing(lua_State *L) {
   listing *list = rt__op_new(L, sizeof(*list), &listing_type);
   list->task.run = visit;
-  rt__worker_post(&rt__runtime_of(L)->workers[0], &list->task);
+  rt__worker_post(rt__runtime_worker(rt__runtime_of(L), 0), &list->task);
   return rt__op_return(L, &list->op);
 }

@@ -31,8 +31,12 @@ static void run_package(rt__worker *worker, rt__task *task) {
 rt_err rt__route(rt_runtime *rt, rt__worker *from, rt__package *package) {
   if (rt__pid_is_native(package->to)) return rt__native_route(rt, package);
   rt__vm *vm = rt__vm_of_pid(rt, package->to);
-  if (!vm || !rt__pids_alive(&vm->pids, package->to)) {
-    rt__package_free(package);
+  if (!vm || !rt__pids_alive(&vm->pids, package->to) ||
+      (from && rt__worker_lost(from))) {
+    if (package->kind == RT__SPAWN)
+      rt__recipe_free((rt__recipe *)(package + 1));
+    else
+      rt__package_free(package);
     return RT_ENOTFOUND;
   }
   if (package->kind == RT__MESSAGE && package->topic[0] != '@' &&
@@ -86,17 +90,29 @@ void rt__peers_free(rt__peer **list) {
 
 bool rt__process_watch(rt__process *process, rt_pid watcher) {
   rt__rare *rare = rt__process_rare(process);
-  return rare && add_peer(&rare->watchers, watcher);
+  rt__guard(process->vm->worker);
+  bool added = rare && add_peer(&rare->watchers, watcher);
+  rt__unguard(process->vm->worker);
+  return added;
 }
 bool rt__process_link(rt__process *process, rt_pid other) {
   rt__rare *rare = rt__process_rare(process);
-  return rare && add_peer(&rare->links, other);
+  rt__guard(process->vm->worker);
+  bool added = rare && add_peer(&rare->links, other);
+  rt__unguard(process->vm->worker);
+  return added;
+}
+static void unwatch(rt__process *process, rt_pid watcher) {
+  rt__guard(process->vm->worker);
+  remove_peer(&process->rare->watchers, watcher);
+  rt__unguard(process->vm->worker);
 }
 void rt__process_unlink(rt__process *process, rt_pid other) {
+  rt__guard(process->vm->worker);
   remove_peer(&process->rare->links, other);
+  rt__unguard(process->vm->worker);
 }
 
-/* {kind, from, result = {value, error}} or {kind, from, reason}. */
 rt_value *rt__exit_event(const char *kind, rt_pid from, const rt_value *result,
                          const rt_value *error) {
   char pid[RT_PID_TEXT];
@@ -141,15 +157,20 @@ void rt__process_announce(rt__process *process, rt_err how, rt_value *result,
   }
 }
 
-/* The one to be watched is gone: answer at once. */
-void rt__announce_dead(rt__worker *worker, rt__package_kind kind, rt_pid dead,
-                       rt_pid to) {
+void rt__announce_gone(rt__worker *worker, rt__package_kind kind, rt_pid dead,
+                       rt_pid to, const rt_value *error) {
   bool link = kind == RT__LINK;
-  rt_value *error = rt__error_map(RT_ENOTFOUND, "no such process", NULL);
   rt_value *event =
       rt__exit_event(link ? "LINK_DOWN" : "EXIT", dead, NULL, error);
   notify(worker, link ? RT__LINK_DOWN : RT__EXIT, dead, to, true, event);
   rt_value_unref(event);
+}
+
+/* The one to be watched is gone: answer at once. */
+void rt__announce_dead(rt__worker *worker, rt__package_kind kind, rt_pid dead,
+                       rt_pid to) {
+  rt_value *error = rt__error_map(RT_ENOTFOUND, "no such process", NULL);
+  rt__announce_gone(worker, kind, dead, to, error);
   rt_value_unref(error);
 }
 
@@ -258,7 +279,7 @@ void rt__deliver(rt__worker *worker, rt__package *package) {
     rt__process_watch(process, package->from);
     break;
   case RT__UNMONITOR:
-    remove_peer(&process->rare->watchers, package->from);
+    unwatch(process, package->from);
     break;
   case RT__LINK:
     rt__process_link(process, package->from);

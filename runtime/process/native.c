@@ -274,8 +274,8 @@ static rt_err pass(native *n, rt__package *package) {
   }
   if (n->rt->embed->host) return pass_to_host(n, package);
   package->task.run = run_here;
-  rt__worker_post(&n->rt->workers[rt__pid_slot(n->pid) % n->rt->worker_count],
-                  &package->task);
+  unsigned worker = rt__pid_slot(n->pid) % n->rt->worker_count;
+  rt__worker_post(rt__runtime_worker(n->rt, worker), &package->task);
   return RT_OK;
 }
 

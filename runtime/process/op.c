@@ -77,13 +77,13 @@ void rt__op_end(rt__op *op) {
   if (fiber) rt__fiber_wake(fiber);
 }
 
-static void run_end(rt__worker *worker, rt__task *task) {
+void rt__op_run_end(rt__worker *worker, rt__task *task) {
   (void)worker;
   rt__op_end((rt__op *)((char *)task - offsetof(rt__op, task)));
 }
 
 void rt__op_post(rt__op *op) {
-  op->task.run = run_end;
+  op->task.run = rt__op_run_end;
   rt__worker_post(op->worker, &op->task);
 }
 

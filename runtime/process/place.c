@@ -19,7 +19,7 @@ rt__vm *rt__worker_vm(rt__worker *worker, unsigned index) {
 rt__vm *rt__vm_of_pid(rt_runtime *rt, rt_pid pid) {
   unsigned worker = rt__pid_worker(pid);
   if (worker >= rt->worker_count) return NULL;
-  return rt__worker_vm(&rt->workers[worker], rt__pid_vm(pid));
+  return rt__worker_vm(rt__runtime_worker(rt, worker), rt__pid_vm(pid));
 }
 
 static uint32_t population(rt__vm *vm) {
@@ -75,10 +75,10 @@ static uint32_t load_of(rt__worker *worker) {
 }
 
 static rt__worker *least_busy(rt_runtime *rt, unsigned first) {
-  rt__worker *best = &rt->workers[first];
+  rt__worker *best = rt__runtime_worker(rt, first);
   uint32_t least = load_of(best);
   for (unsigned i = 1; i < rt->worker_count; i++) {
-    rt__worker *worker = &rt->workers[(first + i) % rt->worker_count];
+    rt__worker *worker = rt__runtime_worker(rt, (first + i) % rt->worker_count);
     uint32_t load = load_of(worker);
     if (load + SLACK >= least) continue;
     best = worker;
@@ -90,7 +90,7 @@ static rt__worker *least_busy(rt_runtime *rt, unsigned first) {
 static bool at_limit(rt_runtime *rt) {
   uint64_t count = 0, most = rt->opts.max_processes;
   for (unsigned i = 0; most > 0 && i < rt->worker_count; i++)
-    count += load_of(&rt->workers[i]);
+    count += load_of(rt__runtime_worker(rt, i));
   return most > 0 && count >= most;
 }
 
@@ -100,6 +100,6 @@ rt__vm *rt__runtime_place(rt_runtime *rt) {
   unsigned first = atomic_fetch_add(&rt->next_worker, 1) % rt->worker_count;
   rt__vm *vm = vm_with_room(least_busy(rt, first));
   for (unsigned i = 0; !vm && i < rt->worker_count; i++)
-    vm = vm_with_room(&rt->workers[(first + i) % rt->worker_count]);
+    vm = vm_with_room(rt__runtime_worker(rt, (first + i) % rt->worker_count));
   return vm;
 }

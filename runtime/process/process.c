@@ -94,17 +94,21 @@ void rt__resources_close(rt__process *process) {
 
 static void list_process(rt__process *process) {
   rt__vm *vm = process->vm;
+  rt__guard(vm->worker);
   process->prev = vm->newest;
   if (vm->newest)
     vm->newest->next = process;
   else
     vm->oldest = process;
   vm->newest = process;
+  rt__unguard(vm->worker);
   atomic_fetch_add_explicit(&vm->population, 1, memory_order_relaxed);
 }
 
-static void unlist_process(rt__process *process) {
+/* False: its worker is lost, and others have told its end. */
+static bool unlist_process(rt__process *process) {
   rt__vm *vm = process->vm;
+  bool tell = rt__guard(vm->worker);
   if (process->prev)
     process->prev->next = process->next;
   else
@@ -113,8 +117,10 @@ static void unlist_process(rt__process *process) {
     process->next->prev = process->prev;
   else
     vm->newest = process->prev;
+  rt__unguard(vm->worker);
   atomic_fetch_sub_explicit(&vm->population, 1, memory_order_relaxed);
   vm->ended++;
+  return tell;
 }
 
 /* (process, function, args...): its globals and main fiber. */
@@ -310,13 +316,16 @@ void rt__process_end(rt__process *process, rt_err how, rt_value *result,
   rt__resources_close(process);
   rt__names_drop(&vm->worker->rt->names, process->pid);
   rt__mail_clear(process);
-  unlist_process(process);
+  bool known = !unlist_process(process);
   if (atomic_load_explicit(&vm->crowded, memory_order_relaxed))
     vm->next_look = 0; /* there may be room now */
   if (how == RT_ENOMEM || process->charged > vm->limit / 8)
     vm->full_after = vm->next_look = 0;
   rt__pids_drop(&vm->pids, process->pid);
-  tell(process, how, result, error);
+  if (!known)
+    tell(process, how, result, error);
+  else if (process->rare->on_exit) /* lets go of what it has */
+    process->rare->on_exit(process, how, NULL, error, process->rare->exit_arg);
   rt__peers_free(&process->rare->watchers);
   rt__peers_free(&process->rare->links);
   rt_value_unref(made);
@@ -474,6 +483,7 @@ static void enter(rt__worker *worker, rt__vm *vm) {
   atomic_store_explicit(&worker->since, worker->clock, memory_order_relaxed);
   atomic_store_explicit(&worker->inside, vm, memory_order_release);
   atomic_store_explicit(&worker->epoch, epoch + 1, memory_order_release);
+  rt__worker_entered(worker, epoch + 1);
 }
 
 /* Answers false when the process is no more. */
@@ -491,6 +501,7 @@ static bool resume(rt__process *process, rt__fiber *fiber) {
   enter(vm->worker, vm);
   int rc = lua_resume(co, args);
   vm->fiber = NULL;
+  if (!rt__worker_left(vm->worker)) return false;
   if (process->ops) rt__ops_sweep(process);
   if (vm->refused && process->ending == RT_OK) process->ending = RT_ENOMEM;
   vm->refused = false;

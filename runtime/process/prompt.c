@@ -20,9 +20,9 @@
 struct rt_prompt {
   /* constant */
   rt_runtime *rt;
-  rt__worker *worker;
   uv_mutex_t turn; /* one request after the other */
   /* worker's thread only */
+  rt__worker *worker; /* which that is */
   rt__process *process;
   double fiber;   /* handle of the chunk's */
   uint64_t taken; /* the request it was given last */
@@ -33,6 +33,7 @@ struct rt_prompt {
   uint64_t asked, answered;
   rt_prompt_outcome outcome;
   char *text; /* [own] the answer's */
+  char *lost; /* [own] why its worker is no more, until it is told */
   int exit_code;
   bool stopping, closed;
   bool ended; /* the runtime has stopped: nothing is answered any more */
@@ -54,6 +55,7 @@ static void unref(rt_prompt *prompt) {
   uv_mutex_destroy(&prompt->lock);
   uv_cond_destroy(&prompt->changed);
   free(prompt->text);
+  free(prompt->lost);
   free(prompt);
 }
 
@@ -138,6 +140,7 @@ static void on_end(rt__process *process, rt_err how, rt_value *result,
                    rt_value *error, void *arg) {
   rt_prompt *prompt = arg;
   (void)result;
+  if (rt__worker_lost(process->vm->worker)) return;
   prompt->process = NULL;
   if (how == RT_ENOMEM) { /* what fills the memory is likely among them */
     luaL_unref(process->vm->L, LUA_REGISTRYINDEX, prompt->globals);
@@ -203,9 +206,45 @@ static bool start(rt_prompt *prompt) {
   return true;
 }
 
+void rt__prompt_lost(rt__ended_fn fn, void *arg, const char *words) {
+  rt_prompt *prompt = arg;
+  if (fn != on_end) return;
+  uv_mutex_lock(&prompt->lock);
+  free(prompt->lost);
+  prompt->lost = strdup(words);
+  if (prompt->answered != prompt->asked) {
+    prompt->answered = prompt->asked;
+    prompt->outcome = RT_PROMPT_FAILED;
+    uv_cond_broadcast(&prompt->changed);
+  }
+  uv_mutex_unlock(&prompt->lock);
+}
+
+static void tell_lost(rt_prompt *prompt) {
+  uv_mutex_lock(&prompt->lock);
+  char *words = prompt->lost;
+  prompt->lost = NULL;
+  uv_mutex_unlock(&prompt->lock);
+  if (!words) return;
+  rt_value *error = rt__lost_map(words);
+  print_end(prompt, error);
+  rt_value_unref(error);
+  free(words);
+}
+
+/* What it had in a worker that is lost is not there any more. */
+static void move_to(rt_prompt *prompt, rt__worker *worker) {
+  if (prompt->worker == worker) return;
+  prompt->worker = worker;
+  prompt->process = NULL;
+  prompt->globals = LUA_NOREF;
+  prompt->fiber = 0;
+}
+
 static void run_request(rt__worker *worker, rt__task *task) {
   request *ask = (request *)task;
   rt_prompt *prompt = ask->prompt;
+  move_to(prompt, worker);
   rt_prompt_outcome outcome = RT_PROMPT_FAILED;
   bool sent = false;
   prompt->taken = ask->id;
@@ -281,8 +320,8 @@ static void break_chunk(rt_prompt *prompt) {
 static void run_break(rt__worker *worker, rt__task *task) {
   request *ask = (request *)task;
   rt_prompt *prompt = ask->prompt;
-  (void)worker;
   free(ask);
+  move_to(prompt, worker);
   break_chunk(prompt);
   unref(prompt);
 }
@@ -296,7 +335,7 @@ static bool post(rt_prompt *prompt, void (*run)(rt__worker *, rt__task *),
   ask->id = id;
   ask->payloads = payloads;
   atomic_fetch_add(&prompt->refs, 1);
-  rt__worker_post(prompt->worker, &ask->task);
+  rt__worker_post(rt__runtime_worker(prompt->rt, 0), &ask->task);
   return true;
 }
 
@@ -370,6 +409,7 @@ rt_prompt_outcome rt_prompt_run(rt_prompt *prompt, const char *text,
   } else if (ask(prompt, "run", id, text, size, width)) {
     wait_answer(prompt, id, 0);
     outcome = prompt->outcome;
+    tell_lost(prompt);
   }
   if (outcome == RT_PROMPT_EXIT && exit_code) *exit_code = prompt->exit_code;
   uv_mutex_unlock(&prompt->turn);
@@ -408,7 +448,7 @@ rt_err rt_prompt_open(rt_prompt **out, rt_runtime *rt, rt_error *err) {
   rt_prompt *prompt = calloc(1, sizeof(*prompt));
   if (!prompt) return rt_fail(err, RT_ENOMEM, "no memory for a prompt");
   prompt->rt = rt;
-  prompt->worker = &rt->workers[0];
+  prompt->worker = rt__runtime_worker(rt, 0);
   prompt->globals = LUA_NOREF;
   uv_mutex_init(&prompt->turn);
   uv_mutex_init(&prompt->lock);
@@ -450,6 +490,7 @@ static void run_close(rt__worker *worker, rt__task *task) {
   request *ask = (request *)task;
   rt_prompt *prompt = ask->prompt;
   free(ask);
+  move_to(prompt, worker);
   if (prompt->process) rt__process_end(prompt->process, RT_ECLOSED, NULL, NULL);
   if (prompt->globals != LUA_NOREF)
     luaL_unref(worker->vm->L, LUA_REGISTRYINDEX, prompt->globals);

@@ -19,5 +19,8 @@ void rt__prompt_answer(rt_prompt *prompt, uint64_t id,
 /* The runtime has stopped: no request is answered any more but so. Called under
  * the runtime's lock. */
 void rt__prompts_end_locked(rt_runtime *rt);
+/* [any] The worker of a process is lost, with this `on_exit` and its argument:
+ * who waits for a prompt's answer has it, in these words. */
+void rt__prompt_lost(rt__ended_fn fn, void *arg, const char *words);
 
 #endif

@@ -22,7 +22,10 @@ rt__rare *rt__process_rare(rt__process *process) {
   if (!rare) return NULL;
   memset(rare, 0, sizeof(*rare));
   rare->process = process;
-  return process->rare = rare;
+  rt__guard(process->vm->worker);
+  process->rare = rare;
+  rt__unguard(process->vm->worker);
+  return rare;
 }
 
 void rt__rare_deinit(rt__process *process) {

@@ -36,7 +36,7 @@ const char *rt__runtime_resolver(rt_runtime *rt) {
   return rt->resolver;
 }
 rt__worker *rt__runtime_worker(rt_runtime *rt, unsigned index) {
-  return &rt->workers[index];
+  return atomic_load_explicit(&rt->workers[index], memory_order_acquire);
 }
 
 /* --- holds ---------------------------------------------------------------- */
@@ -101,10 +101,13 @@ static rt_err init(rt_runtime *rt, const rt_runtime_opts *opts) {
 static rt_err start_workers(rt_runtime *rt, rt_error *err) {
   unsigned want = rt->worker_count;
   rt_err rc = RT_OK;
+  for (unsigned i = 0; i < want && rc == RT_OK; i++) {
+    rt__worker *worker;
+    rc = rt__worker_new(&worker, rt, i, 0, err);
+    if (rc == RT_OK) atomic_store(&rt->workers[i], worker);
+  }
   for (unsigned i = 0; i < want && rc == RT_OK; i++)
-    rc = rt__worker_init(&rt->workers[i], rt, i, err);
-  for (unsigned i = 0; i < want && rc == RT_OK; i++)
-    rc = rt__worker_start(&rt->workers[i], err);
+    rc = rt__worker_start(rt__runtime_worker(rt, i), err);
   return rc;
 }
 
@@ -123,6 +126,7 @@ rt_err rt_runtime_new(rt_runtime **out, const rt_runtime_opts *opts,
   if (rc == RT_OK) rc = rt__embed_new(rt, err);
   if (rc == RT_OK) rc = rt__parts_first(rt, err);
   if (rc == RT_OK) rc = start_workers(rt, err);
+  if (rc == RT_OK) rc = rt__undertaker_start(rt, err);
   if (rc == RT_OK) rc = rt__watchdog_start(&rt->watchdog, rt, err);
   if (rc == RT_OK) rc = rt__parts_last(rt, err);
   if (rc != RT_OK) {
@@ -205,7 +209,7 @@ static bool post_main(rt_runtime *rt, rt_pid pid, bool returned,
   task->task.run = run;
   task->pid = pid;
   task->returned = returned;
-  rt__worker_post(&rt->workers[rt__pid_worker(pid)], &task->task);
+  rt__worker_post(rt__runtime_worker(rt, rt__pid_worker(pid)), &task->task);
   return true;
 }
 
@@ -338,7 +342,8 @@ rt_err rt__runtime_begin_main(rt_runtime *rt, const rt_script *script,
     return rt_fail(err, RT_ECONFLICT, "a main process is running already");
   }
   rt__runtime_hold(rt);
-  rt_err rc = rt__spawn(rt, rt->workers[0].vm, NULL, 0, recipe, &pid, err);
+  rt_err rc =
+      rt__spawn(rt, rt__runtime_worker(rt, 0)->vm, NULL, 0, recipe, &pid, err);
   uv_mutex_lock(&rt->lock);
   rt->main = pid;
   if (rc != RT_OK) rt->main_running = false;

@@ -27,6 +27,7 @@
 
 #include "process/blocks.h"
 #include "process/op.h"
+#include "process/stuck.h"
 #include "process/worker.h"
 #include "relay/mailbox.h"
 #include "relay/names.h"
@@ -277,6 +278,8 @@ void rt__ops_drop(rt__process *process);
 /* Release those that have not begun: no fiber runs now that could begin them.
  */
 void rt__ops_sweep(rt__process *process);
+/* The task of an operation that was posted. */
+void rt__op_run_end(rt__worker *worker, rt__task *task);
 void rt__resources_close(rt__process *process);
 
 /* --- mail, monitors, links ---------------------------------------------- */
@@ -297,6 +300,9 @@ void rt__mail_clear(rt__process *process);
 void rt__process_announce(rt__process *process, rt_err how, rt_value *result,
                           rt_value *error);
 void rt__peers_free(rt__peer **list);
+/* {kind, from, result = {value, error}} or {kind, from, reason} [own]. */
+rt_value *rt__exit_event(const char *kind, rt_pid from, const rt_value *result,
+                         const rt_value *error);
 bool rt__process_watch(rt__process *process, rt_pid watcher);
 bool rt__process_link(rt__process *process, rt_pid other);
 void rt__process_unlink(rt__process *process, rt_pid other);
@@ -304,6 +310,8 @@ void rt__process_unlink(rt__process *process, rt_pid other);
 rt_value *rt__exit_event(const char *kind, rt_pid from, const rt_value *result,
                          const rt_value *error);
 /* Answer a monitor or link (kind) of a process that is no more. */
+void rt__announce_gone(rt__worker *worker, rt__package_kind kind, rt_pid dead,
+                       rt_pid to, const rt_value *error);
 void rt__announce_dead(rt__worker *worker, rt__package_kind kind, rt_pid dead,
                        rt_pid to);
 /* [any] Deliver CANCEL; `or_end`: a process that reads no events is ended. */
@@ -387,6 +395,8 @@ rt__vm *rt__vm_new(rt__worker *worker, unsigned index);
  * runs. */
 rt_err rt__vm_open(rt__vm *vm, rt_error *err);
 void rt__vm_free(rt__vm *vm);
+/* Its Lua state is closed; what other threads may read of it stays. */
+void rt__vm_close(rt__vm *vm);
 rt__vm *rt__vm_of(lua_State *L);
 /* Call the function under `args` arguments on vm->L outside of any fiber,
  * shielded from the hook. On failure the error text is logged and popped. */
@@ -423,7 +433,10 @@ struct rt__worker {
   rt_runtime *rt;
   unsigned index;
   bool started;
+  bool guarded; /* scripts may call C code that does not return: lost.c */
+  uint32_t generation; /* where those of its PIDs begin */
   uv_thread_t thread;
+  struct rt__job_worker *home; /* its jobs; set before any comes */
   /* [atomic] only ever added, under lock; see place.c */
   _Atomic(rt__vm *) vms[RT__VMS];
   char line1[RT__APART];
@@ -453,6 +466,7 @@ struct rt__worker {
   unsigned looks;       /* at the inbox, before the core is offered */
   uint64_t spins_after; /* none before; uv_hrtime() */
   bool stop, draining;
+  bool gone;             /* it was declared lost */
   size_t vm_memory;      /* limit of each VM; constant */
   const void *stack_end; /* how deep calls may go on its C stack */
   /* guarded by lock, a leaf */
@@ -481,10 +495,11 @@ struct rt__worker {
   _Atomic(size_t) kills_waiting;
   _Atomic(bool) halting; /* all processes are to end */
   _Atomic(bool) ended;   /* its thread touches nothing any more */
+  rt__stuck stuck;       /* only when guarded; see lost.h */
 };
 /* Its loop and VM; then its thread. */
-rt_err rt__worker_init(rt__worker *worker, rt_runtime *rt, unsigned index,
-                       rt_error *err);
+rt_err rt__worker_new(rt__worker **out, rt_runtime *rt, unsigned index,
+                      uint32_t generation, rt_error *err);
 rt_err rt__worker_start(rt__worker *worker, rt_error *err);
 /* Keep calls of this Lua state within the worker's C stack. */
 void rt__worker_bound_stack(const rt__worker *worker, lua_State *L);
@@ -494,7 +509,10 @@ void rt__worker_join(rt__worker *worker);
 /* Once the threads of all workers have ended: run what was still posted; and
  * release it. */
 void rt__worker_settle(rt__worker *worker);
-void rt__worker_close(rt__worker *worker);
+void rt__worker_free(rt__worker *worker);
+/* The thread of one that is lost: release all that is its own; the struct
+ * stays. */
+void rt__worker_fold(rt__worker *worker);
 /* It has nothing to run: collect what has been left behind, in slices. True:
  * look at I/O and call again; `tidy_due` says when there is more to do. */
 bool rt__worker_tidy(rt__worker *worker, uint64_t now);
@@ -522,9 +540,10 @@ struct rt_runtime {
   rt_runtime_opts opts;
   char *resolver, *script_dir;
   unsigned worker_count;
-  uint32_t vm_processes; /* how many make a VM full */
-  rt__worker *workers;
+  uint32_t vm_processes;          /* how many make a VM full */
+  _Atomic(rt__worker *) *workers; /* one may be replaced: lost.c */
   rt__watchdog *watchdog;
+  struct rt__undertaker *undertaker; /* NULL: scripts are safe */
   rt_bus *bus;
   struct rt__bridge *bridge;
   rt_registry *registry;
@@ -546,6 +565,9 @@ struct rt_runtime {
   bool ending; /* the quiet program's main process is being ended */
   bool stopping, joined, stopped;
   struct rt_prompt *prompts; /* that are open */
+  bool sealed;               /* no worker is replaced any more */
+  rt__worker *lost;      /* list: replaced ones, until the runtime is freed */
+  unsigned lost_count;   /* of which the thread has not come back */
   bool abandoned;        /* a thread did not end in time: nothing is released */
   _Atomic(bool) watched; /* somebody waits for processes to end */
   int exit_code, interrupt_code;
@@ -575,5 +597,7 @@ void rt__runtime_output(rt_runtime *rt, int fd, const char *text, size_t size);
 
 /* What a script's library may do for the scheduler: tags of a yield. */
 extern const char rt__tag_wait, rt__tag_preempt, rt__tag_exit, rt__tag_user;
+
+#include "process/lost.h"
 
 #endif

@@ -14,6 +14,7 @@
 #include "process/spawn.h"
 
 #define STUCK_NS 10000000000u /* for a thread to end once told */
+#define LOST_NS  200000000u   /* for one that was replaced */
 
 static void ask(rt__worker *worker, rt__process *process) {
   if (process->asked) return;
@@ -50,7 +51,8 @@ static unsigned population(rt_runtime *rt) {
   unsigned count = 0;
   rt__vm *vm;
   for (unsigned i = 0; i < rt->worker_count; i++)
-    for (unsigned k = 0; (vm = rt__worker_vm(&rt->workers[i], k)) != NULL; k++)
+    for (unsigned k = 0;
+         (vm = rt__worker_vm(rt__runtime_worker(rt, i), k)) != NULL; k++)
       count += atomic_load(&vm->population);
   return count;
 }
@@ -61,7 +63,7 @@ static void ask_processes(rt_runtime *rt, double grace) {
     rt__task *task = malloc(sizeof(*task));
     if (!task) continue;
     task->run = ask_all;
-    rt__worker_post(&rt->workers[i], task);
+    rt__worker_post(rt__runtime_worker(rt, i), task);
   }
   uv_mutex_lock(&rt->lock);
   atomic_store(&rt->watched, true);
@@ -80,14 +82,25 @@ void rt__runtime_process_ended(rt_runtime *rt) {
 }
 
 static bool started(const rt_runtime *rt) {
-  return rt->workers && rt->worker_count > 0 &&
-         rt->workers[rt->worker_count - 1].started && rt->watchdog;
+  const rt__worker *last = NULL;
+  if (rt->workers && rt->worker_count > 0)
+    last = atomic_load(&rt->workers[rt->worker_count - 1]);
+  return last && last->started && rt->watchdog;
+}
+
+/* The next one whose thread was started, or NULL; from *i on. */
+static rt__worker *next_started(const rt_runtime *rt, unsigned *i) {
+  while (rt->workers && *i < rt->worker_count) {
+    rt__worker *worker = atomic_load(&rt->workers[(*i)++]);
+    if (worker && worker->started) return worker;
+  }
+  return NULL;
 }
 
 static bool all_ended(const rt_runtime *rt) {
-  for (unsigned i = 0; i < rt->worker_count; i++)
-    if (rt->workers[i].started && !atomic_load(&rt->workers[i].ended))
-      return false;
+  const rt__worker *worker;
+  for (unsigned i = 0; (worker = next_started(rt, &i)) != NULL;)
+    if (!atomic_load(&worker->ended)) return false;
   return true;
 }
 
@@ -100,9 +113,12 @@ static void leave_behind(rt_runtime *rt, const char *what) {
  * that blocks, a C module. Such a thread is left alone, with all it may use. */
 static bool end_workers(rt_runtime *rt) {
   uint64_t end = uv_hrtime() + STUCK_NS;
-  if (!rt->workers) return true;
-  for (unsigned i = 0; i < rt->worker_count; i++)
-    if (rt->workers[i].started) rt__worker_halt(&rt->workers[i]);
+  rt__worker *worker;
+  uv_mutex_lock(&rt->lock);
+  rt->sealed = true;
+  uv_mutex_unlock(&rt->lock);
+  for (unsigned i = 0; (worker = next_started(rt, &i)) != NULL;)
+    rt__worker_halt(worker);
   uv_mutex_lock(&rt->lock);
   for (uint64_t now = uv_hrtime(); !all_ended(rt) && now < end;
        now = uv_hrtime())
@@ -113,9 +129,18 @@ static bool end_workers(rt_runtime *rt) {
     leave_behind(rt, "a worker is stuck in C code and was left behind");
     return false;
   }
-  for (unsigned i = 0; i < rt->worker_count; i++)
-    if (rt->workers[i].started) rt__worker_join(&rt->workers[i]);
+  for (unsigned i = 0; (worker = next_started(rt, &i)) != NULL;)
+    rt__worker_join(worker);
   return true;
+}
+
+/* Those that were replaced long ago get as long as the rest had, and a moment
+ * more. */
+static void end_lost(rt_runtime *rt, uint64_t end) {
+  uint64_t least = uv_hrtime() + LOST_NS;
+  if (!rt__lost_wait(rt, end > least ? end : least))
+    leave_behind(rt, "a lost worker is still stuck in C code and was left "
+                     "behind");
 }
 
 void rt_runtime_stop(rt_runtime *rt, double grace) {
@@ -130,9 +155,12 @@ void rt_runtime_stop(rt_runtime *rt, double grace) {
   struct rt__host *host = rt->embed ? rt->embed->host : NULL;
   if (host) rt__host_let_go(host);
   rt__embed_stop(rt);
+  uint64_t end = uv_hrtime() + (uint64_t)(grace * 1e9);
   rt__parts_drain(rt, grace);
   if (started(rt) && grace > 0 && population(rt) > 0) ask_processes(rt, grace);
   if (end_workers(rt)) {
+    end_lost(rt, end);
+    rt__undertaker_stop(rt);
     rt__watchdog_stop(rt->watchdog);
     rt->watchdog = NULL;
     if (!rt__parts_stop(rt))
@@ -155,9 +183,11 @@ void rt_runtime_stop(rt_runtime *rt, double grace) {
 /* What goes from worker to worker and home again (a listing) needs two rounds.
  */
 static void settle(rt_runtime *rt) {
+  rt__worker *worker;
   for (unsigned round = 0; round < 2; round++)
     for (unsigned i = 0; i < rt->worker_count && rt->workers; i++)
-      if (rt->workers[i].vm) rt__worker_settle(&rt->workers[i]);
+      if ((worker = rt__runtime_worker(rt, i)) != NULL)
+        rt__worker_settle(worker);
 }
 
 void rt_runtime_free(rt_runtime *rt) {
@@ -174,8 +204,10 @@ void rt_runtime_free(rt_runtime *rt) {
   if (rt->embed) rt__natives_end(rt->embed);
   settle(rt);
   rt__embed_close(rt);
+  rt__worker *worker;
   for (unsigned i = 0; i < rt->worker_count && rt->workers; i++)
-    if (rt->workers[i].vm) rt__worker_close(&rt->workers[i]);
+    if ((worker = rt__runtime_worker(rt, i)) != NULL) rt__worker_free(worker);
+  rt__lost_free(rt);
   rt__parts_free(rt);
   rt__embed_free(rt);
   rt__names_deinit(&rt->names);

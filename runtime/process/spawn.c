@@ -62,8 +62,9 @@ rt_err rt__spawn(rt_runtime *rt, rt__vm *vm, rt__worker *from, rt_pid parent,
   rt__package *package = rt__recipe_package(recipe);
   package->from = parent;
   package->to = pid;
-  rt__route(rt, from, package);
-  return RT_OK;
+  if (rt__route(rt, from, package) == RT_OK) return RT_OK;
+  *out = 0; /* the VM was lost meanwhile */
+  return rt_fail(err, RT_EUNAVAIL, "its worker was lost");
 }
 
 /* (recipe): pushes the function and its arguments. */
@@ -83,17 +84,35 @@ int rt__spawn_push_code(lua_State *L) {
   return lua_gettop(L) - 2;
 }
 
+/* Its VM; NULL: that was lost before it got there. */
+static rt__vm *home_of(rt__worker *worker, rt_pid pid) {
+  rt__vm *vm = rt__worker_vm(worker, rt__pid_vm(pid));
+  return vm && rt__pids_alive(&vm->pids, pid) ? vm : NULL;
+}
+
+static void tell_watchers(rt__worker *worker, const rt__package *package,
+                          const rt__recipe *recipe, const rt_value *error) {
+  if (recipe->monitored && error)
+    rt__announce_gone(worker, RT__MONITOR, package->to, package->from, error);
+  else if (recipe->monitored)
+    rt__announce_dead(worker, RT__MONITOR, package->to, package->from);
+  if (recipe->linked && error)
+    rt__announce_gone(worker, RT__LINK, package->to, package->from, error);
+  else if (recipe->linked)
+    rt__announce_dead(worker, RT__LINK, package->to, package->from);
+}
+
 static void unstarted(rt__worker *worker, rt__package *package,
                       const rt__recipe *recipe, const rt_error *err) {
-  rt__vm *vm = rt__vm_of_pid(worker->rt, package->to);
-  rt_err code = err->code == RT_ECLOSED ? RT_ECLOSED : RT_EINTERNAL;
-  rt_value *error = rt__error_map(code, err->message, NULL);
-  rt__pids_drop(&vm->pids, package->to);
-  if (recipe->monitored)
-    rt__announce_dead(worker, RT__MONITOR, package->to, package->from);
-  if (recipe->linked)
-    rt__announce_dead(worker, RT__LINK, package->to, package->from);
-  if (code != RT_ECLOSED)
+  rt__vm *vm = home_of(worker, package->to);
+  rt_err code = !vm                       ? RT_EUNAVAIL
+                : err->code == RT_ECLOSED ? RT_ECLOSED
+                                          : RT_EINTERNAL;
+  rt_value *error = vm ? rt__error_map(code, err->message, NULL)
+                       : rt__lost_map("its worker was lost");
+  if (vm) rt__pids_drop(&vm->pids, package->to);
+  tell_watchers(worker, package, recipe, vm ? NULL : error);
+  if (code == RT_EINTERNAL)
     rt_runtime_log(worker->rt, RT_LOG_ERROR, NULL, "cannot start %s: %s",
                    recipe->code->name, err->message);
   if (recipe->on_exit)
@@ -105,10 +124,10 @@ static void unstarted(rt__worker *worker, rt__package *package,
 
 static rt__process *start(rt__worker *worker, rt__package *package,
                           rt__recipe *recipe, rt_error *err) {
-  rt__vm *vm = rt__vm_of_pid(worker->rt, package->to);
+  rt__vm *vm = home_of(worker, package->to);
   rt__start spec = RT__START_INIT;
   rt__process *process = NULL;
-  if (rt__vm_open(vm, err) != RT_OK) return NULL;
+  if (!vm || rt__vm_open(vm, err) != RT_OK) return NULL;
   lua_State *L = vm->L;
   spec.pid = package->to;
   spec.keep_pid = true;
@@ -149,10 +168,26 @@ static void deliver_mail(rt__worker *worker, rt__vm *vm, rt__recipe *recipe) {
   }
 }
 
+static void drop_mail(rt__recipe *recipe) {
+  rt__task *task = recipe->mail ? recipe->mail->task.next : NULL;
+  if (task) recipe->mail->task.next = NULL;
+  recipe->mail = NULL;
+  while (task) {
+    rt__task *next = task->next;
+    rt__package_free((rt__package *)task);
+    task = next;
+  }
+}
+
 /* Its process may end by what is delivered; NULL then, too. */
 static rt__process *make(rt__worker *worker, rt__package *package) {
   rt__recipe *recipe = recipe_of(package);
   rt_error err = RT_ERROR_INIT;
+  if (worker->gone) { /* who had to know has been told */
+    use_up(recipe);
+    drop_mail(recipe);
+    return NULL;
+  }
   bool halting = atomic_load(&worker->halting);
   if (halting) rt_fail(&err, RT_ECLOSED, "the runtime is stopping");
   rt__process *process = halting ? NULL : start(worker, package, recipe, &err);
@@ -164,7 +199,7 @@ static rt__process *make(rt__worker *worker, rt__package *package) {
   }
   use_up(recipe);
   if (!recipe->mail) return process;
-  deliver_mail(worker, rt__vm_of_pid(worker->rt, package->to), recipe);
+  deliver_mail(worker, rt__worker_vm(worker, rt__pid_vm(package->to)), recipe);
   return rt__process_find(worker, package->to);
 }
 
@@ -172,14 +207,16 @@ static rt__process *make(rt__worker *worker, rt__package *package) {
  * ------------------------------------------- */
 
 void rt__spawn_arrived(rt__worker *worker, rt__package *package) {
-  rt__vm *vm = rt__vm_of_pid(worker->rt, package->to);
-  if (recipe_of(package)->is_main || atomic_load(&worker->halting)) {
+  rt__vm *vm = home_of(worker, package->to);
+  if (!vm || recipe_of(package)->is_main || atomic_load(&worker->halting)) {
     make(worker, package);
     rt__package_recycle(&worker->packages, package);
     return;
   }
   rt__pids_set_plan(&vm->pids, package->to, package);
+  rt__guard(worker);
   rt__mailbox_put(&worker->unborn, package);
+  rt__unguard(worker);
   worker->arrivals++;
   /* Who starts many makes room for them: they are quicker by the hundred than
    * by the ten thousand. */
@@ -222,13 +259,16 @@ bool rt__spawn_mail(rt__worker *worker, rt__package *package) {
   rt__package *plan = plan_of(worker, package->to);
   if (!plan) return false;
   rt__recipe *recipe = recipe_of(plan);
+  rt__guard(worker);
   package->task.next = &package->task;
   if (recipe->mail) {
     package->task.next = recipe->mail->task.next;
     recipe->mail->task.next = &package->task;
   }
   recipe->mail = package;
-  rt__mail_waits(rt__vm_of_pid(worker->rt, package->to), unread(package));
+  rt__unguard(worker);
+  rt__mail_waits(rt__worker_vm(worker, rt__pid_vm(package->to)),
+                 unread(package));
   return true;
 }
 

@@ -175,6 +175,7 @@ rt__vm *rt__vm_new(rt__worker *worker, unsigned index) {
   vm->blocks.alloc = worker->rt->opts.alloc;
   vm->blocks.alloc_arg = worker->rt->opts.alloc_arg;
   if (rt__pids_init(&vm->pids, worker->index, index) != RT_OK) goto free_vm;
+  vm->pids.base = worker->generation;
   vm->builder = rt_builder_new();
   if (vm->builder) return vm;
   rt__pids_deinit(&vm->pids);
@@ -214,14 +215,18 @@ rt_err rt__vm_open(rt__vm *vm, rt_error *err) {
   return rc;
 }
 
-void rt__vm_free(rt__vm *vm) {
-  if (!vm) return;
+void rt__vm_close(rt__vm *vm) {
   vm->running = NULL;
   vm->shielded = true;
-#ifndef RT_LUAJIT_SYSTEM /* another thread than the worker's */
+#ifndef RT_LUAJIT_SYSTEM /* it may be another thread than the worker's */
   if (vm->L) luaJIT_setcstack(vm->L, NULL);
 #endif
   close_state(vm);
+}
+
+void rt__vm_free(rt__vm *vm) {
+  if (!vm) return;
+  rt__vm_close(vm);
   rt_builder_free(vm->builder);
   rt__shapes_free(vm->shapes);
   rt__pids_deinit(&vm->pids);
@@ -252,7 +257,9 @@ static bool held_up(rt__vm *vm, rt__process *process, uint64_t epoch) {
 static bool must_end(rt__vm *vm, rt__process *process) {
   rt__worker *worker = vm->worker;
   if (process->ending != RT_OK) return true;
-  if (vm->refused)
+  if (rt__worker_lost(worker))
+    process->ending = RT_EUNAVAIL;
+  else if (vm->refused)
     process->ending = RT_ENOMEM;
   else if (atomic_load(&worker->halting))
     process->ending = RT_ECLOSED;
@@ -283,10 +290,15 @@ void rt__vm_hook(lua_State *L, lua_Debug *ar) {
 #else
   lua_sethook(L, NULL, 0, 0);
 #endif
+  atomic_fetch_add_explicit(&worker->stuck.heard, 1, memory_order_relaxed);
   uint64_t epoch = atomic_load_explicit(&worker->epoch, memory_order_relaxed);
-  if (atomic_load(&worker->armed) != epoch) return;
+  bool lost = rt__worker_lost(worker);
+  if (atomic_load(&worker->armed) != epoch && !lost) return;
   rt__process *process = vm->running;
-  if (!process || !vm->fiber || vm->shielded) return;
+  if (!process || !vm->fiber || vm->shielded) {
+    if (lost && vm->fiber) rt__vm_interrupt(vm); /* right after that */
+    return;
+  }
   bool end = must_end(vm, process);
   if (end) rt__process_note(process, L);
   if (ar->event != HOOK_IN_C && lua_isyieldable(L)) {

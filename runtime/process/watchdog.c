@@ -15,7 +15,8 @@
 
 #include "process/sched.h"
 
-#define IDLE_MAX 8 /* looks without anything running before it sleeps */
+#define SILENT_NS 50000000u
+#define IDLE_MAX  8 /* looks without anything running before it sleeps */
 
 struct rt__watchdog {
   rt_runtime *rt;
@@ -57,6 +58,13 @@ static bool is_long(rt__worker *worker, uint64_t epoch, uint64_t since) {
   return cpu - worker->seen_cpu >= RT__PREEMPT_NS - RT__LOOK_NS;
 }
 
+/* Is it in C code that waits? Only unsafe scripts can be. Whether it comes back
+ * is seen by the hook. */
+static bool is_silent(const rt__worker *worker, uint64_t since) {
+  uint64_t now = worker->guarded ? uv_hrtime() : 0;
+  return now > since && now - since > SILENT_NS;
+}
+
 /* Answers whether the worker was running Lua. */
 static bool look(rt__worker *worker) {
   uint64_t epoch = atomic_load(&worker->epoch);
@@ -64,18 +72,23 @@ static bool look(rt__worker *worker) {
   if (since == 0 || atomic_load(&worker->epoch) != epoch) return since != 0;
   bool urgent =
       atomic_load(&worker->halting) || atomic_load(&worker->kills_waiting) > 0;
-  if (!is_long(worker, epoch, since) && !urgent) return true;
+  if (!is_long(worker, epoch, since) && !urgent && !is_silent(worker, since))
+    return true;
   rt__vm *vm = atomic_load(&worker->inside);
   if (!vm || atomic_load(&worker->epoch) != epoch) return true;
-  atomic_store(&worker->armed, epoch);
-  arm(vm->L);
+  if (rt__guard(worker)) {
+    atomic_store(&worker->armed, epoch);
+    arm(vm->L);
+    if (worker->guarded) rt__lost_look(worker, epoch, uv_hrtime());
+  }
+  rt__unguard(worker);
   return true;
 }
 
 static bool look_at_all(rt_runtime *rt) {
   bool busy = false;
   for (unsigned i = 0; i < rt->worker_count; i++)
-    if (look(&rt->workers[i])) busy = true;
+    if (look(rt__runtime_worker(rt, i))) busy = true;
   return busy;
 }
 

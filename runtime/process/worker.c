@@ -17,6 +17,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #ifndef RT_LUAJIT_SYSTEM
@@ -51,6 +52,11 @@ rt_runtime *rt__worker_runtime(rt__worker *worker) {
 /* It polls, or is about to: take the hold for it, and wake it. */
 static void rouse(rt__worker *worker) {
   uv_mutex_lock(&worker->lock);
+  if (rt__worker_lost(worker)) {
+    uv_mutex_unlock(&worker->lock);
+    rt__lost_forward(worker);
+    return;
+  }
   bool wake = atomic_load(&worker->polling) && !worker->closed;
   atomic_store(&worker->polling, false);
   if (!worker->active) {
@@ -96,70 +102,6 @@ static void drain(rt__worker *worker) {
 
 static void on_wake(uv_async_t *wake) {
   (void)wake;
-}
-
-/* --- processes to be killed ------------------------------------------------
- */
-
-typedef struct kill_task {
-  rt__task task;
-  rt_pid pid;
-} kill_task;
-
-static void forget_kill(rt__worker *worker, rt_pid pid) {
-  uv_mutex_lock(&worker->lock);
-  for (size_t i = 0; i < worker->kill_count; i++)
-    if (worker->kills[i] == pid) {
-      worker->kills[i] = worker->kills[--worker->kill_count];
-      atomic_fetch_sub(&worker->kills_waiting, 1);
-      break;
-    }
-  uv_mutex_unlock(&worker->lock);
-}
-
-static void run_kill(rt__worker *worker, rt__task *task) {
-  rt_pid pid = ((kill_task *)task)->pid;
-  free(task);
-  forget_kill(worker, pid);
-  rt__process *process = rt__process_find(worker, pid);
-  if (!process) process = rt__spawn_now(worker, pid);
-  if (process) rt__process_kill(process, RT_ECANCELED, NULL);
-}
-
-static bool note_kill_locked(rt__worker *worker, rt_pid pid) {
-  if (worker->kill_count == worker->kill_room) {
-    size_t room = worker->kill_room ? worker->kill_room * 2 : 16;
-    rt_pid *kills = realloc(worker->kills, room * sizeof(*kills));
-    if (!kills) return false;
-    worker->kills = kills;
-    worker->kill_room = room;
-  }
-  worker->kills[worker->kill_count++] = pid;
-  atomic_fetch_add(&worker->kills_waiting, 1);
-  return true;
-}
-
-/* The task ends it once the worker is back in its loop; the note lets the hook
- * end it in the middle of a loop that does not yield. */
-void rt__worker_kill(rt__worker *worker, rt_pid pid) {
-  kill_task *kill = malloc(sizeof(*kill));
-  if (!kill) return;
-  kill->task.run = run_kill;
-  kill->pid = pid;
-  uv_mutex_lock(&worker->lock);
-  note_kill_locked(worker, pid);
-  uv_mutex_unlock(&worker->lock);
-  rt__worker_post(worker, &kill->task);
-}
-
-bool rt__worker_wants_killed(rt__worker *worker, rt_pid pid) {
-  if (atomic_load(&worker->kills_waiting) == 0) return false;
-  bool found = false;
-  uv_mutex_lock(&worker->lock);
-  for (size_t i = 0; i < worker->kill_count && !found; i++)
-    found = worker->kills[i] == pid;
-  uv_mutex_unlock(&worker->lock);
-  return found;
 }
 
 /* --- running ----------------------------------------------------------------
@@ -237,7 +179,7 @@ static void run_one(rt__worker *worker, rt__process *process) {
   }
   /* The next one must not be refused for what this one took; it may be ended
    * here. */
-  if (vm->used >= vm->limit / 8 * 7) rt__vm_check_memory(vm);
+  if (vm->used >= vm->limit / 8 * 7 && !worker->stop) rt__vm_check_memory(vm);
 }
 
 static void run_ready(rt__worker *worker) {
@@ -245,7 +187,7 @@ static void run_ready(rt__worker *worker) {
   begin_running(worker);
   uint64_t start = worker->clock;
   for (int i = 0; i < TURNS; i++) {
-    rt__process *process = take_ready(worker, i);
+    rt__process *process = worker->stop ? NULL : take_ready(worker, i);
     if (!process) break;
     bool late = process->later;
     uint32_t before = worked(worker);
@@ -386,6 +328,7 @@ static void turn(rt__worker *worker) {
     drain(worker);
     rt__timers_run(worker);
     run_ready(worker);
+    if (worker->gone) return;
     check_memory(worker);
   } while (!can_run(worker) && !worker->stop && ++rounds < SPIN_ROUNDS &&
            (answered = spin(worker)));
@@ -460,15 +403,19 @@ static void run_worker(void *arg) {
   measure_stack(worker);
   if (pthread_getcpuclockid(pthread_self(), &worker->cpu_clock) != 0)
     worker->cpu_clock = CLOCK_MONOTONIC;
+  atomic_store(&worker->stuck.thread, (pid_t)syscall(SYS_gettid));
   while (!worker->stop) turn(worker);
+  if (worker->gone) rt__lost_came_back(worker);
   end_all(worker);
-  drain(worker);
+  rt__worker_settle(worker);
   rt__parts_leave(worker);
+  if (worker->gone) rt__worker_fold(worker);
   rt_runtime *rt = worker->rt;
   uv_mutex_lock(&rt->lock);
   atomic_store(&worker->ended, true);
   uv_cond_broadcast(&rt->changed);
   uv_mutex_unlock(&rt->lock);
+  if (worker->gone) rt__lost_ended(rt);
 }
 
 static void ask_stop(rt__worker *worker, rt__task *task) {
@@ -489,20 +436,20 @@ void rt__worker_join(rt__worker *worker) {
 }
 
 void rt__worker_settle(rt__worker *worker) {
-  drain(worker);
+  if (rt__worker_lost(worker))
+    rt__lost_settle(worker);
+  else
+    drain(worker);
 }
 
-/* After every worker's thread has ended, so that none posts any more. */
-void rt__worker_close(rt__worker *worker) {
-  drain(worker);
-  for (unsigned i = 0; i < RT__VMS; i++) rt__vm_free(rt__worker_vm(worker, i));
-  drain(worker);
+void rt__worker_fold(rt__worker *worker) {
+  rt__vm *vm;
+  rt__worker_settle(worker);
+  for (unsigned i = 0; (vm = rt__worker_vm(worker, i)) != NULL; i++)
+    rt__vm_close(vm);
+  rt__worker_settle(worker);
   close_loop(worker);
-  drain(worker);
-  rt__stock_deinit(&worker->packages);
-  free(worker->timers.heap);
-  free(worker->kills);
-  uv_mutex_destroy(&worker->lock);
+  rt__worker_settle(worker);
 }
 
 static rt_err init_loop(rt__worker *worker) {
@@ -519,31 +466,59 @@ static rt_err init_loop(rt__worker *worker) {
   return RT_OK;
 }
 
-rt_err rt__worker_init(rt__worker *worker, rt_runtime *rt, unsigned index,
-                       rt_error *err) {
-  rt_err rc;
+static rt_err init_locks(rt__worker *worker, rt_error *err) {
+  if (uv_mutex_init(&worker->lock) != 0) goto failed;
+  if (uv_mutex_init(&worker->stuck.guard) == 0) return RT_OK;
+  uv_mutex_destroy(&worker->lock);
+failed:
+  return rt_fail(err, RT_EINTERNAL, "cannot create a worker's lock");
+}
+
+static void free_struct(rt__worker *worker) {
+  rt__stock_deinit(&worker->packages);
+  free(worker->timers.heap);
+  free(worker->kills);
+  uv_mutex_destroy(&worker->stuck.guard);
+  uv_mutex_destroy(&worker->lock);
+  free(worker);
+}
+
+/* After every worker's thread has ended, so that none posts any more. */
+void rt__worker_free(rt__worker *worker) {
+  if (!rt__worker_lost(worker)) rt__worker_fold(worker);
+  rt__worker_settle(worker);
+  for (unsigned i = 0; i < RT__VMS; i++) rt__vm_free(rt__worker_vm(worker, i));
+  free_struct(worker);
+}
+
+rt_err rt__worker_new(rt__worker **out, rt_runtime *rt, unsigned index,
+                      uint32_t generation, rt_error *err) {
+  rt__worker *worker = calloc(1, sizeof(*worker));
+  rt_err rc = worker ? init_locks(worker, err)
+                     : rt_fail(err, RT_ENOMEM, "no memory for a worker");
+  *out = NULL;
+  if (rc != RT_OK) {
+    free(worker);
+    return rc;
+  }
   worker->rt = rt;
   worker->index = index;
   worker->packages.depot = &rt->packages;
-  if (uv_mutex_init(&worker->lock) != 0)
-    return rt_fail(err, RT_EINTERNAL, "cannot create a worker's lock");
-  if (init_loop(worker) != RT_OK) {
-    rc = rt_fail(err, RT_EINTERNAL, "cannot create a worker's loop");
-    goto destroy_lock;
-  }
+  worker->generation = generation;
+  worker->guarded = rt->opts.unsafe && rt->opts.stuck_after >= 0;
   worker->vm_memory = rt->opts.vm_memory ? rt->opts.vm_memory : 1u << 30;
+  if (init_loop(worker) != RT_OK) {
+    free_struct(worker);
+    return rt_fail(err, RT_EINTERNAL, "cannot create a worker's loop");
+  }
   worker->vm = rt__vm_new(worker, 0);
   rc = worker->vm ? rt__vm_open(worker->vm, err)
                   : rt_fail(err, RT_ENOMEM, "no memory for a VM");
-  if (rc == RT_OK) {
-    atomic_store(&worker->vms[0], worker->vm);
-    return RT_OK;
-  }
-  rt__vm_free(worker->vm);
-  worker->vm = NULL;
-  close_loop(worker);
-destroy_lock:
-  uv_mutex_destroy(&worker->lock);
+  atomic_store(&worker->vms[0], worker->vm);
+  if (rc == RT_OK)
+    *out = worker;
+  else
+    rt__worker_free(worker);
   return rc;
 }
 

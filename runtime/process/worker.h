@@ -10,6 +10,7 @@
 #define RT__PROCESS_WORKER_H
 
 #include <lua.h>
+#include <stdatomic.h>
 #include <uv.h>
 
 #include "rt/process.h"
@@ -69,6 +70,19 @@ struct rt__resource {
 void rt__resource_add(rt__process *process, rt__resource *resource);
 void rt__resource_remove(
     rt__resource *resource); /* without close; idempotent */
+
+/* What is still in the world when the worker is lost with its process (unsafe
+ * scripts, process/lost.h): a child process, an open session. `lost` is called
+ * once, on another thread, under a lock: it must not wait. Worker's thread;
+ * both do nothing where no worker can be lost. */
+typedef struct rt__legacy rt__legacy;
+struct rt__legacy {
+  rt__legacy *prev, *next; /* private */
+  bool listed;             /* private */
+  void (*lost)(rt__legacy *legacy);
+};
+void rt__legacy_add(rt__worker *worker, rt__legacy *legacy);
+void rt__legacy_remove(rt__worker *worker, rt__legacy *legacy); /* idempotent */
 
 /* Lua values <-> immutable values. Encoding refuses functions, userdata,
  * threads, cycles, what nests too deep and what is larger than a VM may be,

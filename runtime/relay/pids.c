@@ -94,7 +94,7 @@ static bool grow_locked(rt__pids *pids) {
   free(pids->free);
   pids->free = slots;
   for (uint32_t i = 0; i < RT__PIDS_CHUNK; i++)
-    atomic_init(&made->generation[i], 1);
+    atomic_init(&made->generation[i], pids->base + 1);
   atomic_store_explicit(&pids->chunks[chunk], made, memory_order_release);
   return true;
 }

@@ -27,6 +27,7 @@ typedef struct rt__pids_chunk {
 
 typedef struct rt__pids {
   unsigned worker, vm;
+  uint32_t base; /* generations begin behind it; set before the first PID */
   char line[64]; /* what is before it and behind it is often written */
   _Atomic(uint32_t) allowance; /* bytes of mail for each, below its maximum
                                   when all of them together have much */
