@@ -33,7 +33,8 @@ static void last_words_leave_nothing(void **state) {
         "end print('told')",
         "told");
   rt_runtime_stop(runner_runtime(r), 0);
-  assert_int_equal(lua_gettop(runner_runtime(r)->workers[0].vm->L), 0);
+  assert_int_equal(lua_gettop(rt__runtime_worker(runner_runtime(r), 0)->vm->L),
+                   0);
   runner_free(r);
 }
 

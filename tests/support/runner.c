@@ -48,15 +48,12 @@ static void on_log(rt_log_level level, const char *message,
   append(r, &r->log, "\n", 1);
 }
 
-runner *runner_new(unsigned workers, uint64_t vm_memory) {
-  rt_runtime_opts opts = RT_RUNTIME_OPTS_INIT;
+static runner *make(rt_runtime_opts opts) {
   rt_error err = RT_ERROR_INIT;
   runner *r = calloc(1, sizeof(*r));
   if (!r) abort();
   uv_mutex_init(&r->lock);
   uv_cond_init(&r->changed);
-  opts.workers = workers ? workers : 2;
-  opts.vm_memory = vm_memory;
   opts.output = on_output;
   opts.output_arg = r;
   opts.log = on_log;
@@ -66,6 +63,21 @@ runner *runner_new(unsigned workers, uint64_t vm_memory) {
     abort();
   }
   return r;
+}
+
+runner *runner_new(unsigned workers, uint64_t vm_memory) {
+  rt_runtime_opts opts = RT_RUNTIME_OPTS_INIT;
+  opts.workers = workers ? workers : 2;
+  opts.vm_memory = vm_memory;
+  return make(opts);
+}
+
+runner *runner_new_unsafe(unsigned workers, double stuck_after) {
+  rt_runtime_opts opts = RT_RUNTIME_OPTS_INIT;
+  opts.workers = workers;
+  opts.unsafe = true;
+  opts.stuck_after = stuck_after;
+  return make(opts);
 }
 
 rt_runtime *runner_runtime(runner *r) {
@@ -101,17 +113,25 @@ const char *runner_log(runner *r) {
   return show(r, 1, &r->log);
 }
 
-bool runner_wait(runner *r, const char *wanted) {
+static bool wait_text(runner *r, const text *t, const char *wanted) {
   uint64_t end = uv_hrtime() + WAIT_NS;
   bool found = false;
   uv_mutex_lock(&r->lock);
   for (uint64_t now = uv_hrtime(); now < end; now = uv_hrtime()) {
-    found = r->output.data && strstr(r->output.data, wanted);
+    found = t->data && strstr(t->data, wanted);
     if (found) break;
     uv_cond_timedwait(&r->changed, &r->lock, end - now);
   }
   uv_mutex_unlock(&r->lock);
   return found;
+}
+
+bool runner_wait(runner *r, const char *wanted) {
+  return wait_text(r, &r->output, wanted);
+}
+
+bool runner_wait_log(runner *r, const char *wanted) {
+  return wait_text(r, &r->log, wanted);
 }
 
 void runner_free(runner *r) {

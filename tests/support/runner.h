@@ -11,6 +11,9 @@ typedef struct runner runner;
 /* Start one; aborts with the reason when that fails. `workers` 0: 2.
  * `vm_memory` 0: the default. */
 runner *runner_new(unsigned workers, uint64_t vm_memory);
+/* One whose scripts are unsafe, and whose workers are given up when stuck for
+ * `stuck_after` seconds. */
+runner *runner_new_unsafe(unsigned workers, double stuck_after);
 rt_runtime *runner_runtime(runner *r);
 /* Run a script's text as the main process and return its exit code. */
 int runner_run(runner *r, const char *code);
@@ -20,6 +23,7 @@ const char *runner_output(runner *r);
 const char *runner_log(runner *r);
 /* Wait until the output holds `text`; false after 30 s. */
 bool runner_wait(runner *r, const char *text);
+bool runner_wait_log(runner *r, const char *text); /* likewise of the log */
 void runner_free(runner *r);
 
 #endif
