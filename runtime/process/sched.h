@@ -300,16 +300,15 @@ void rt__mail_clear(rt__process *process);
 void rt__process_announce(rt__process *process, rt_err how, rt_value *result,
                           rt_value *error);
 void rt__peers_free(rt__peer **list);
-/* {kind, from, result = {value, error}} or {kind, from, reason} [own]. */
-rt_value *rt__exit_event(const char *kind, rt_pid from, const rt_value *result,
-                         const rt_value *error);
 bool rt__process_watch(rt__process *process, rt_pid watcher);
 bool rt__process_link(rt__process *process, rt_pid other);
 void rt__process_unlink(rt__process *process, rt_pid other);
-/* What monitors ("EXIT") and links ("LINK_DOWN") get, an array [own]. */
+/* What monitors ("EXIT") and links ("LINK_DOWN") get: an array of {kind, from,
+ * result = {value, error}} or {kind, from, reason} [own]. */
 rt_value *rt__exit_event(const char *kind, rt_pid from, const rt_value *result,
                          const rt_value *error);
-/* Answer a monitor or link (kind) of a process that is no more. */
+/* Answer a monitor or link (kind) of a process that is no more, with the reason
+ * or without. */
 void rt__announce_gone(rt__worker *worker, rt__package_kind kind, rt_pid dead,
                        rt_pid to, const rt_value *error);
 void rt__announce_dead(rt__worker *worker, rt__package_kind kind, rt_pid dead,
