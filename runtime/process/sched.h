@@ -38,10 +38,8 @@ typedef struct rt__fiber rt__fiber;
 typedef struct rt__watchdog rt__watchdog;
 typedef struct rt__timer rt__timer;
 
-#define RT__SLICE      64          /* ready fibers of a process in its turn */
-#define RT__LOOK_NS    4000000u    /* between two looks of the watchdog */
-#define RT__PREEMPT_NS 10000000u   /* one fiber, then the watchdog interrupts */
-#define RT__HOLD_UP_NS 1000000000u /* of CPU, where it cannot be preempted */
+#define RT__SLICE      64        /* ready fibers of a process in its turn */
+#define RT__PREEMPT_NS 10000000u /* one fiber, then the watchdog interrupts */
 
 #define RT__UNBORN       256    /* then who starts more waits behind them */
 #define RT__SPARES       64     /* coroutines that a VM keeps */

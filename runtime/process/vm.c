@@ -16,6 +16,8 @@
 #define HOOK_IN_C (-1)
 #endif
 
+#define HOLD_UP_NS 1000000000u /* of CPU, where it cannot be preempted */
+
 #define REFS 100
 
 #include "bind/bind.h"
@@ -243,7 +245,7 @@ static bool held_up(rt__vm *vm, rt__process *process, uint64_t epoch) {
     vm->held_epoch = epoch;
     vm->held_cpu = now;
   }
-  if (now - vm->held_cpu < RT__HOLD_UP_NS) return false;
+  if (now - vm->held_cpu < HOLD_UP_NS) return false;
   process->ending = RT_ETIMEOUT;
   if (process->dying) return true;
   rt__process_set_error(

@@ -15,6 +15,7 @@
 
 #include "process/sched.h"
 
+#define LOOK_NS   4000000u /* between two looks of the watchdog */
 #define SILENT_NS 50000000u
 #define IDLE_MAX  8 /* looks without anything running before it sleeps */
 
@@ -39,7 +40,7 @@ static void arm(lua_State *L) {
 
 /* At most one tick a look, lest a look that comes late makes a turn long. */
 static void count_work(rt__worker *worker, uint64_t cpu) {
-  if (cpu - worker->counted_cpu < RT__LOOK_NS * 3 / 4) return;
+  if (cpu - worker->counted_cpu < LOOK_NS * 3 / 4) return;
   worker->counted_cpu = cpu;
   atomic_fetch_add_explicit(&worker->worked, 1, memory_order_relaxed);
 }
@@ -55,7 +56,7 @@ static bool is_long(rt__worker *worker, uint64_t epoch, uint64_t since) {
     worker->seen_cpu = cpu;
   }
   if (now < since || now - since < RT__PREEMPT_NS) return false;
-  return cpu - worker->seen_cpu >= RT__PREEMPT_NS - RT__LOOK_NS;
+  return cpu - worker->seen_cpu >= RT__PREEMPT_NS - LOOK_NS;
 }
 
 /* Is it in C code that waits? Only unsafe scripts can be. Whether it comes back
@@ -106,7 +107,7 @@ static void run(void *arg) {
   int idle = 0;
   uv_mutex_lock(&dog->lock);
   while (!dog->stop) {
-    uv_cond_timedwait(&dog->wake, &dog->lock, RT__LOOK_NS);
+    uv_cond_timedwait(&dog->wake, &dog->lock, LOOK_NS);
     if (dog->stop) break;
     idle = look_at_all(dog->rt) ? 0 : idle + 1;
     atomic_fetch_add_explicit(&dog->rt->ticks, 1, memory_order_relaxed);
