@@ -243,6 +243,7 @@ static void run_on_host(rt__host_call *call) {
 
 static rt_err pass_to_host(native *n, rt__package *package) {
   delivery *d = malloc(sizeof(*d));
+  rt_err rc = RT_ENOMEM;
   if (d) {
     d->rt = n->rt;
     d->package = package;
@@ -252,9 +253,11 @@ static rt_err pass_to_host(native *n, rt__package *package) {
     if (rt__host_post(n->rt->embed->host, &d->call)) return RT_OK;
     rt__runtime_release(n->rt);
     free(d);
+    rc = RT_ENOTFOUND;
   }
+  atomic_fetch_sub(&n->backlog, rt__package_size(package));
   rt__package_free(package);
-  return d ? RT_ENOTFOUND : RT_ENOMEM;
+  return rc;
 }
 
 static void keep(native *n, rt__package *package) {
