@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "bus/bridge.h"
 #include "gate.h"
+#include "sanitized.h"
 
 #define CHECK_OK(call) assert_int_equal((call), RT_OK)
 
@@ -24,18 +25,9 @@ enum { WINDOW = 1000, WINDOWS = 100, CHUNK = 64 * 1024 };
 
 /* --- counting -------------------------------------------------------- */
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#endif
-
 static atomic_ulong allocations;
 
-#if defined(__GLIBC__) && !defined(SANITIZED)
+#if defined(__GLIBC__) && !SANITIZED
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t count, size_t size);
 void *__libc_realloc(void *old, size_t size);

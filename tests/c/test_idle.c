@@ -13,19 +13,7 @@
 
 #include "process/sched.h"
 #include "runner.h"
-
-/* A sanitizer keeps memory, and has a thread of its own that wakes up. */
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#endif
-#ifndef SANITIZED
-#define SANITIZED 0
-#endif
+#include "sanitized.h"
 
 #define PROCESSES (SANITIZED ? 5000 : 100000)
 #define MB        ((size_t)1 << 20)

@@ -259,15 +259,6 @@ static void commands_wait_in_order(void **state) {
 }
 
 /* Who waits after a dispatch that waits for the file waits for both. */
-static void on_waited(rt_err code, const rt_error *err, rt_value *result,
-                      void *arg) {
-  (void)err;
-  assert_int_equal(code, RT_OK);
-  atomic_store((atomic_int *)arg,
-               (int)rt_view_int(rt_view_get(rt_value_view(result), "done"), 0));
-  rt_value_unref(result);
-}
-
 static void waiting_keeps_its_place(void **state) {
   kit *k = kit_start(state);
   atomic_int answered, done = 0;
@@ -278,7 +269,7 @@ static void waiting_keeps_its_place(void **state) {
   kit_wait(s);
   other_does(db, "BEGIN IMMEDIATE");
   dispatch_later(s, &answered);
-  rt_session_wait_async(s, on_waited, &done);
+  rt_session_wait_async(s, kit_on_waited, &done);
   KIT_UNTIL(has_fault(s, WORDS));
   assert_int_equal(atomic_load(&done), 0);
   other_does(db, "COMMIT");

@@ -254,15 +254,6 @@ static void who_waits_for_work_gets_it_done(void **state) {
 }
 
 /* Who waits after a dispatch that waits itself waits for both. */
-static void on_waited(rt_err code, const rt_error *err, rt_value *result,
-                      void *arg) {
-  (void)err;
-  assert_int_equal(code, RT_OK);
-  atomic_store((atomic_int *)arg,
-               (int)rt_view_int(rt_view_get(rt_value_view(result), "done"), 0));
-  rt_value_unref(result);
-}
-
 static void waiting_keeps_its_place(void **state) {
   kit *k = start(state, 0);
   replies r = {.code = RT_OK};
@@ -278,7 +269,7 @@ static void waiting_keeps_its_place(void **state) {
   atomic_store(&resident, CEILING * 2);
   KIT_UNTIL(paused(t));
   post(t, "9002", &r);
-  rt_session_wait_async(t, on_waited, &done);
+  rt_session_wait_async(t, kit_on_waited, &done);
   for (int i = 0; i < 20; i++) assert_int_equal(kit_stat(t, "done"), 1);
   assert_int_equal(atomic_load(&done), 0);
   atomic_store(&let_go, true);

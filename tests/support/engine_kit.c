@@ -247,6 +247,15 @@ int kit_dispatch(rt_session *s, const char *class_, const char *value) {
   return rc == RT_OK ? (int)outcome : (int)rc;
 }
 
+void kit_on_waited(rt_err code, const rt_error *err, rt_value *result,
+                   void *arg) {
+  (void)err;
+  assert_int_equal(code, RT_OK);
+  atomic_store((atomic_int *)arg,
+               (int)rt_view_int(rt_view_get(rt_value_view(result), "done"), 0));
+  rt_value_unref(result);
+}
+
 void kit_wait(rt_session *s) {
   KIT_OK(rt_session_wait(s, 120, NULL, err));
 }

@@ -60,6 +60,10 @@ void kit_fn_of(kit *k, const char *name, kit_fn fn);
 rt_session *kit_open(kit *k, const char *name, const rt_session_opts *opts);
 int kit_dispatch(rt_session *s, const char *class_, const char *value);
 void kit_wait(rt_session *s);
+/* The reply to a wait that must end well; `arg`, an atomic_int, becomes the
+ * number of jobs done. */
+void kit_on_waited(rt_err code, const rt_error *err, rt_value *result,
+                   void *arg);
 rt_value *kit_stats(rt_session *s);
 int64_t kit_stat(rt_session *s, const char *name);
 int64_t kit_assets(kit *k, const char *session);
