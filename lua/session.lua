@@ -192,6 +192,16 @@ function methods:cancel(reason, opts)
   return true
 end
 
+--- Delete the asset with this key, for good: true, or nil, NOT_FOUND, or CONFLICT while a job of it
+--- runs. Its queued jobs go with it; what it led to stays.
+---@param key string
+function methods:delete(key)
+  check.string(key, 1, "delete")
+  local ok, err = task.await(core.queue(self._handle, "remove", { { key = key } }))
+  if not ok then return nil, err end
+  return true
+end
+
 --- Canceled or closed?
 function methods:done()
   return core.done(self._handle)

@@ -150,6 +150,15 @@ RT_API void rt_session_close(rt_session *session);
 RT_API void rt_session_close_async(rt_session *session, rt_reply_fn fn,
                                    void *arg);
 
+/* [waits] Delete the asset with this key, its jobs and the ways to it, for
+ * good: the answer comes after the commit. Queued jobs of it are gone, ended
+ * ones are no longer counted. What it led to stays, and is without that parent.
+ * Found again it is new. RT_ENOTFOUND; RT_ECONFLICT: a job of it is running. */
+RT_API rt_err rt_session_delete(rt_session *session, const char *key,
+                                rt_error *err);
+RT_API void rt_session_delete_async(rt_session *session, const char *key,
+                                    rt_reply_fn fn, void *arg);
+
 /* --- a hand on what runs; nothing of it is stored --------------------- */
 /* [waits] The running jobs, oldest first: an array [own] of {id, capability,
  * class, key, value, attempt, seconds, fraction, state?}. */
@@ -238,6 +247,12 @@ RT_API rt_err rt_session_remove(const char *dir, const char *name,
 /* Put failed jobs back into the queue of a closed session; `*count` of them. */
 RT_API rt_err rt_session_retry(const char *dir, const char *name,
                                int64_t *count, rt_error *err);
+
+/* Delete assets of a closed session, as rt_session_delete(): all of these keys,
+ * or none. RT_ENOTFOUND names the one that is not there. */
+RT_API rt_err rt_session_prune(const char *dir, const char *name,
+                               const char *const *keys, size_t count,
+                               rt_error *err);
 
 RT_END_DECL
 #endif

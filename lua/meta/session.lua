@@ -113,6 +113,11 @@ function Session:resume() end
 ---@return true? ok, rt.Error? err
 function Session:cancel(reason, opts) end
 
+--- Delete an asset with its jobs and the ways to it, for good; what it led to stays.
+---@param key string
+---@return true? ok, rt.Error? err  NOT_FOUND; CONFLICT: a job of it is running
+function Session:delete(key) end
+
 --- Canceled or closed?
 ---@return boolean
 function Session:done() end

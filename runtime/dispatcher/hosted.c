@@ -120,6 +120,11 @@ void rt_session_queue_async(rt_session *session, const char *verb,
     rt__session_queue_async(session, verb, args, fn, arg);
 }
 
+void rt_session_delete_async(rt_session *session, const char *key,
+                             rt_reply_fn fn, void *arg) {
+  if (aim(session, &fn, &arg)) rt__session_delete_async(session, key, fn, arg);
+}
+
 void rt_session_running_async(rt_session *session, rt_reply_fn fn, void *arg) {
   if (aim(session, &fn, &arg)) rt__session_running_async(session, fn, arg);
 }

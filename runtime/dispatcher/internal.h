@@ -462,6 +462,9 @@ void rt__budget_count(rt_session *s, int64_t root); /* one more was stored */
 void rt__budget_tripped(rt_session *s, const char *kind);
 void rt__budget_stats(const rt_session *s, rt_builder *b);
 void rt__budgets_clear(rt_session *s);
+/* remove.c: take an asset out; RT_ECONFLICT while a job of it runs. */
+rt_err rt__asset_delete(rt_session *s, const rt__asset_row *found,
+                        rt_error *err);
 /* operate.c */
 bool rt__cap_has_room(const rt__cap *cap);
 void rt__operate_stats(const rt_session *s, rt_builder *b);

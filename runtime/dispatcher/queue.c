@@ -1,4 +1,5 @@
-/* queue.c - the session queue itself: has, append, next, processed, delete.
+/* queue.c - the session queue itself: has, append, next, processed, delete,
+ * and "remove", which knows no unknown asset.
  *
  * An asset is unprocessed while a lane of its class has not ended it; one that
  * no capability takes, while it was not called processed (the bit HAND).
@@ -137,7 +138,7 @@ static rt_err next(rt_session *s, rt_view args, rt_value **out, rt_error *err) {
   return rc;
 }
 
-/* --- processed, delete ----------------------------------------------- */
+/* --- processed ------------------------------------------------------- */
 /* End all lanes of the asset that no running job holds. */
 static rt_err end_lanes(rt_session *s, const rt__asset_row *found,
                         rt_error *err) {
@@ -165,21 +166,6 @@ static rt_err end_lanes(rt_session *s, const rt__asset_row *found,
   return rc;
 }
 
-static rt_err delete_one(rt_session *s, const rt__asset_row *found,
-                         rt_error *err) {
-  rt_err rc = end_lanes(s, found, err);
-  rt__item *item = rt__item_get(s, found->id);
-  if (rc != RT_OK) return rc;
-  if (item && item->refs > 0) {
-    return rt_fail(err, RT_ECONFLICT, "a job of the asset is running");
-  }
-  rt__class *cls = s->classes[found->class_id - 1];
-  cls->assets--;
-  cls->dirty = true;
-  s->assets--;
-  return rt__store_delete_asset(s->store, found->id, err);
-}
-
 /* --- the command ----------------------------------------------------- */
 static rt_err run_verb(rt_session *s, const queue_cmd *q, rt_value **out,
                        rt_error *err) {
@@ -194,11 +180,38 @@ static rt_err run_verb(rt_session *s, const queue_cmd *q, rt_value **out,
     *out = bool_value(found.id != 0);
     return RT_OK;
   }
+  if (!found.id && strcmp(q->verb, "remove") == 0) {
+    size_t size = 0;
+    const char *key = rt_view_string(rt_view_get(asset, "key"), &size);
+    return rt_fail(err, RT_ENOTFOUND, "no asset '%.*s'",
+                   (int)(size < 200 ? size : 200), key);
+  }
   *out = bool_value(true);
   if (!found.id) return RT_OK;
+  if (strcmp(q->verb, "remove") == 0) return rt__asset_delete(s, &found, err);
   if (strcmp(q->verb, "processed") == 0) return end_lanes(s, &found, err);
-  if (strcmp(q->verb, "delete") == 0) return delete_one(s, &found, err);
+  if (strcmp(q->verb, "delete") == 0) return rt__asset_delete(s, &found, err);
   return rt_fail(err, RT_EINVAL, "the queue knows no '%s'", q->verb);
+}
+
+static bool only_looks(const char *verb) {
+  return strcmp(verb, "has") == 0 || strcmp(verb, "next") == 0;
+}
+
+/* Is it the fault of who asks? Then nothing was changed. */
+static bool refused(rt_err rc) {
+  return rc == RT_EINVAL || rc == RT_EEXIST || rc == RT_ENOTFOUND ||
+         rc == RT_ECONFLICT;
+}
+
+/* The reply comes after the commit of what was changed. */
+static bool reply_later(rt_session *s, queue_cmd *q, rt_value *result) {
+  rt__reply *reply = calloc(1, sizeof(*reply));
+  if (!reply) return false;
+  *reply = (rt__reply){NULL, q->fn, q->arg, result};
+  *s->replies_last = reply;
+  s->replies_last = &reply->next;
+  return true;
 }
 
 static void run_queue(rt__engine *engine, rt__cmd *cmd) {
@@ -219,7 +232,13 @@ static void run_queue(rt__engine *engine, rt__cmd *cmd) {
     rt_value_unref(result);
     result = NULL;
   }
-  q->fn(rc, rc == RT_OK ? NULL : &err, result, q->arg);
+  bool changed = engine && s->engine && !s->failed && !only_looks(q->verb);
+  if (rc != RT_OK && changed && !refused(rc) && rc != RT_ECANCELED) {
+    rt__session_fail(s, &err);
+  }
+  if (rc != RT_OK || !changed || !reply_later(s, q, result)) {
+    q->fn(rc, rc == RT_OK ? NULL : &err, result, q->arg);
+  }
   rt_value_unref(q->args);
   rt__cmd_free(q);
 }
@@ -238,4 +257,32 @@ void rt__session_queue_async(rt_session *s, const char *verb,
   q->args = rt_value_ref(args);
   q->cmd.writes = true;
   rt__port_post(s->port, &q->cmd);
+}
+
+/* [{key = text}], NULL when memory is short. */
+static rt_value *key_args(const char *key) {
+  rt_value *args = NULL;
+  rt_builder *b = rt_builder_new();
+  if (!b) return NULL;
+  rt_builder_begin_array(b);
+  rt_builder_begin_map(b);
+  rt_builder_key(b, "key");
+  rt_builder_string(b, key ? key : "");
+  rt_builder_end(b);
+  rt_builder_end(b);
+  rt_builder_finish(b, &args, NULL);
+  rt_builder_free(b);
+  return args;
+}
+
+void rt__session_delete_async(rt_session *s, const char *key, rt_reply_fn fn,
+                              void *arg) {
+  rt_value *args = key_args(key);
+  if (args) {
+    rt__session_queue_async(s, "remove", args, fn, arg);
+    rt_value_unref(args);
+    return;
+  }
+  rt_error err = RT_ERROR_INIT;
+  fn(rt_fail(&err, RT_ENOMEM, "no memory"), &err, NULL, arg);
 }

@@ -24,6 +24,8 @@ void rt__session_cancel_async(rt_session *session, const char *reason,
 void rt__session_close_async(rt_session *session, rt_reply_fn fn, void *arg);
 void rt__session_queue_async(rt_session *session, const char *verb,
                              const rt_value *args, rt_reply_fn fn, void *arg);
+void rt__session_delete_async(rt_session *session, const char *key,
+                              rt_reply_fn fn, void *arg);
 void rt__session_running_async(rt_session *session, rt_reply_fn fn, void *arg);
 void rt__session_kill_async(rt_session *session, uint64_t job,
                             const char *reason, rt_reply_fn fn, void *arg);

@@ -203,6 +203,13 @@ void rt_session_close(rt_session *session) {
   wait_for(w, rt__session_host(session), -1, NULL, NULL, NULL);
 }
 
+rt_err rt_session_delete(rt_session *session, const char *key, rt_error *err) {
+  waiter *w = waiter_new(err);
+  if (!w) return RT_ENOMEM;
+  rt__session_delete_async(session, key, on_reply, w);
+  return wait_for(w, rt__session_host(session), -1, NULL, NULL, err);
+}
+
 /* --- the queue (rt/queue.h) ---------------------------------------------- */
 
 static rt_err ask_queue(rt_session *session, const char *verb,

@@ -204,12 +204,6 @@ rt_err rt__store_set_depth(rt__store *store, int64_t id, int64_t depth,
   return rc;
 }
 
-rt_err rt__store_delete_asset(rt__store *store, int64_t id, rt_error *err) {
-  rt_err rc = rt__seen_remove(store, id, err);
-  if (rc != RT_OK) return rc;
-  return change_id(store, RT__SQL_DELETE_ASSET, id, err);
-}
-
 /* Edges are numbered in one order with the assets: that of the last asset
  * then, times 2^20, plus a count. The first edge of an asset, which is in its
  * own row, has its number times 2^20. */

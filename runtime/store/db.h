@@ -44,6 +44,9 @@
   X(MASKS, "UPDATE asset SET done=?2,aside=?3 WHERE id=?1")                    \
   X(DEPTH, "UPDATE asset SET depth=?2 WHERE id=?1 AND depth>?2")               \
   X(DELETE_ASSET, "DELETE FROM asset WHERE id=?1")                             \
+  X(JOB_DROP, "DELETE FROM job WHERE asset=?1")                                \
+  X(EDGE_DROP, "DELETE FROM edge WHERE asset=?1")                              \
+  X(REJECT_DROP, "DELETE FROM rejected WHERE parent=?1")                       \
   X(CREATED, "SELECT created FROM asset WHERE id>=?1 ORDER BY id LIMIT 1")     \
   X(BEFORE, "SELECT count(*) FROM asset WHERE class=?1 AND id<?2")             \
   X(LAST_ASSET, "SELECT coalesce(max(id),0) FROM asset")                       \

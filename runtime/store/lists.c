@@ -93,15 +93,16 @@ rt_err rt_report_asset(rt_report *report, const char *key, rt_value **out,
 
 /* --- edges ----------------------------------------------------------- */
 /* First edges are in the asset rows, numbered by them; see assets.c. */
+#define PARENT_THERE " AND EXISTS(SELECT 1 FROM asset o WHERE o.id="
 static const char EDGES[] =
     "SELECT e.id,coalesce(a.key,c.name||':'||a.value),"
     "coalesce(q.key,d.name||':'||q.value),p.name,"
     "e.parent*4096+e.capability FROM"
     " (SELECT * FROM (SELECT id<<20 AS id,id AS asset,parent,capability"
-    " FROM asset WHERE id>(?1>>20) AND parent IS NOT NULL"
+    " FROM asset m WHERE id>(?1>>20)" PARENT_THERE "m.parent)"
     " ORDER BY asset LIMIT ?2)"
-    " UNION ALL SELECT * FROM (SELECT id,asset,parent,capability FROM edge"
-    " WHERE id>?1 ORDER BY id LIMIT ?2)"
+    " UNION ALL SELECT * FROM (SELECT id,asset,parent,capability FROM edge f"
+    " WHERE id>?1" PARENT_THERE "f.parent) ORDER BY id LIMIT ?2)"
     " ORDER BY 1 LIMIT ?2) e"
     " JOIN asset a ON a.id=e.asset JOIN class c ON c.id=a.class"
     " JOIN asset q ON q.id=e.parent JOIN class d ON d.id=q.class"

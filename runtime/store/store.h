@@ -152,7 +152,12 @@ rt_err rt__store_set_masks(rt__store *store, int64_t id, uint64_t done,
 /* Bring it nearer; *nearer is false when it is not farther now. */
 rt_err rt__store_set_depth(rt__store *store, int64_t id, int64_t depth,
                            bool *nearer, rt_error *err);
+/* With its jobs, the ways to it and what was rejected below it. */
 rt_err rt__store_delete_asset(rt__store *store, int64_t id, rt_error *err);
+/* Before that, for each lane of its class: count its job no more. `done` are
+ * the asset's bits; in memory there is no job of it. */
+rt_err rt__store_uncount(rt__store *store, rt__lane_row *lane, int64_t asset,
+                         uint64_t done, rt_error *err);
 /* When the first asset numbered `id` or more was stored; 0: there is none. */
 int64_t rt__store_created_ms(rt__store *store, int64_t id);
 int64_t rt__store_last_asset(const rt__store *store);
