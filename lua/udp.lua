@@ -40,7 +40,10 @@ function socket:send(bytes, host, port, opts)
   if port < 1 or port > 65535 then return stream.invalid("send: no port: %d", port) end
   local address, err = address_of(host, left)
   if not address then return nil, err end
-  return task.await(core.send(self, bytes, address, port), left())
+  local op
+  op, err = core.send(self, bytes, address, port, host)
+  if not op then return nil, err end
+  return task.await(op, left())
 end
 
 --- Wait for a datagram.

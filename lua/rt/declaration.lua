@@ -38,6 +38,11 @@ local function a_string(value)
   return nil, "a string"
 end
 
+local function a_boolean(value)
+  if type(value) == "boolean" then return value end
+  return nil, "true or false"
+end
+
 local function a_count(value)
   local ok = type(value) == "number" and value == floor(value)
   if ok and value >= 0 and value <= LARGEST_COUNT then return value end
@@ -178,6 +183,8 @@ local FIELDS = {
   { "invoke", a_function, required = true },
   { "match", a_function },
   { "setup", a_function },
+  { "finish", a_function },
+  { "active", a_boolean, default = false },
   { "rate_key", a_function },
   { "prioritize", a_function },
   { "priority", priority, default = DEFAULT_PRIORITY },
@@ -263,7 +270,9 @@ function M.plain(declaration)
     rate = not dry_run and declaration.rate or nil,
     options = declaration.options,
     tags = declaration.tags,
+    active = declaration.active,
     has_setup = declaration.setup ~= nil,
+    has_finish = declaration.finish ~= nil,
     has_match = declaration.match ~= nil,
     has_rate_key = declaration.rate_key ~= nil,
     has_prioritize = declaration.prioritize ~= nil,

@@ -181,6 +181,7 @@ local function exchange(settings, url, target, left, more)
       body = settings.body,
       user = url.user,
       password = url.password,
+      chosen = settings.address ~= nil,
       connect_to = target and place(target, url.port) or nil,
       proxy = settings.proxy_url,
       verify = settings.verify,
@@ -200,7 +201,8 @@ local function hop(settings, url, left)
   local response, again
   for i, target in ipairs(targets) do
     response, err, again = exchange(settings, url, target, left, #targets - i)
-    if response or not again or left() == 0 then break end
+    local passed = stream.is(err, "PERMISSION_DENIED") -- this address only is out of scope
+    if response or not (again or passed) or left() == 0 then break end
   end
   return response, err
 end

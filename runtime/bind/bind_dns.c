@@ -1,12 +1,14 @@
 /* bind_dns.c - rt.core.dns: questions to DNS servers, names to addresses.
  *
  * SPDX-License-Identifier: MIT */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bind/net_bind.h"
 #include "net/dns.h"
 #include "net/lookup.h"
+#include "process/fence.h"
 
 int rt__open_dns(lua_State *L);
 
@@ -161,6 +163,29 @@ static rt_err read_opts(lua_State *L, int index, rt__net *net,
   return rt__net_server(net, text, server, err);
 }
 
+/* An active capability asks about names in scope only, and no server of its own
+ * choice that is not. "5.2.0.192.in-addr.arpa" stands for its address. */
+static rt_err check_fence(lua_State *L, const char *what, const char *name,
+                          const rt__dns_opts *opts, rt_error *err) {
+  const rt__fence *fence = rt__fence_of(L);
+  char host[RT__HOST_MAX], text[RT__ADDR_TEXT];
+  unsigned port = 53, a, b, c, d;
+  rt__addr addr;
+  int end = 0;
+  if (!fence) return RT_OK;
+  if (sscanf(name, "%3u.%3u.%3u.%3u.in-addr.arpa%n", &a, &b, &c, &d, &end) ==
+          4 &&
+      end > 0) {
+    snprintf(text, sizeof(text), "%u.%u.%u.%u", d, c, b, a);
+    if (rt__addr_parse(&addr, text, 0)) name = text;
+  }
+  if (!rt__fence_allows(fence, what, name, NULL, NULL, 0, err)) return RT_EPERM;
+  if (!opts->server || !rt__host_port(opts->server, host, &port)) return RT_OK;
+  if (!rt__fence_allows(fence, "ask the server", host, NULL, NULL, port, err))
+    return RT_EPERM;
+  return RT_OK;
+}
+
 static int l_ask(lua_State *L) {
   static const rt__op_type type = {"dns", cancel_ask, push_answer, release_ask};
   const char *name = luaL_checkstring(L, 1);
@@ -174,6 +199,7 @@ static int l_ask(lua_State *L) {
   luaL_argcheck(L, number != 0, 2, "record type expected");
   op = rt__op_new(L, sizeof(*op), &type);
   op->type = number;
+  if (rc == RT_OK) rc = check_fence(L, "resolve", name, &opts, &err);
   if (rc == RT_OK)
     rc = rt__dns_ask(&op->query, net, name, number, &opts, on_answer, op, &err);
   if (rc != RT_OK) {
@@ -240,6 +266,7 @@ static int l_lookup(lua_State *L) {
   rt_error err = RT_ERROR_INIT;
   rt_err rc = read_opts(L, 2, net, &opts, server, &err);
   lookup_op *op = rt__op_new(L, sizeof(*op), &type);
+  if (rc == RT_OK) rc = check_fence(L, "look up", host, &opts, &err);
   if (rc == RT_OK)
     rc = rt__lookup_start(&op->lookup, net, host, &opts, on_lookup, op, &err);
   if (rc != RT_OK) {

@@ -5,6 +5,7 @@
 
 #include "bind/net_bind.h"
 #include "net/http.h"
+#include "process/fence.h"
 
 int rt__open_http(lua_State *L);
 
@@ -118,6 +119,40 @@ static void read_opts(lua_State *L, rt__http_opts *opts) {
   opts->connect_timeout = number_field(L, "connect_timeout");
 }
 
+/* The address that curl is told to connect to, whatever the host is. */
+static bool address_of(const char *place, rt__addr *addr) {
+  char host[RT__HOST_MAX];
+  unsigned port = 0;
+  return place && rt__host_port(place, host, &port) &&
+         rt__addr_parse(addr, host, port);
+}
+
+/* A proxy is a target as well, and an address that the script has chosen is
+ * one without a name. */
+static bool fence_allows(lua_State *L, const rt__http_opts *opts,
+                         rt_error *err) {
+  const rt__fence *fence = rt__fence_of(L);
+  rt__addr addr;
+  rt__url url, proxy;
+  bool literal, ok;
+  if (!fence) return true;
+  if (rt__url_parse(&url, opts->url, NULL, false, err) != RT_OK) return false;
+  literal = !opts->proxy && address_of(opts->connect_to, &addr);
+  ok = rt__fence_allows(fence, opts->method, url.host, opts->url,
+                        literal ? &addr : NULL, url.port, err);
+  if (ok && literal && flag_field(L, "chosen"))
+    ok =
+        rt__fence_allows(fence, "connect to", NULL, NULL, &addr, url.port, err);
+  rt__url_deinit(&url);
+  if (!ok || !opts->proxy) return ok;
+  if (rt__url_parse(&proxy, opts->proxy, NULL, true, err) != RT_OK)
+    return false;
+  ok = rt__fence_allows(fence, "use the proxy", proxy.host, NULL, NULL,
+                        proxy.port, err);
+  rt__url_deinit(&proxy);
+  return ok;
+}
+
 /* exchange{url, method, headers = {lines}, ...} -> op */
 static int l_exchange(lua_State *L) {
   static const rt__op_type type = {"http", cancel, push_result, release};
@@ -130,8 +165,9 @@ static int l_exchange(lua_State *L) {
   opts.header_count = read_headers(L, lines);
   opts.headers = lines;
   op = rt__op_new(L, sizeof(*op), &type);
-  if (rt__http_start(&op->request, rt__bind_net(L), &opts, on_done, op, &err) !=
-      RT_OK) {
+  if (!fence_allows(L, &opts, &err) ||
+      rt__http_start(&op->request, rt__bind_net(L), &opts, on_done, op, &err) !=
+          RT_OK) {
     rt__op_fail(&op->op, &err);
     rt__op_end(&op->op);
   }

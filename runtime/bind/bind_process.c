@@ -10,6 +10,7 @@
 
 #include "bind/bind.h"
 #include "bind/mail.h"
+#include "process/fence.h"
 #include "process/listing.h"
 #include "process/spawn.h"
 
@@ -79,6 +80,7 @@ static int l_spawn(lua_State *L) {
   recipe->kind = kind;
   recipe->monitored = lua_toboolean(L, 4);
   recipe->linked = lua_toboolean(L, 5);
+  recipe->fence = rt__fence_ref(rt__fence_of(L));
   if (rt__spawn(rt__runtime_of(L), NULL, rt__worker_of(L), process->pid, recipe,
                 &pid, &err) != RT_OK)
     return rt__lua_fail(L, &err);

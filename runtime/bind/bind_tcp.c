@@ -2,6 +2,7 @@
  *
  * What reads takes its bytes from the connection when its results are pushed,
  * so a wait that was given up has lost nothing. SPDX-License-Identifier: MIT */
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -9,6 +10,7 @@
 #include "net/dial.h"
 #include "net/listener.h"
 #include "net/tls.h"
+#include "process/fence.h"
 
 int rt__open_tcp(lua_State *L);
 
@@ -20,12 +22,33 @@ typedef struct dial_op {
   rt__dial *dial;
   int fd;
   rt__addr peer;
+  rt__fence *fence; /* [own] or NULL */
+  bool allowed;     /* one of the name's addresses */
+  char host[RT__HOST_MAX];
+  unsigned port;
 } dial_op;
+
+/* One address of a name; it is refused when none of them is allowed. */
+static bool allows(void *arg, const char *host, const rt__addr *addr,
+                   rt_error *err) {
+  dial_op *op = arg;
+  rt_error why = RT_ERROR_INIT;
+  unsigned port = rt__addr_port(addr);
+  if (rt__fence_would_allow(op->fence, "connect to", host, NULL, addr, port,
+                            &why)) {
+    op->allowed = true;
+    return true;
+  }
+  if (err) *err = why;
+  return false;
+}
 
 static void on_dialed(void *arg, int fd, const rt__addr *peer,
                       const rt_error *err) {
   dial_op *op = arg;
   op->fd = fd;
+  if (fd < 0 && err->code == RT_EPERM && op->fence && !op->allowed)
+    rt__fence_note(op->fence, op->host, NULL, NULL, op->port, err);
   if (fd >= 0)
     op->peer = *peer;
   else
@@ -50,6 +73,7 @@ static int push_dialed(lua_State *L, rt__op *base) {
 static void release_dial(rt__op *base) {
   dial_op *op = (dial_op *)base;
   if (op->fd >= 0) close(op->fd);
+  rt__fence_unref(op->fence);
 }
 
 static int l_dial(lua_State *L) {
@@ -61,8 +85,14 @@ static int l_dial(lua_State *L) {
   rt_error err = RT_ERROR_INIT;
   dial_op *op = rt__op_new(L, sizeof(*op), &type);
   op->fd = -1;
-  if (rt__dial_start(&op->dial, net, host, port, on_dialed, op, &err) !=
-      RT_OK) {
+  op->fence = rt__fence_ref(rt__fence_of(L));
+  op->port = port;
+  if (op->fence) snprintf(op->host, sizeof(op->host), "%s", host);
+  rt__dial_gate gate = {allows, op};
+  if (!rt__fence_allows(op->fence, "connect to", host, NULL, NULL, port,
+                        &err) ||
+      rt__dial_start(&op->dial, net, host, port, op->fence ? &gate : NULL,
+                     on_dialed, op, &err) != RT_OK) {
     rt__op_fail(&op->op, &err);
     rt__op_end(&op->op);
   }

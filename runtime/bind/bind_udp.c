@@ -4,6 +4,7 @@
 
 #include "bind/net_bind.h"
 #include "net/udp.h"
+#include "process/fence.h"
 
 int rt__open_udp(lua_State *L);
 
@@ -94,7 +95,7 @@ static int l_receive(lua_State *L) {
   return rt__op_return(L, &op->op);
 }
 
-/* send(udp, bytes, address, port) -> op -> true */
+/* send(udp, bytes, address, port, host) -> op -> true */
 static int l_send(lua_State *L) {
   static const rt__op_type type = {"send", cancel, NULL, release};
   rt__udp *udp = check_udp(L);
@@ -102,9 +103,13 @@ static int l_send(lua_State *L) {
   const char *data = luaL_checklstring(L, 2, &size);
   const char *host = luaL_checkstring(L, 3);
   unsigned port = rt__bind_port(L, 4, 1);
+  rt_error err = RT_ERROR_INIT;
   rt__addr peer;
   udp_op *op;
   luaL_argcheck(L, rt__addr_parse(&peer, host, port), 3, "address expected");
+  if (!rt__fence_allows(rt__fence_of(L), "send to", luaL_optstring(L, 5, host),
+                        NULL, &peer, port, &err))
+    return rt__lua_fail(L, &err);
   op = new_op(L, udp, &type);
   op->wait.peer = peer;
   op->wait.size = size;

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "process/fence.h"
+
 static const char context_key;
 
 static int l_close_context(lua_State *L) {
@@ -90,12 +92,18 @@ static int l_collect_conn(lua_State *L) {
   rt__resource_remove(&bound->resource);
   rt__conn_close(bound->conn);
   rt__conn_unref(bound->conn);
+  rt__fence_unref(bound->fence);
   bound->conn = NULL;
+  bound->fence = NULL;
   return 0;
 }
 
 rt__conn *rt__bind_conn(lua_State *L, int index) {
   rt__bound_conn *bound = luaL_checkudata(L, index, RT__CONN_META);
+  const rt__fence *fence = rt__fence_of(L);
+  if (fence && !rt__fence_same(fence, bound->fence))
+    luaL_error(L, "the connection was opened for another session, whose scope "
+                  "may be another");
   return bound->conn;
 }
 
@@ -110,6 +118,7 @@ int rt__bind_push_conn(lua_State *L, int fd, const rt__addr *peer) {
     return rt__lua_fail(L, &err);
   }
   bound->resource.close = close_conn;
+  bound->fence = rt__fence_ref(rt__fence_of(L));
   rt__resource_add(rt__process_of(L), &bound->resource);
   return 1;
 }

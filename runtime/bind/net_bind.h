@@ -22,11 +22,13 @@ rt__net *rt__bind_net(lua_State *L);
 typedef struct rt__bound_conn {
   rt__resource resource;
   rt__conn *conn;
+  struct rt__fence *fence; /* [own] behind which it was opened, or NULL */
 } rt__bound_conn;
 
 #define RT__CONN_META "rt.connection"
 
-/* The connection at `index`; raises for anything else. */
+/* The connection at `index`; raises for anything else, and for one that
+ * another session's or an unfenced process opened for one behind a fence. */
 rt__conn *rt__bind_conn(lua_State *L, int index);
 /* Make their metatable, before the first one is pushed. */
 void rt__bind_open_conn(lua_State *L);

@@ -12,6 +12,7 @@
 #ifndef RT__DISPATCHER_EXECUTOR_H
 #define RT__DISPATCHER_EXECUTOR_H
 
+#include "dispatcher/scope.h"
 #include "registry/capability.h"
 #include "rt/process.h"
 #include "rt/session.h"
@@ -126,6 +127,13 @@ void rt__engine_watch(rt__engine *engine, const rt__heaps *heaps,
  * when it ends). It comes later when the intake is full. */
 void rt__engine_send(rt__engine *engine, rt_session *session, rt__lease lease,
                      const rt_value *assets, rt_reply_fn fn, void *arg);
+/* [any] A job of an active capability asked for a target that is out of scope:
+ * it is stored as a rejection of class `target`, with the reason. */
+void rt__engine_refuse(rt_session *session, rt__lease lease, const char *target,
+                       const char *why);
+/* [any] May a connection of this session go there? */
+bool rt__session_reaches(const rt_session *session, const rt__target *target,
+                         char *why, size_t size);
 /* [any] Is the intake beyond its bounds? For callers that do not wait. */
 bool rt__engine_full(rt__engine *engine);
 /* [any] `fraction` in 0..1; `text` may be NULL. */

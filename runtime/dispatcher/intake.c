@@ -394,3 +394,22 @@ rt_err rt__session_take(rt_session *s, rt_view asset, rt__live *live,
   rt_value_unref(metadata);
   return rc == RT_EINVAL ? RT_EINTERNAL : rc;
 }
+
+/* One target is one rejection of the job, however often it is asked for. */
+rt_err rt__session_refuse(rt_session *s, rt__live *live, const char *target,
+                          const char *why, rt_error *err) {
+  origin from;
+  rt_err rc = RT_OK;
+  bool utf8 = rt__utf8_valid(target, strlen(target));
+  input in = {.value = {utf8 ? target : "?", utf8 ? strlen(target) : 1}};
+  origin_of(live, &from);
+  rt__class *cls = rt__session_class(s, "target", 6, err);
+  if (!cls) return RT_EUNAVAIL;
+  rt__text key = key_text(s, cls, &in);
+  uint64_t hash = rt__store_hash(s->store, key);
+  rt__asset_row row = {.value = in.value};
+  rc = reject(s, cls, &row, hash, key, &from, "scope", why, err);
+  rt__session_log(s, RT_LOG_WARN, "session '%s': %s: %s", s->name,
+                  live->cap->decl->name, why);
+  return rc;
+}

@@ -404,6 +404,9 @@ rt_err rt__session_due(rt_session *s, rt_error *err);
 rt_err rt__session_take(rt_session *s, rt_view asset, rt__live *from,
                         const rt_dispatch_opts *opts, rt_outcome *outcome,
                         rt_error *err);
+/* A target that a job of an active capability was refused. */
+rt_err rt__session_refuse(rt_session *s, rt__live *live, const char *target,
+                          const char *why, rt_error *err);
 /* grant.c */
 void rt__session_prepare(rt_session *s);
 /* Start one job; *started tells whether there was one that could. */

@@ -125,6 +125,51 @@ bool rt__engine_full(rt__engine *engine) {
   return rt__port_full(engine->port);
 }
 
+/* --- refusals -------------------------------------------------------- */
+typedef struct refuse_cmd {
+  rt__cmd cmd;
+  rt__lease lease;
+  char *target, *why; /* [own] */
+} refuse_cmd;
+
+static void run_refuse(rt__engine *engine, rt__cmd *cmd) {
+  refuse_cmd *refuse = (refuse_cmd *)cmd;
+  rt_session *s = cmd->session;
+  rt_error err = RT_ERROR_INIT;
+  rt__live *live = engine && s->engine ? leased(s, refuse->lease) : NULL;
+  if (live) {
+    if (rt__session_refuse(s, live, refuse->target, refuse->why, &err) != RT_OK)
+      rt__session_fail(s, &err);
+    s->touched = true;
+  }
+  free(refuse->target);
+  free(refuse->why);
+  rt__cmd_free(refuse);
+}
+
+void rt__engine_refuse(rt_session *session, rt__lease lease, const char *target,
+                       const char *why) {
+  refuse_cmd *refuse = rt__cmd_new(sizeof(*refuse), run_refuse, session);
+  if (!refuse) return;
+  refuse->lease = lease;
+  refuse->target = strdup(target);
+  refuse->why = strdup(why);
+  refuse->cmd.writes = true;
+  refuse->cmd.bytes += strlen(target) + strlen(why);
+  if (refuse->target && refuse->why) {
+    rt__port_post(session->port, &refuse->cmd);
+    return;
+  }
+  free(refuse->target);
+  free(refuse->why);
+  rt__cmd_free(refuse);
+}
+
+bool rt__session_reaches(const rt_session *session, const rt__target *target,
+                         char *why, size_t size) {
+  return rt__scope_reaches(&session->scope, target, why, size);
+}
+
 /* --- progress -------------------------------------------------------- */
 typedef struct progress_cmd {
   rt__cmd cmd;

@@ -18,6 +18,8 @@ struct rt__rule {
   bool exclude;
   char *class_;         /* NULL: any */
   rt__pattern *pattern; /* on the value */
+  rt__pattern *folded;  /* the same in lower case, for names of hosts */
+  bool numeric;         /* a pattern of addresses: "10.0.*.*" */
   char *whole;          /* as it was given */
   network net;
 };
@@ -106,6 +108,31 @@ static bool bad_network(const char *text) {
   return digits > 0 && slash[1 + digits] == '\0';
 }
 
+/* In lower case, without the dot behind a full name. */
+static void fold(char *out, size_t size, const char *text) {
+  size_t length = strlen(text);
+  if (length >= size) length = size - 1;
+  for (size_t i = 0; i < length; i++)
+    out[i] = text[i] >= 'A' && text[i] <= 'Z' ? (char)(text[i] + 32) : text[i];
+  if (length > 1 && out[length - 1] == '.') length--;
+  out[length] = '\0';
+}
+
+static rt__pattern *folded_pattern(const char *text) {
+  size_t size = strlen(text) + 1;
+  char *copy = malloc(size);
+  if (!copy) return NULL;
+  fold(copy, size, text);
+  rt__pattern *pattern = rt__pattern_new(copy, strlen(copy));
+  free(copy);
+  return pattern;
+}
+
+static bool is_numeric(const char *text) {
+  return text[strspn(text, "0123456789.*(|)")] == '\0' &&
+         strpbrk(text, "0123456789") != NULL;
+}
+
 static rt_err parse_rule(rt__rule *rule, const char *text, rt_error *err) {
   rule->whole = strdup(text);
   if (text[0] == '!') {
@@ -129,7 +156,9 @@ static rt_err parse_rule(rt__rule *rule, const char *text, rt_error *err) {
                    rule->whole ? rule->whole : text);
   }
   rule->pattern = rt__pattern_new(text, strlen(text));
-  if (rule->pattern && rule->whole) return RT_OK;
+  rule->folded = folded_pattern(text);
+  rule->numeric = is_numeric(text);
+  if (rule->pattern && rule->folded && rule->whole) return RT_OK;
   return rt_fail(err, RT_ENOMEM, "no memory");
 }
 
@@ -152,6 +181,7 @@ void rt__scope_deinit(rt__scope *scope) {
   for (size_t i = 0; i < scope->count; i++) {
     free(scope->rules[i].class_);
     rt__pattern_free(scope->rules[i].pattern);
+    rt__pattern_free(scope->rules[i].folded);
     free(scope->rules[i].whole);
   }
   free(scope->rules);
@@ -183,5 +213,111 @@ bool rt__scope_has(const rt__scope *scope, const char *class_name,
   }
   if (included || !asked) return true;
   snprintf(why, why_size, "scope: no rule includes it");
+  return false;
+}
+
+/* --- targets of connections ------------------------------------------- */
+#define HOST_BYTES 512
+
+typedef struct forms {
+  char name[HOST_BYTES], address[INET6_ADDRSTRLEN];
+  char named_port[HOST_BYTES + 12], address_port[INET6_ADDRSTRLEN + 16];
+  char url[4096];
+  network net;
+} forms;
+
+/* ::ffff:192.0.2.1 is 192.0.2.1. */
+static void set_address(forms *f, const rt__target *target) {
+  static const unsigned char mapped[12] = {0, 0, 0, 0, 0,   0,
+                                           0, 0, 0, 0, 255, 255};
+  const unsigned char *bytes = target->address;
+  int family = target->family;
+  if (family == AF_INET6 && memcmp(bytes, mapped, sizeof(mapped)) == 0) {
+    family = AF_INET;
+    bytes += sizeof(mapped);
+  }
+  f->net.family = family;
+  f->net.bits = family == AF_INET ? 32 : 128;
+  memcpy(f->net.bytes, bytes, family == AF_INET ? 4 : 16);
+  inet_ntop(family, bytes, f->address, sizeof(f->address));
+}
+
+static void read_forms(forms *f, const rt__target *target) {
+  memset(f, 0, sizeof(*f));
+  if (target->family) set_address(f, target);
+  if (target->host) fold(f->name, sizeof(f->name), target->host);
+  if (target->url) snprintf(f->url, sizeof(f->url), "%s", target->url);
+  if (!target->port) return;
+  if (*f->name)
+    snprintf(f->named_port, sizeof(f->named_port), "%s:%u", f->name,
+             target->port);
+  if (*f->address)
+    snprintf(f->address_port, sizeof(f->address_port),
+             f->net.family == AF_INET6 ? "[%s]:%u" : "%s:%u", f->address,
+             target->port);
+}
+
+static bool text_fits(const rt__rule *rule, const char *text) {
+  size_t size = strlen(text);
+  return size > 0 && (rt__pattern_matches(rule->pattern, text, size) ||
+                      rt__pattern_matches(rule->folded, text, size));
+}
+
+static bool is_for(const rt__rule *rule, const char *a, const char *b) {
+  return !rule->class_ || strcmp(rule->class_, a) == 0 ||
+         strcmp(rule->class_, b) == 0;
+}
+
+static bool fits_address(const rt__rule *rule, const forms *f) {
+  if (rule->net.family) return f->net.family && inside(&rule->net, &f->net);
+  return (is_for(rule, "ipv4", "ipv6") && text_fits(rule, f->address)) ||
+         (is_for(rule, "port", "port") && text_fits(rule, f->address_port));
+}
+
+static bool fits_name(const rt__rule *rule, const forms *f) {
+  if (rule->net.family) return false;
+  return (is_for(rule, "domain", "host") && text_fits(rule, f->name)) ||
+         (is_for(rule, "port", "port") && text_fits(rule, f->named_port)) ||
+         (is_for(rule, "url", "url") && text_fits(rule, f->url));
+}
+
+static bool speaks_of_targets(const rt__rule *rule) {
+  static const char *const classes[] = {"domain", "host", "ipv4",
+                                        "ipv6",   "url",  "port"};
+  if (!rule->class_ || rule->net.family) return true;
+  for (size_t i = 0; i < sizeof(classes) / sizeof(*classes); i++)
+    if (strcmp(rule->class_, classes[i]) == 0) return true;
+  return false;
+}
+
+bool rt__scope_reaches(const rt__scope *scope, const rt__target *target,
+                       char *why, size_t why_size) {
+  bool ask_name = false, ask_address = false;
+  bool name_in = false, address_in = false;
+  forms f;
+  if (scope->count == 0) return true;
+  read_forms(&f, target);
+  for (size_t i = 0; i < scope->count; i++) {
+    const rt__rule *rule = &scope->rules[i];
+    if (!speaks_of_targets(rule)) continue;
+    bool name = fits_name(rule, &f), address = fits_address(rule, &f);
+    if (rule->exclude && (name || address)) {
+      snprintf(why, why_size, "excluded by %.200s", rule->whole);
+      return false;
+    }
+    if (rule->exclude) continue;
+    *(rule->net.family || rule->numeric ? &ask_address : &ask_name) = true;
+    if (name) name_in = true;
+    if (address) address_in = true;
+  }
+  bool has_name = *f.name != '\0', has_address = f.net.family != 0;
+  if (has_name && ask_name && !name_in)
+    snprintf(why, why_size, "no rule includes the name");
+  else if (has_address && ask_address && !address_in)
+    snprintf(why, why_size, "no rule includes the address");
+  else if (!has_name && ask_name && !address_in)
+    snprintf(why, why_size, "no rule includes the address");
+  else
+    return true;
   return false;
 }

@@ -23,4 +23,22 @@ void rt__scope_deinit(rt__scope *scope);
 bool rt__scope_has(const rt__scope *scope, const char *class_name,
                    const char *value, size_t size, char *why, size_t why_size);
 
+/* What a connection goes to: a name, an address, or a name at an address. */
+typedef struct rt__target {
+  const char *host;             /* a name; NULL: only an address is known */
+  const char *url;              /* NULL, or what is asked for */
+  int family;                   /* AF_INET, AF_INET6; 0: not known yet */
+  const unsigned char *address; /* 4 or 16 bytes */
+  unsigned port;                /* 0: none */
+} rt__target;
+
+/* May a connection go there? An excluding rule that fits the name, the address
+ * or the URL refuses. Of the including rules, those on addresses decide about
+ * the address and the others about the name; a part that no rule is about is
+ * let through when a rule includes the other one. A rule for a class counts
+ * for the part such assets stand for: domain and host the name, ipv4 and ipv6
+ * the address, url the URL, port either with the port; a network always. */
+bool rt__scope_reaches(const rt__scope *scope, const rt__target *target,
+                       char *why, size_t why_size);
+
 #endif

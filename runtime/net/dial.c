@@ -38,6 +38,7 @@ struct rt__dial {
   rt__dial_fn fn;
   void *arg;
   rt__dial **out;
+  rt__dial_gate gate;
   char host[RT__HOST_MAX];
 };
 
@@ -203,18 +204,35 @@ static void try_next(rt__dial *dial) {
   if (!dial->attempts) fail(dial);
 }
 
+/* Of `addrs` those it may go to; false: none, for the reason in `err`. */
+static bool take_addresses(rt__dial *dial, const rt__addr *addrs, size_t count,
+                           rt_error *err) {
+  rt_error *why = err;
+  for (size_t i = 0; i < count; i++) {
+    rt__addr addr = addrs[i];
+    rt__addr_set_port(&addr, dial->port);
+    if (dial->gate.allows &&
+        !dial->gate.allows(dial->gate.arg, dial->host, &addr, why)) {
+      why = NULL; /* the first reason is told */
+      continue;
+    }
+    dial->addrs[dial->count++] = addr;
+  }
+  return dial->count > 0;
+}
+
 static void on_lookup(void *arg, const rt__addr *addrs, size_t count,
                       const rt_error *err) {
   rt__dial *dial = arg;
+  rt_error refused = RT_ERROR_INIT;
   if (count == 0) {
     finish(dial, -1, NULL, err);
     return;
   }
-  dial->count = count;
-  memcpy(dial->addrs, addrs, count * sizeof(*addrs));
-  for (size_t i = 0; i < count; i++)
-    rt__addr_set_port(&dial->addrs[i], dial->port);
-  try_next(dial);
+  if (take_addresses(dial, addrs, count, &refused))
+    try_next(dial);
+  else
+    finish(dial, -1, NULL, &refused);
 }
 
 static rt__dial *new_dial(rt__dial **out, rt__net *net, const char *host,
@@ -261,7 +279,8 @@ static rt_err dial_literal(rt__dial **out, rt__net *net, const char *host,
 }
 
 rt_err rt__dial_start(rt__dial **out, rt__net *net, const char *host,
-                      unsigned port, rt__dial_fn fn, void *arg, rt_error *err) {
+                      unsigned port, const rt__dial_gate *gate, rt__dial_fn fn,
+                      void *arg, rt_error *err) {
   rt__dial *dial;
   rt__addr addr;
   rt_err rc;
@@ -269,10 +288,13 @@ rt_err rt__dial_start(rt__dial **out, rt__net *net, const char *host,
   if (net->closed) return rt_fail(err, RT_ECLOSED, "connect: closed");
   if (*host == '\0' || strlen(host) >= RT__HOST_MAX)
     return rt_fail(err, RT_EINVAL, "'%.300s' is no host", host);
-  if (rt__addr_parse(&addr, host, port))
-    return dial_literal(out, net, host, &addr, fn, arg, err);
+  bool literal = rt__addr_parse(&addr, host, port);
+  if (literal && gate && !gate->allows(gate->arg, host, &addr, err))
+    return RT_EPERM;
+  if (literal) return dial_literal(out, net, host, &addr, fn, arg, err);
   dial = new_dial(out, net, host, port, fn, arg);
   if (!dial) return rt_fail(err, RT_ENOMEM, "connect: no memory");
+  if (gate) dial->gate = *gate;
   rc = rt__lookup_start(&dial->lookup, net, host, NULL, on_lookup, dial, err);
   if (rc != RT_OK) {
     *out = NULL;

@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "process/fence.h"
 
 /* --- workers ----------------------------------------------------------------
  */
@@ -268,6 +269,7 @@ void rt__job_invoked(rt_job *job) {
 static void begin(rt_job *job) {
   rt_error err = RT_ERROR_INIT;
   rt__start start = RT__START_INIT;
+  bool unfenced = false;
   bool ask = job->order->capability->has_match && !job->order->gated;
   job->phase = ask ? RT__PHASE_MATCH : RT__PHASE_INVOKE;
   if (ask && job->restarts == 0) job->cpu = rt__job_cpu_ns();
@@ -278,8 +280,14 @@ static void begin(rt_job *job) {
   start.nowait = ask;
   if (rt__job_process(&job->process, job->home, RT__ENTRY_RUN,
                       rt__instance_functions(job->instance), &start,
-                      &err) == RT_OK)
+                      &err) == RT_OK) {
+    rt__fence *fence =
+        rt__fence_new(job->order->session, job->order->capability,
+                      &job->order->lease, &unfenced);
+    if (!rt__fence_process(job->process, fence)) unfenced = true;
+    if (unfenced) rt__process_kill(job->process, RT_ENOMEM, NULL);
     return;
+  }
   job->process = NULL;
   rt__job_report(job, RT__END_FAILED,
                  rt__error_map(err.code, err.message, NULL), NULL);

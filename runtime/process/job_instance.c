@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "dispatcher/session.h"
+#include "process/fence.h"
 #include "process/job.h"
 
 #define BUILD_SECONDS 5.0
@@ -205,6 +206,7 @@ void rt__instance_ready(lua_State *L) {
 }
 
 static void build(rt__instance *instance) {
+  bool unfenced = false;
   rt_error err = RT_ERROR_INIT;
   rt__start start = RT__START_INIT;
   start.on_exit = on_built;
@@ -214,8 +216,13 @@ static void build(rt__instance *instance) {
   start.internal = true;
   instance->uses = 1;
   if (rt__job_process(&instance->builder, instance->home, RT__ENTRY_BUILD,
-                      LUA_NOREF, &start, &err) == RT_OK)
+                      LUA_NOREF, &start, &err) == RT_OK) {
+    rt__fence *fence =
+        rt__fence_new(instance->session, instance->capability, NULL, &unfenced);
+    if (!rt__fence_process(instance->builder, fence)) unfenced = true;
+    if (unfenced) rt__process_kill(instance->builder, RT_ENOMEM, NULL);
     return;
+  }
   instance->builder = NULL;
   instance->how = err.code;
   instance->error = rt__error_map(err.code, err.message, NULL);

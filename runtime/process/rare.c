@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "process/fence.h"
 #include "process/sched.h"
 
 static const rt__rare nothing;
@@ -28,6 +29,17 @@ rt__rare *rt__process_rare(rt__process *process) {
   return rare;
 }
 
+bool rt__fence_process(rt__process *process, rt__fence *fence) {
+  rt__rare *rare = fence ? rt__process_rare(process) : NULL;
+  if (!rare) {
+    rt__fence_unref(fence);
+    return !fence;
+  }
+  rt__fence_unref(rare->fence);
+  rare->fence = fence;
+  return true;
+}
+
 void rt__rare_deinit(rt__process *process) {
   rt__rare *rare = process->rare;
   if (rare == &nothing) return;
@@ -35,6 +47,7 @@ void rt__rare_deinit(rt__process *process) {
   rt__timer_stop(process->vm->worker, &rare->deadline_timer);
   rt_value_unref(rare->end_error);
   free(rare->where);
+  rt__fence_unref(rare->fence);
   rt__blocks_give(&process->vm->blocks, rare, sizeof(*rare));
 }
 

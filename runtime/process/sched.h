@@ -123,9 +123,9 @@ struct rt__peer {
 typedef struct rt__rare {
   rt__process *process;
   rt__ended_fn on_exit;
-  void *exit_arg, *user;
+  void *exit_arg, *user, *public_arg;
   rt_exit_fn public_exit;
-  void *public_arg;
+  struct rt__fence *fence; /* [own] what it may reach; NULL: anything */
   rt__peer *watchers, *links;
   rt__mailbox notes;     /* for the library's inlets: topics with "@" */
   struct rt__held *held; /* messages for channels that are full */

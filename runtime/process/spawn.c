@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "process/embed.h"
+#include "process/fence.h"
 
 rt__recipe *rt__recipe_new(rt__stock *stock, rt__code *code,
                            const rt_value *args) {
@@ -31,8 +32,10 @@ static rt__recipe *recipe_of(rt__package *package) {
 static void use_up(rt__recipe *recipe) {
   rt__code_unref(recipe->code);
   rt_value_unref(recipe->args);
+  rt__fence_unref(recipe->fence);
   recipe->code = NULL;
   recipe->args = NULL;
+  recipe->fence = NULL;
 }
 
 void rt__recipe_free(rt__recipe *recipe) {
@@ -145,6 +148,8 @@ static rt__process *start(rt__worker *worker, rt__package *package,
   spec.globals = recipe->globals;
   spec.own_globals = true;
   rt__process_start(&process, vm, &spec, args, err);
+  if (process && !rt__fence_process(process, rt__fence_ref(recipe->fence)))
+    rt__process_doom(process, RT_ENOMEM, NULL);
   return process;
 }
 

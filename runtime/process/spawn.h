@@ -36,6 +36,7 @@ typedef struct rt__recipe {
   rt_value *args;   /* [own] array or NULL */
   rt_exit_fn on_exit;
   void *on_exit_arg;
+  struct rt__fence *fence; /* [own] of its parent, or NULL */
   rt__package *mail; /* [own] what came before its start, a ring: the last */
   int globals;       /* made when it starts */
   bool monitored, linked;

@@ -98,6 +98,8 @@ static rt_err unpack(rt_capability *c, rt_view map, rt_error *err) {
   c->has_match = rt_view_bool(rt_view_get(map, "has_match"), false);
   c->has_rate_key = rt_view_bool(rt_view_get(map, "has_rate_key"), false);
   c->has_prioritize = rt_view_bool(rt_view_get(map, "has_prioritize"), false);
+  c->has_finish = rt_view_bool(rt_view_get(map, "has_finish"), false);
+  c->active = rt_view_bool(rt_view_get(map, "active"), false);
   c->has_setup = rt_view_bool(rt_view_get(map, "has_setup"), false);
   return RT_OK;
 }

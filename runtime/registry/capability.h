@@ -25,7 +25,8 @@ struct rt_capability {
   double timeout;         /* seconds; negative: none */
   uint32_t retries;
   double rate; /* tokens a second; 0: no bound */
-  bool has_match, has_rate_key, has_prioritize, has_setup;
+  bool has_match, has_rate_key, has_prioritize, has_setup, has_finish;
+  bool active;           /* its network modules keep to the session's scope */
   rt_value *declaration; /* the map that API 4.1 describes, without functions */
   /* written in Lua: the file's text and which of its capabilities this is */
   char *file;   /* path as given; NULL for one made from a table or in C */

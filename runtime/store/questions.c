@@ -202,7 +202,7 @@ rt_err rt_report_why(rt_report *report, rt_value **out, rt_error *err) {
 
 /* --- why not --------------------------------------------------------- */
 typedef struct verdict {
-  char answer[700];
+  char answer[1400];
   char state[32];
   char *reason;
   rt_value *errors;
@@ -260,6 +260,28 @@ static bool job_verdict(rt_report *report, int64_t id, const char *capability,
   return found;
 }
 
+/* What its network modules refused (rejections of class `target`). */
+static void add_refused(rt_report *report, int64_t id, const char *capability,
+                        verdict *v) {
+  size_t used = strlen(v->answer);
+  sqlite3_stmt *stmt = rt__report_sql(
+      report,
+      "SELECT count(*), min(r.reason) FROM rejected r JOIN class c ON"
+      " c.id=r.class JOIN capability k ON k.id=r.capability WHERE r.parent=?1"
+      " AND k.name=?2 AND r.kind='scope' AND c.name='target'",
+      NULL);
+  if (!stmt) return;
+  sqlite3_bind_int64(stmt, 1, id);
+  sqlite3_bind_text(stmt, 2, capability, -1, SQLITE_STATIC);
+  if (sqlite3_step(stmt) == SQLITE_ROW && sqlite3_column_int64(stmt, 0) > 0) {
+    long long count = sqlite3_column_int64(stmt, 0);
+    snprintf(v->answer + used, sizeof(v->answer) - used,
+             "; refused %lld target%s out of scope: %.500s", count,
+             count == 1 ? "" : "s", (const char *)sqlite3_column_text(stmt, 1));
+  }
+  sqlite3_finalize(stmt);
+}
+
 static void never_matched(rt_report *report, const char *capability,
                           const char *key, verdict *v) {
   sqlite3_stmt *stmt =
@@ -296,6 +318,8 @@ rt_err rt_report_why_not(rt_report *report, const char *capability,
       return fault.code;
     }
     never_matched(report, capability, key, &v);
+  } else {
+    add_refused(report, id, capability, &v);
   }
   rt_builder *b = rt_builder_new();
   if (!b) return rt_fail(err, RT_ENOMEM, "no memory");

@@ -288,7 +288,8 @@ static void closing_ends_what_is_under_way(void **state) {
       rt__lookup_start(&lookup, net, "b.test", NULL, on_lookup, NULL, &err),
       RT_OK);
   assert_int_equal(
-      rt__dial_start(&dial, net, "c.test", 80, on_dial, NULL, &err), RT_OK);
+      rt__dial_start(&dial, net, "c.test", 80, NULL, on_dial, NULL, &err),
+      RT_OK);
   assert_int_equal(rt__listener_new(&listener, net, "127.0.0.1", 0, 0, &err),
                    RT_OK);
   rt__listener_accept(listener, &acceptor);
