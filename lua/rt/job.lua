@@ -201,6 +201,7 @@ function M.build()
     match = declared.match,
     rate_key = declared.rate_key,
     prioritize = declared.prioritize,
+    finish = declared.finish,
     options = declared.options,
     package = state().package, -- user modules belong to the instance
   })
@@ -263,6 +264,16 @@ function M.prepare(functions)
     core.answer(ask(functions, asset, ctx))
     asset = core.item()
   end
+end
+
+-- the end of a session --------------------------------------------------------------------------
+
+--- A process for each instance that worked for a session, when that ends.
+function M.finish(functions)
+  local session, given, how = core.finish_context()
+  state().package = functions.package
+  if functions.disabled or not functions.finish or dry_run then return end
+  functions.finish({ session = session, options = options_of(functions, given), reason = how })
 end
 
 -- a job -----------------------------------------------------------------------------------------

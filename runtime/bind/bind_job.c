@@ -331,6 +331,7 @@ int rt__open_job(lua_State *L) {
       {"wanted", l_wanted},
       {"setup_context", l_setup_context},
       {"setup_failed", l_setup_failed},
+      {"finish_context", rt__l_finish_context},
       {"ready", l_ready},
       {"begin", l_begin},
       {"invoked", l_invoked},

@@ -163,7 +163,8 @@ static void finish_step(rt_session *s) {
   rt__session_settled(s, finished);
   rt__session_hold(s);
   if (active(s) && rt__session_hungry(s)) s->touched = true;
-  if (s->drained && s->closing) close_session(s->engine, s);
+  if (s->drained && s->closing && rt__session_said_goodbye(s))
+    close_session(s->engine, s);
 }
 
 static void tick(rt__engine *engine) {
@@ -400,6 +401,7 @@ static void run_stop(rt__engine *engine, rt__cmd *cmd) {
   stop_cmd *stop = (stop_cmd *)cmd;
   if (engine) {
     engine->stopping = true;
+    engine->stop_ns = engine->now + rt__ns(stop->grace);
     for (rt_session *s = engine->sessions; s; s = s->next) {
       s->closing = true;
       rt__session_drain(s, "the runtime stops", stop->grace);

@@ -92,6 +92,10 @@ typedef struct rt__executor {
    * process gets CANCEL), or end it now. It still reports its end. */
   void (*cancel)(void *self, rt_session *session, rt__lease lease,
                  const char *reason, bool kill);
+  /* The session ends, `how` (static): run finish in each instance that worked
+   * for it, `seconds` long, and call rt__engine_finished(). May be NULL. */
+  void (*finish)(void *self, rt__engine *engine, rt_session *session,
+                 const char *how, double seconds);
 } rt__executor;
 
 /* What scripts use of the memory, and how it is collected. Called on the
@@ -142,6 +146,8 @@ void rt__engine_progress(rt__engine *engine, rt_session *session,
 /* [any] Exactly once for each order; takes what `end` points to. Comes after
  * the job's last send. */
 void rt__engine_end(rt__engine *engine, rt_session *session, rt__end *end);
+/* [any] All that was asked to finish is through. */
+void rt__engine_finished(rt__engine *engine, rt_session *session);
 /* [any] The answers to a batch, which it takes. */
 void rt__engine_prepared(rt__engine *engine, rt__prepare *batch);
 

@@ -276,6 +276,8 @@ struct rt_session {
   bool draining, drained, closing, failed, loaded, rescanned, killed;
   bool refused; /* its opening came to nothing */
   bool locked;  /* another program holds the file */
+  enum { RT__FAREWELL_NONE, RT__FAREWELL_ASKED, RT__FAREWELL_DONE } farewell;
+  uint64_t farewell_ns; /* it ends without */
   bool lock_logged, held_told, memory_told;
   uint64_t unlock_ns, lock_log_ns, open_until_ns;
   rt__file_id file;               /* once it was opened */
@@ -324,7 +326,7 @@ struct rt__engine {
   uint64_t wake_ns, tick_ns;
   rt__memory memory;
   bool stopping;
-  double stop_grace;
+  uint64_t stop_ns; /* by then it is to have stopped */
 };
 
 /* open.c: reading a session's file, letting it go. */
@@ -424,6 +426,8 @@ rt_err rt__live_settle(rt_session *s, rt__live *live, rt__job_state state,
 bool rt__live_must_park(rt_session *s, rt__live *live);
 rt_err rt__live_park(rt_session *s, rt__live *live, rt_error *err);
 rt_err rt__live_put_back(rt_session *s, rt__live *live, rt_error *err);
+/* farewell.c: has every finish been run, or its time run out? */
+bool rt__session_said_goodbye(rt_session *s);
 /* commit.c */
 rt_err rt__session_commit(rt_session *s, rt_error *err);
 void rt__session_announce(rt_session *s);

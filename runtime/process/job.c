@@ -62,6 +62,7 @@ static int open_home(lua_State *L) {
   keep_entry(L, "rt.job", "run", &home->entries[RT__ENTRY_RUN]);
   keep_entry(L, "rt.job", "build", &home->entries[RT__ENTRY_BUILD]);
   keep_entry(L, "rt.job", "prepare", &home->entries[RT__ENTRY_PREPARE]);
+  keep_entry(L, "rt.job", "finish", &home->entries[RT__ENTRY_FINISH]);
   keep_entry(L, "rt.loader", "run", &home->entries[RT__ENTRY_LOAD]);
   return 0;
 }
@@ -395,8 +396,8 @@ rt_err rt__jobs_new(rt__jobs **out, rt_runtime *rt, rt_error *err) {
   *out = NULL;
   if (!jobs) return rt_fail(err, RT_ENOMEM, "no memory for the executor");
   jobs->rt = rt;
-  jobs->executor =
-      (rt__executor){jobs, start, rt__jobs_prepare, rt__jobs_cancel};
+  jobs->executor = (rt__executor){jobs, start, rt__jobs_prepare,
+                                  rt__jobs_cancel, rt__jobs_finish};
   for (unsigned i = 0; i < rt->worker_count; i++) {
     if (rt__jobs_open_home(jobs, rt__runtime_worker(rt, i)) == RT_OK) continue;
     rt__jobs_free(jobs);

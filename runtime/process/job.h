@@ -60,6 +60,18 @@ void rt__instance_fatal(lua_State *L, const char *why);
 /* Its answer: globals and functions on top of L, which are popped. */
 void rt__instance_ready(lua_State *L);
 void rt__instances_leave(rt__job_worker *home);
+/* A session ends: for each instance that worked for it `fn`, which releases the
+ * instance and takes `options`. */
+typedef void (*rt__part_fn)(rt__job_worker *home, rt__instance *instance,
+                            rt_capability *capability, rt_value *options,
+                            void *arg);
+void rt__instances_part(rt__job_worker *home, rt_session *session,
+                        rt__part_fn fn, void *arg);
+/* Engine's thread: ask them all (job_finish.c); and for rt.job in one of those
+ * processes: session, options, how it ended. */
+void rt__jobs_finish(void *self, rt__engine *engine, rt_session *session,
+                     const char *how, double seconds);
+int rt__l_finish_context(lua_State *L);
 
 /* --- jobs (job.c), for job_*.c and bind_job.c -------------------------------
  */
@@ -100,6 +112,7 @@ typedef enum rt__job_entry {
   RT__ENTRY_BUILD,
   RT__ENTRY_PREPARE,
   RT__ENTRY_LOAD,
+  RT__ENTRY_FINISH,
   RT__ENTRY_COUNT
 } rt__job_entry;
 

@@ -19,6 +19,13 @@
 #define BUILD_SECONDS 5.0
 #define SETUP_SECONDS 60.0
 
+/* A session that an instance worked for, until it has said goodbye to it. */
+typedef struct served {
+  struct served *next;
+  rt_session *session; /* [own ref] */
+  rt_value *options;   /* [own ref] there */
+} served;
+
 struct rt__instance {
   rt__instance *next;
   rt__job_worker *home;
@@ -28,6 +35,7 @@ struct rt__instance {
   rt__claim *first, **last; /* who waits */
   int globals, functions;   /* registry refs */
   uint32_t uses;            /* jobs, and the builder */
+  served *served;           /* if its capability has a finish */
   bool ready, stale;
   /* on whose behalf it is built; NULL afterwards */
   rt_session *session; /* [own ref] */
@@ -53,8 +61,19 @@ static void let_go(rt__instance *instance) {
   instance->fatal = NULL;
 }
 
+static void free_served(served *at) {
+  rt_session_unref(at->session);
+  rt_value_unref(at->options);
+  free(at);
+}
+
 static void free_instance(rt__instance *instance) {
   lua_State *L = instance->home->worker->vm->L;
+  while (instance->served) {
+    served *at = instance->served;
+    instance->served = at->next;
+    free_served(at);
+  }
   let_go(instance);
   unlist(instance);
   luaL_unref(L, LUA_REGISTRYINDEX, instance->globals);
@@ -229,12 +248,51 @@ static void build(rt__instance *instance) {
   serve_soon(instance);
 }
 
+static void note_served(rt__instance *instance, const rt__claim *claim) {
+  if (!claim->session || !instance->capability->has_finish) return;
+  for (const served *at = instance->served; at; at = at->next)
+    if (at->session == claim->session) return;
+  served *fresh = calloc(1, sizeof(*fresh));
+  if (!fresh) return;
+  fresh->session = rt_session_ref(claim->session);
+  fresh->options = rt_value_ref((rt_value *)claim->options);
+  fresh->next = instance->served;
+  instance->served = fresh;
+}
+
+static served *take_served(rt__instance *instance, const rt_session *session) {
+  served **at = &instance->served;
+  while (*at && (*at)->session != session) at = &(*at)->next;
+  served *found = *at;
+  if (found) *at = found->next;
+  return found;
+}
+
+void rt__instances_part(rt__job_worker *home, rt_session *session,
+                        rt__part_fn fn, void *arg) {
+  for (rt__instance *i = home->instances, *next; i; i = next) {
+    served *found = take_served(i, session);
+    next = i->next;
+    if (!found) continue;
+    rt_value *options = found->options;
+    found->options = NULL;
+    free_served(found);
+    if (i->ready && !i->builder) {
+      i->uses++;
+      fn(home, i, i->capability, options, arg);
+    } else {
+      rt_value_unref(options);
+    }
+  }
+}
+
 void rt__instance_claim(rt__job_worker *home, rt_capability *capability,
                         rt__claim *claim) {
   rt__instance *i = home->instances;
   while (i && (i->capability != capability || i->stale)) i = i->next;
   if (i && i->ready && !i->builder) {
     i->uses++;
+    note_served(i, claim);
     claim->done(claim, i, RT_OK, NULL);
     return;
   }
@@ -244,6 +302,7 @@ void rt__instance_claim(rt__job_worker *home, rt_capability *capability,
     claim->done(claim, NULL, RT_ENOMEM, NULL);
     return;
   }
+  note_served(i, claim);
   claim->next = NULL;
   *i->last = claim;
   i->last = &claim->next;

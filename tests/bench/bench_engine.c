@@ -280,7 +280,7 @@ int main(int argc, char **argv) {
   snprintf(dir, sizeof(dir), "%s/bench-engine-XXXXXX", tmp ? tmp : "/tmp");
   if (!mkdtemp(dir)) return 1;
   bench *b = calloc(1, sizeof(*b));
-  rt__executor executor = {b, on_start, on_prepare, on_cancel};
+  rt__executor executor = {b, on_start, on_prepare, on_cancel, NULL};
   rt__engine *engine = NULL;
   rt_registry *registry = NULL;
   rt_error err = RT_ERROR_INIT;

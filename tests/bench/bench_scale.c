@@ -125,7 +125,7 @@ static void add_cap(bench *b, const char *name, double rate) {
 
 static bench *bench_new(void) {
   bench *b = calloc(1, sizeof(*b));
-  rt__executor executor = {b, on_start, on_prepare, on_cancel};
+  rt__executor executor = {b, on_start, on_prepare, on_cancel, NULL};
   rt_error err = RT_ERROR_INIT;
   uv_sem_init(&b->b_through, 0);
   uv_sem_init(&b->room, FLIGHT);

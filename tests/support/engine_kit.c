@@ -124,7 +124,7 @@ kit *kit_start_in(const char *dir) {
   p->last = &p->first;
   uv_mutex_init(&p->lock);
   uv_cond_init(&p->wake);
-  rt__executor executor = {k, on_start, on_prepare, on_cancel};
+  rt__executor executor = {k, on_start, on_prepare, on_cancel, NULL};
   KIT_OK(rt_bus_new(&k->bus, NULL, err));
   KIT_OK(rt__registry_new(&k->registry, NULL, err));
   KIT_OK(rt__engine_new(&k->engine, NULL, k->bus, k->registry, &executor, err));
