@@ -241,24 +241,59 @@ local function rows(fetch)
   end
 end
 
-local function by_id(self, verb, since, ...)
-  local after, extra = since, { ... }
+-- Rows after the id `after` that fit `want`, at most `most` of them.
+local function by_id(self, verb, after, want, most)
+  local left = most or math.huge
   return rows(function()
-    local page, err = report(self, verb, after, PAGE, unpack(extra))
+    local size = math.min(PAGE, left)
+    local page, err = report(self, verb, after, size, want)
     if not page then return nil, err end
     if #page > 0 then after = page[#page].id end
-    return page, #page == PAGE
+    left = left - #page
+    return page, #page == size and left > 0
   end)
 end
 
---- Iterate over the assets in order of creation.
----@param opts table?  class= a pattern, since= an id: only later ones
-function methods:assets(opts)
-  check.optional_table(opts, 1, "assets")
+local function check_wanted(opts, verb, texts, others)
+  check.optional_table(opts, 1, verb)
   opts = opts or {}
-  check.optional_string(opts.class, "class", "assets")
-  check.optional_integer(opts.since, "since", "assets")
-  return by_id(self, "assets", opts.since or 0, opts.class)
+  for name, value in pairs(opts) do
+    if texts[name] then
+      check.string(value, name, verb)
+    elseif not others[name] then
+      check.fail(tostring(name), verb, "unknown option")
+    end
+  end
+  check.optional_integer(opts.since, "since", verb)
+  check.optional_integer(opts.limit, "limit", verb)
+  return opts
+end
+
+local ASSET_TEXTS = {
+  class = true, value = true, prefix = true, capability = true, parent = true,
+}
+local ASSET_OTHERS = {
+  since = true, limit = true, metadata = true, depth = true,
+  found_since = true, found_before = true,
+}
+
+--- Iterate over the assets in order of creation, all or those that fit what is given.
+---@param opts table?  class=, value= patterns; prefix= how the value begins; metadata= fields;
+--- capability=, parent= of one of the ways to it; found_since=, found_before= unix seconds; depth=
+--- at most; since= an id: only later ones; limit=
+function methods:assets(opts)
+  opts = check_wanted(opts, "assets", ASSET_TEXTS, ASSET_OTHERS)
+  check.optional_table(opts.metadata, "metadata", "assets")
+  check.optional_integer(opts.depth, "depth", "assets")
+  check.optional_number(opts.found_since, "found_since", "assets")
+  check.optional_number(opts.found_before, "found_before", "assets")
+  local metadata = opts.metadata
+  if metadata and next(metadata) == nil then metadata = nil end
+  return by_id(self, "assets", opts.since or 0, {
+    class = opts.class, value = opts.value, prefix = opts.prefix, metadata = metadata,
+    capability = opts.capability, parent = opts.parent, depth = opts.depth,
+    found_since = opts.found_since, found_before = opts.found_before,
+  }, opts.limit)
 end
 
 --- The asset with this key, or nil, NOT_FOUND.
@@ -268,9 +303,15 @@ function methods:asset(key)
   return asset, err
 end
 
---- Iterate over the edges: who found what.
-function methods:edges()
-  return by_id(self, "edges", 0)
+local EDGE_TEXTS = { from = true, capability = true, to = true }
+local EDGE_OTHERS = { since = true, limit = true }
+
+--- Iterate over the edges: who found what. They are triples: from - capability - to.
+---@param opts table?  from=, to= keys; capability=; since= an id: only later ones; limit=
+function methods:edges(opts)
+  opts = check_wanted(opts, "edges", EDGE_TEXTS, EDGE_OTHERS)
+  local want = { from = opts.from, capability = opts.capability, to = opts.to }
+  return by_id(self, "edges", opts.since or 0, want, opts.limit)
 end
 
 --- Iterate over the jobs.

@@ -216,12 +216,43 @@ RT_API rt_err rt_report_status(rt_report *report, rt_value **out,
 RT_API rt_err rt_report_assets(rt_report *report, int64_t after,
                                const char *class_pattern, uint32_t limit,
                                rt_value **out, rt_error *err);
+/* Which assets are wanted: those for which all that is given holds. */
+typedef struct rt_asset_query {
+  size_t size;
+  int64_t after;                             /* an id: only later ones */
+  const char *class_pattern, *value_pattern; /* API section 2.4, or NULL */
+  const char *value_prefix;                  /* how the value begins, or NULL */
+  const char *capability; /* a name: one of the ways to it is its, or NULL */
+  const char *parent;     /* a key: one of the ways begins there, or NULL */
+  /* A map of fields of its metadata, or NULL. A text also fits a number or a
+   * boolean that is written so: "80" fits 80. */
+  const rt_value *metadata;
+  double since, before; /* stored in this time, unix seconds; 0: any */
+  int64_t max_depth;    /* negative: any */
+} rt_asset_query;
+#define RT_ASSET_QUERY_INIT                                                    \
+  { sizeof(rt_asset_query), 0, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, -1 }
+/* As rt_report_assets(), with more to choose by; a `capability` or `parent`
+ * that is not there gives none. Looks at each asset after `after`. */
+RT_API rt_err rt_report_query(rt_report *report, const rt_asset_query *query,
+                              uint32_t limit, rt_value **out, rt_error *err);
 /* The one with this key. RT_ENOTFOUND. */
 RT_API rt_err rt_report_asset(rt_report *report, const char *key,
                               rt_value **out, rt_error *err);
 /* {id, from, to, capability, job} */
 RT_API rt_err rt_report_edges(rt_report *report, int64_t after, uint32_t limit,
                               rt_value **out, rt_error *err);
+/* Edges as triples, `from` - `capability` - `to`: those for which all that is
+ * given (keys and a name, or NULL) holds. */
+typedef struct rt_edge_query {
+  size_t size;
+  int64_t after; /* an id: only later ones */
+  const char *from, *capability, *to;
+} rt_edge_query;
+#define RT_EDGE_QUERY_INIT                                                     \
+  { sizeof(rt_edge_query), 0, NULL, NULL, NULL }
+RT_API rt_err rt_report_ways(rt_report *report, const rt_edge_query *query,
+                             uint32_t limit, rt_value **out, rt_error *err);
 /* Jobs of API 3; `cursor` is "" first, then the `cursor` member of the answer
  * {jobs = [...], cursor = text or nil at the end}. */
 RT_API rt_err rt_report_jobs(rt_report *report, const char *state,

@@ -129,8 +129,21 @@ function Session:close() end
 ---@return string
 function Session:name() end
 
+---@class rt.AssetQuery  what is given must all hold
+---@field class string?  a pattern
+---@field value string?  a pattern
+---@field prefix string?  how the value begins
+---@field metadata table<string, any>?  fields; a text also fits a number or boolean written so
+---@field capability string?  one of the ways to it is this one's
+---@field parent string?  a key: one of the ways to it begins there
+---@field depth integer?  at most
+---@field found_since number?  stored then or later, unix seconds
+---@field found_before number?  stored before that
+---@field since integer?  an id: only later ones
+---@field limit integer?
+
 --- Iterate over the assets in order of creation.
----@param opts { class: string?, since: integer? }?  class: a pattern; since: an id
+---@param opts rt.AssetQuery?
 ---@return fun(): rt.StoredAsset?
 function Session:assets(opts) end
 
@@ -138,9 +151,24 @@ function Session:assets(opts) end
 ---@return rt.StoredAsset? asset, rt.Error? err
 function Session:asset(key) end
 
---- Iterate over the edges: who found what.
----@return fun(): table?
-function Session:edges() end
+---@class rt.Edge
+---@field id integer
+---@field from string  a key
+---@field to string  a key
+---@field capability string
+---@field job integer
+
+---@class rt.EdgeQuery  what is given must all hold
+---@field from string?  a key
+---@field capability string?
+---@field to string?  a key
+---@field since integer?  an id: only later ones
+---@field limit integer?
+
+--- Iterate over the edges: who found what. They are triples: from - capability - to.
+---@param opts rt.EdgeQuery?
+---@return fun(): rt.Edge?
+function Session:edges(opts) end
 
 --- Iterate over the jobs.
 ---@param opts { state: string?, capability: string? }?

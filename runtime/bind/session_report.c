@@ -61,12 +61,40 @@ static rt_err read_status(rt_report *report, rt_view args, rt_value **out,
   return rt_report_status(report, out, err);
 }
 
+/* A member of a map of arguments, as text [free] or NULL. */
+static char *text_of(rt_view map, const char *name) {
+  size_t size;
+  const char *text = rt_view_string(rt_view_get(map, name), &size);
+  return text ? strndup(text, size) : NULL;
+}
+
+/* 2: after, 3: limit, 4: a map of what is wanted. */
 static rt_err read_assets(rt_report *report, rt_view args, rt_value **out,
                           rt_error *err) {
-  char *pattern = text_arg(args, 4);
-  rt_err rc = rt_report_assets(report, int_arg(args, 2), pattern,
-                               (uint32_t)int_arg(args, 3), out, err);
-  free(pattern);
+  static const char *const names[] = {"class", "value", "prefix", "capability",
+                                      "parent"};
+  char *text[5];
+  rt_value *metadata = NULL;
+  rt_asset_query q = RT_ASSET_QUERY_INIT;
+  rt_view want = rt_view_at(args, 4);
+  rt_view fields = rt_view_get(want, "metadata");
+  for (int i = 0; i < 5; i++) text[i] = text_of(want, names[i]);
+  rt_err rc = RT_OK;
+  if (rt_view_type(fields) == RT_MAP) rc = rt_view_copy(&metadata, fields, err);
+  q.after = int_arg(args, 2);
+  q.class_pattern = text[0];
+  q.value_pattern = text[1];
+  q.value_prefix = text[2];
+  q.capability = text[3];
+  q.parent = text[4];
+  q.metadata = metadata;
+  q.since = rt_view_number(rt_view_get(want, "found_since"), 0);
+  q.before = rt_view_number(rt_view_get(want, "found_before"), 0);
+  q.max_depth = rt_view_int(rt_view_get(want, "depth"), -1);
+  uint32_t limit = (uint32_t)int_arg(args, 3);
+  if (rc == RT_OK) rc = rt_report_query(report, &q, limit, out, err);
+  for (int i = 0; i < 5; i++) free(text[i]);
+  rt_value_unref(metadata);
   return rc;
 }
 
@@ -80,8 +108,20 @@ static rt_err read_asset(rt_report *report, rt_view args, rt_value **out,
 
 static rt_err read_edges(rt_report *report, rt_view args, rt_value **out,
                          rt_error *err) {
-  return rt_report_edges(report, int_arg(args, 2), (uint32_t)int_arg(args, 3),
-                         out, err);
+  rt_edge_query q = RT_EDGE_QUERY_INIT;
+  rt_view want = rt_view_at(args, 4);
+  char *from = text_of(want, "from"), *to = text_of(want, "to");
+  char *capability = text_of(want, "capability");
+  q.after = int_arg(args, 2);
+  q.from = from;
+  q.to = to;
+  q.capability = capability;
+  uint32_t limit = (uint32_t)int_arg(args, 3);
+  rt_err rc = rt_report_ways(report, &q, limit, out, err);
+  free(from);
+  free(to);
+  free(capability);
+  return rc;
 }
 
 static rt_err read_jobs(rt_report *report, rt_view args, rt_value **out,

@@ -85,6 +85,6 @@ int cli_code(cli *c, int argc, char **argv);
 /* The commands, one file each. */
 extern const cli_command cli_run, cli_resume, cli_sessions, cli_status,
     cli_assets, cli_jobs, cli_explain, cli_why, cli_plan, cli_graph, cli_repl,
-    cli_test, cli_ctl, cli_diff;
+    cli_test, cli_ctl, cli_diff, cli_delete;
 
 #endif

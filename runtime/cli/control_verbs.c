@@ -123,6 +123,15 @@ static void do_kill(control_client *client, char *rest) {
   }
 }
 
+static void do_delete(control_client *client, char *rest) {
+  rt_error err = RT_ERROR_INIT;
+  if (rt_session_delete(client->ctl->session, rest, &err) != RT_OK) {
+    finish_error(client, &err);
+  } else {
+    finish(client, RT_OK, NULL);
+  }
+}
+
 static void do_scale(control_client *client, char *rest) {
   rt_error err = RT_ERROR_INIT;
   char *space = strchr(rest, ' ');
@@ -211,7 +220,7 @@ static const struct verb {
              {"pause", false, do_pause},  {"resume", false, do_resume},
              {"cancel", true, do_cancel}, {"kill", true, do_kill},
              {"scale", true, do_scale},   {"trace", true, do_trace},
-             {NULL, false, NULL}};
+             {"delete", true, do_delete}, {NULL, false, NULL}};
 
 void control_request(control_client *client, char *line) {
   size_t size = strcspn(line, " ");
@@ -226,5 +235,6 @@ void control_request(control_client *client, char *line) {
     return;
   }
   finish(client, RT_EINVAL,
-         "expected stat, jobs, pause, resume, cancel, kill, scale or trace");
+         "expected stat, jobs, pause, resume, cancel, kill, scale, trace "
+         "or delete");
 }

@@ -10,13 +10,16 @@
 #include "report.h"
 #include "summary.h"
 
-static const char *const verbs[] = {"stat",   "jobs",   "pause",
-                                    "resume", "cancel", "kill",
-                                    "scale",  "trace",  NULL};
+static const char *const verbs[] = {"stat",   "jobs", "pause", "resume",
+                                    "cancel", "kill", "scale", "trace",
+                                    "delete", NULL};
 
 /* How many arguments a verb takes, at least and at most. */
 static bool fits(const char *verb, size_t count) {
-  if (!strcmp(verb, "kill") || !strcmp(verb, "trace")) return count == 1;
+  if (!strcmp(verb, "kill") || !strcmp(verb, "trace") ||
+      !strcmp(verb, "delete")) {
+    return count == 1;
+  }
   if (!strcmp(verb, "scale")) return count == 2;
   return count == 0 || !strcmp(verb, "cancel");
 }
@@ -257,5 +260,5 @@ static int run(cli *c, int argc, char **argv) {
 const cli_command cli_ctl = {
     "ctl",
     "NAME stat|jobs|pause|resume|cancel [REASON]|kill JOB|scale CAPABILITY "
-    "N|trace CLASS:VALUE",
+    "N|trace CLASS:VALUE|delete CLASS:VALUE",
     "control a session that runs in another process", cli_reading_options, run};

@@ -23,9 +23,10 @@
 #include "cli.h"
 
 static const cli_command *const commands[] = {
-    &cli_run,  &cli_resume,  &cli_sessions, &cli_status, &cli_assets,
-    &cli_jobs, &cli_explain, &cli_why,      &cli_plan,   &cli_graph,
-    &cli_test, &cli_ctl,     &cli_diff,     &cli_repl,   NULL};
+    &cli_run,    &cli_resume, &cli_sessions, &cli_status,
+    &cli_assets, &cli_jobs,   &cli_explain,  &cli_why,
+    &cli_plan,   &cli_graph,  &cli_test,     &cli_ctl,
+    &cli_diff,   &cli_delete, &cli_repl,     NULL};
 
 static const cli_option global_options[] = {
     {"--unsafe", 0, CLI_FLAG, offsetof(cli_common, unsafe), "",

@@ -1,5 +1,5 @@
-/* lists.c - reports that list: assets, edges, jobs. Each page is one query,
- * which starts where the last one ended.
+/* lists.c - reports that list edges and jobs; query.c has those of assets. Each
+ * page is one query, which starts where the last one ended.
  * SPDX-License-Identifier: MIT */
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,109 +8,60 @@
 #include "store/paths.h"
 #include "store/report.h"
 
-/* --- assets ---------------------------------------------------------- */
-#define ASSET                                                                  \
-  "SELECT a.id,coalesce(a.key,c.name||':'||a.value),c.name,a.value,"           \
-  "a.metadata,a.depth,coalesce(q.key,d.name||':'||q.value),p.name,a.created"   \
-  " FROM asset a JOIN class c ON c.id=a.class"                                 \
-  " LEFT JOIN asset q ON q.id=a.parent LEFT JOIN class d ON d.id=q.class"      \
-  " LEFT JOIN capability p ON p.id=a.capability"
-
-static void build_asset(rt_builder *b, sqlite3_stmt *stmt) {
-  rt_builder_begin_map(b);
-  rt__build_int(b, "id", sqlite3_column_int64(stmt, 0));
-  rt__build_text(b, "key", stmt, 1);
-  rt__build_text(b, "class", stmt, 2);
-  rt__build_text(b, "value", stmt, 3);
-  rt__build_value(b, "metadata", stmt, 4);
-  rt__build_int(b, "depth", sqlite3_column_int64(stmt, 5));
-  rt__build_text(b, "parent", stmt, 6);
-  rt__build_text(b, "capability", stmt, 7);
-  rt_builder_key(b, "created");
-  rt_builder_number(b, (double)sqlite3_column_int64(stmt, 8) / 1000);
-  rt_builder_end(b);
-}
-
-static bool class_fits(sqlite3_stmt *stmt, const char *pattern) {
-  if (!pattern || !*pattern) return true;
-  rt__text name = rt__sql_column_text(stmt, 2);
-  return rt_pattern_match(pattern, strlen(pattern), name.at, name.size);
-}
-
-rt_err rt_report_assets(rt_report *report, int64_t after,
-                        const char *class_pattern, uint32_t limit,
-                        rt_value **out, rt_error *err) {
-  *out = NULL;
-  sqlite3_stmt *stmt =
-      rt__report_sql(report, ASSET " WHERE a.id>?1 ORDER BY a.id", err);
-  rt_builder *b = rt_builder_new();
-  if (!stmt || !b) {
-    sqlite3_finalize(stmt);
-    rt_builder_free(b);
-    return stmt ? rt_fail(err, RT_ENOMEM, "no memory") : RT_EUNAVAIL;
-  }
-  int code = SQLITE_DONE;
-  sqlite3_bind_int64(stmt, 1, after);
-  rt_builder_begin_array(b);
-  for (uint32_t n = 0; n < limit;) {
-    code = sqlite3_step(stmt);
-    if (code != SQLITE_ROW) break;
-    if (!class_fits(stmt, class_pattern)) continue;
-    build_asset(b, stmt);
-    n++;
-  }
-  rt_builder_end(b);
-  rt_err rc = rt__report_end(report, stmt, code, err);
-  if (rc == RT_OK) return rt__build_done(b, out, err);
-  rt_builder_free(b);
-  return rc;
-}
-
-static rt_err no_asset(const char *key, rt_error *err) {
-  return rt_fail(err, RT_ENOTFOUND, "no asset '%.200s'", key);
-}
-
-rt_err rt_report_asset(rt_report *report, const char *key, rt_value **out,
-                       rt_error *err) {
-  *out = NULL;
-  int64_t id = rt__report_find(report, key);
-  if (!id) return no_asset(key, err);
-  sqlite3_stmt *stmt = rt__report_sql(report, ASSET " WHERE a.id=?1", err);
-  rt_builder *b = rt_builder_new();
-  if (!stmt || !b) {
-    sqlite3_finalize(stmt);
-    rt_builder_free(b);
-    return stmt ? rt_fail(err, RT_ENOMEM, "no memory") : RT_EUNAVAIL;
-  }
-  sqlite3_bind_int64(stmt, 1, id);
-  int code = sqlite3_step(stmt);
-  if (code == SQLITE_ROW) build_asset(b, stmt);
-  rt_err rc = rt__report_end(report, stmt, code, err);
-  if (rc == RT_OK) return rt__build_done(b, out, err);
-  rt_builder_free(b);
-  return rc;
-}
-
 /* --- edges ----------------------------------------------------------- */
-/* First edges are in the asset rows, numbered by them; see assets.c. */
-#define PARENT_THERE " AND EXISTS(SELECT 1 FROM asset o WHERE o.id="
+/* First edges are in the asset rows, numbered by them; see assets.c. An edge
+ * whose beginning was deleted is none. ?3 ?4 ?5: from, to and capability, 0:
+ * any. */
+#define WANTED(way, to)                                                        \
+  " AND (?3=0 OR " way ".parent=?3) AND (?4=0 OR " way to "=?4)"               \
+  " AND (?5=0 OR " way ".capability=?5)"                                       \
+  " AND EXISTS(SELECT 1 FROM asset o WHERE o.id=" way ".parent)"
 static const char EDGES[] =
     "SELECT e.id,coalesce(a.key,c.name||':'||a.value),"
     "coalesce(q.key,d.name||':'||q.value),p.name,"
     "e.parent*4096+e.capability FROM"
     " (SELECT * FROM (SELECT id<<20 AS id,id AS asset,parent,capability"
-    " FROM asset m WHERE id>(?1>>20)" PARENT_THERE "m.parent)"
-    " ORDER BY asset LIMIT ?2)"
-    " UNION ALL SELECT * FROM (SELECT id,asset,parent,capability FROM edge f"
-    " WHERE id>?1" PARENT_THERE "f.parent) ORDER BY id LIMIT ?2)"
-    " ORDER BY 1 LIMIT ?2) e"
-    " JOIN asset a ON a.id=e.asset JOIN class c ON c.id=a.class"
-    " JOIN asset q ON q.id=e.parent JOIN class d ON d.id=q.class"
-    " LEFT JOIN capability p ON p.id=e.capability ORDER BY e.id";
+    " FROM asset m WHERE id>(?1>>20)" WANTED(
+        "m", ".id") " ORDER BY m.id"
+                    " LIMIT ?2)"
+                    " UNION ALL SELECT * FROM (SELECT "
+                    "id,asset,parent,capability FROM edge f"
+                    " WHERE id>?1" WANTED(
+                        "f", ".asset") " ORDER BY f.id LIMIT ?2)"
+                                       " ORDER BY 1 LIMIT ?2) e"
+                                       " JOIN asset a ON a.id=e.asset JOIN "
+                                       "class c ON c.id=a.class"
+                                       " JOIN asset q ON q.id=e.parent JOIN "
+                                       "class d ON d.id=q.class"
+                                       " LEFT JOIN capability p ON "
+                                       "p.id=e.capability ORDER BY e.id";
 
-rt_err rt_report_edges(rt_report *report, int64_t after, uint32_t limit,
-                       rt_value **out, rt_error *err) {
+static void build_edge(rt_builder *b, sqlite3_stmt *stmt) {
+  rt_builder_begin_map(b);
+  rt__build_int(b, "id", sqlite3_column_int64(stmt, 0));
+  rt__build_text(b, "from", stmt, 2);
+  rt__build_text(b, "to", stmt, 1);
+  rt__build_text(b, "capability", stmt, 3);
+  rt__build_int(b, "job", sqlite3_column_int64(stmt, 4));
+  rt_builder_end(b);
+}
+
+static void bind_edges(rt_report *report, sqlite3_stmt *stmt,
+                       const rt_edge_query *q, uint32_t limit) {
+  sqlite3_bind_int64(stmt, 1, q->after);
+  sqlite3_bind_int64(stmt, 2, limit);
+  sqlite3_bind_int64(stmt, 3, rt__report_asset_id(report, q->from));
+  sqlite3_bind_int64(stmt, 4, rt__report_asset_id(report, q->to));
+  sqlite3_bind_int64(stmt, 5, rt__report_capability_id(report, q->capability));
+}
+
+rt_err rt_report_ways(rt_report *report, const rt_edge_query *query,
+                      uint32_t limit, rt_value **out, rt_error *err) {
+  rt_edge_query q = RT_EDGE_QUERY_INIT;
   *out = NULL;
+  if (query) {
+    memcpy(&q, query, query->size < sizeof(q) ? query->size : sizeof(q));
+  }
   sqlite3_stmt *stmt = rt__report_sql(report, EDGES, err);
   rt_builder *b = rt_builder_new();
   if (!stmt || !b) {
@@ -119,23 +70,21 @@ rt_err rt_report_edges(rt_report *report, int64_t after, uint32_t limit,
     return stmt ? rt_fail(err, RT_ENOMEM, "no memory") : RT_EUNAVAIL;
   }
   int code;
-  sqlite3_bind_int64(stmt, 1, after);
-  sqlite3_bind_int64(stmt, 2, limit);
+  bind_edges(report, stmt, &q, limit);
   rt_builder_begin_array(b);
-  while ((code = sqlite3_step(stmt)) == SQLITE_ROW) {
-    rt_builder_begin_map(b);
-    rt__build_int(b, "id", sqlite3_column_int64(stmt, 0));
-    rt__build_text(b, "from", stmt, 2);
-    rt__build_text(b, "to", stmt, 1);
-    rt__build_text(b, "capability", stmt, 3);
-    rt__build_int(b, "job", sqlite3_column_int64(stmt, 4));
-    rt_builder_end(b);
-  }
+  while ((code = sqlite3_step(stmt)) == SQLITE_ROW) build_edge(b, stmt);
   rt_builder_end(b);
   rt_err rc = rt__report_end(report, stmt, code, err);
   if (rc == RT_OK) return rt__build_done(b, out, err);
   rt_builder_free(b);
   return rc;
+}
+
+rt_err rt_report_edges(rt_report *report, int64_t after, uint32_t limit,
+                       rt_value **out, rt_error *err) {
+  rt_edge_query q = RT_EDGE_QUERY_INIT;
+  q.after = after;
+  return rt_report_ways(report, &q, limit, out, err);
 }
 
 /* --- jobs ------------------------------------------------------------ */

@@ -20,6 +20,10 @@ int64_t rt__report_int(rt_report *report, const char *sql, int64_t fallback);
 char *rt__report_state(rt_report *report); /* [free] */
 /* The number of the asset with this key, 0 when there is none. */
 int64_t rt__report_find(rt_report *report, const char *key);
+/* What is asked for by name or key: 0 for NULL and "", -1 when it is not there.
+ */
+int64_t rt__report_capability_id(rt_report *report, const char *name);
+int64_t rt__report_asset_id(rt_report *report, const char *key);
 uint64_t rt__report_hash(const rt_report *report, const char *key);
 
 void rt__build_int(rt_builder *b, const char *name, int64_t value);
