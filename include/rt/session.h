@@ -263,7 +263,10 @@ RT_API rt_err rt_report_explain(rt_report *report, const char *key,
                                 rt_value **out, rt_error *err);
 /* What holds the session open: {state, reasons=[{what, count, ...}]}. */
 RT_API rt_err rt_report_why(rt_report *report, rt_value **out, rt_error *err);
-/* {answer=text, state=, reason=, errors=...} */
+/* {answer=text, state=, cause=word, reason=, errors=...}. `cause` is one of
+ * done duplicate running queued stage instance rate paused held stopped
+ * retrying asleep failed canceled gate setup unselected unregistered late type
+ * scope depth assets fanout descendants repeats unknown (docs/sessions.md). */
 RT_API rt_err rt_report_why_not(rt_report *report, const char *capability,
                                 const char *key, rt_value **out, rt_error *err);
 

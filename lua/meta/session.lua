@@ -184,10 +184,17 @@ function Session:explain(key) end
 ---@return table? reasons, rt.Error? err
 function Session:why() end
 
+---@class rt.WhyNot
+---@field answer string  a sentence
+---@field state string  of the job, or "unmatched", "rejected", "unknown"
+---@field cause string  one word, see docs/sessions.md
+---@field reason? string
+---@field errors? table[]  of each attempt
+
 --- Why this capability ran, was skipped, failed or never matched for this asset.
 ---@param capability string
 ---@param key string
----@return table? answer, rt.Error? err
+---@return rt.WhyNot? answer, rt.Error? err
 function Session:why_not(capability, key) end
 
 ---@class rt.session

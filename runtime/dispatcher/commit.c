@@ -100,7 +100,7 @@ static rt_err write_times(rt_session *s, rt_error *err) {
     rt_err rc = rt__store_set_int(s->store, RT__META_CLOCK, now, err);
     if (rc != RT_OK) return rc;
   }
-  rt_err told = rt__session_note_elsewhere(s, err);
+  rt_err told = rt__tell_waits(s, err);
   if (told != RT_OK) return told;
   for (size_t i = 0; i < s->known_count; i++) {
     rt__known *known = s->known[i];

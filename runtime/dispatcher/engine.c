@@ -75,12 +75,13 @@ static void prepare_session(rt_session *s, bool *more) {
   if (!s->touched && now < s->wake_ns) return;
   s->touched = true;
   s->wake_ns = UINT64_MAX;
-  bool idle = !s->round_open && !s->draining;
+  bool idle = !s->round_open && !s->draining && s->paused == s->paused_told;
   if (!rt__session_unlocked(s) || (!idle && !rt__session_gate(s))) {
     rt__session_locked_timers(s);
     return;
   }
   rt_err rc = rt__session_timers(s, &err);
+  if (rc == RT_OK && s->loaded) rc = rt__tell_paused(s, &err);
   if (rc == RT_OK && active(s)) rc = rt__session_due(s, &err);
   if (rc == RT_OK && active(s)) rc = rt__session_refill(s, more, &err);
   if (rc != RT_OK) {

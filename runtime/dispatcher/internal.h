@@ -197,7 +197,8 @@ typedef struct rt__known {
   rt_value *options; /* as given to the session; NULL: none */
   uint32_t times[RT__TIMES];
   bool dirty;
-  uint32_t elsewhere; /* as noted in the file */
+  uint32_t elsewhere; /* both as noted in the file */
+  bool starved;
 } rt__known;
 
 /* --- sessions -------------------------------------------------------- */
@@ -278,7 +279,7 @@ struct rt_session {
   bool locked;  /* another program holds the file */
   enum { RT__FAREWELL_NONE, RT__FAREWELL_ASKED, RT__FAREWELL_DONE } farewell;
   uint64_t farewell_ns; /* it ends without */
-  bool lock_logged, held_told, memory_told;
+  bool lock_logged, held_told, memory_told, paused_told;
   uint64_t unlock_ns, lock_log_ns, open_until_ns;
   rt__file_id file;               /* once it was opened */
   rt__cmd *parked, **parked_last; /* commands that wait for the file */
@@ -371,8 +372,6 @@ rt__lane *rt__session_lane(rt_session *s, rt__class *cls, uint32_t capability);
 rt_err rt__session_add_cap(rt_session *s, rt__cap *cap, bool backfill,
                            rt_error *err);
 rt_err rt__session_drop_cap(rt_session *s, rt__cap *cap, rt_error *err);
-/* Now and then: which instances do others have that are missed here? */
-rt_err rt__session_note_elsewhere(rt_session *s, rt_error *err);
 bool rt__session_wants(const rt_session *s, const rt_capability *decl);
 rt_err rt__lane_new(rt_session *s, rt__class *cls, const rt__lane_row *row,
                     rt__lane **out, rt_error *err);
@@ -382,6 +381,12 @@ rt_err rt__known_new(rt_session *s, const rt__capability_row *row,
                      rt__known **out, rt_error *err);
 void rt__lane_free(rt__lane *lane);
 void rt__class_rescan(rt__class *cls);
+/* tell.c: for reports. */
+rt_err rt__tell_capability(rt_session *s, const rt_capability *decl,
+                           rt_error *err);
+/* Now and then: for which instances and tokens do jobs wait? */
+rt_err rt__tell_waits(rt_session *s, rt_error *err);
+rt_err rt__tell_paused(rt_session *s, rt_error *err);
 /* items.c */
 rt__item *rt__item_get(rt_session *s, int64_t id);
 rt__item *rt__item_of_row(rt_session *s, const rt__asset_row *row,

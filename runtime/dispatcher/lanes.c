@@ -4,7 +4,6 @@
  * file. A capability that is not loaded keeps its lanes, without a cap: their
  * open jobs count as skipped until it is back.
  * SPDX-License-Identifier: MIT */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -208,59 +207,10 @@ static rt__known *find_known(rt_session *s, const char *name) {
   return NULL;
 }
 
-/* For reports, which read the file and know no declarations. */
-static rt_err note_number(rt_session *s, const char *prefix, const char *of,
-                          int64_t value, rt_error *err) {
-  size_t size = strlen(prefix) + strlen(of) + 1;
-  char *name = malloc(size);
-  if (!name) return rt_fail(err, RT_ENOMEM, "no memory");
-  snprintf(name, size, "%s%s", prefix, of);
-  rt_err rc = RT_OK;
-  if (rt__store_meta_int(s->store, name, 0) != value) {
-    rc = rt__store_set_int(s->store, name, value, err);
-  }
-  free(name);
-  return rc;
-}
-
-static rt_err note_instances(rt_session *s, const rt_capability *decl,
-                             rt_error *err) {
-  rt_err rc = note_number(s, RT__META_ELSEWHERE, decl->name, 0, err);
-  if (rc != RT_OK) return rc;
-  return note_number(s, RT__META_INSTANCES, decl->name, decl->max_instances,
-                     err);
-}
-
-/* Those that run in other sessions, when all are taken and some wait here. */
-static uint32_t missed(const rt_session *s, const rt__known *known) {
-  const rt__cap *cap = known->cap;
-  uint32_t here = 0;
-  bool waits = false;
-  if (!cap || rt__cap_has_room(cap)) return 0;
-  for (size_t i = 0; i < s->lane_count; i++) {
-    const rt__lane *lane = s->lanes[i];
-    if (lane->cap != cap) continue;
-    here += lane->running;
-    waits = waits || lane->ready.count > 0;
-  }
-  return waits ? cap->running - here : 0;
-}
-
-rt_err rt__session_note_elsewhere(rt_session *s, rt_error *err) {
-  rt_err rc = RT_OK;
-  for (size_t i = 0; rc == RT_OK && i < s->known_count; i++) {
-    rt__known *known = s->known[i];
-    uint32_t elsewhere = missed(s, known);
-    if (elsewhere == known->elsewhere) continue;
-    known->elsewhere = elsewhere;
-    rc = note_number(s, RT__META_ELSEWHERE, known->name, elsewhere, err);
-  }
-  return rc;
-}
-
 rt_err rt__session_add_cap(rt_session *s, rt__cap *cap, bool backfill,
                            rt_error *err) {
-  if (!rt__session_wants(s, cap->decl)) return RT_OK;
+  rt_err told = rt__tell_capability(s, cap->decl, err);
+  if (told != RT_OK || !rt__session_wants(s, cap->decl)) return told;
   rt__known *known = find_known(s, cap->decl->name);
   rt_err rc = RT_OK;
   if (!known) {
@@ -271,7 +221,6 @@ rt_err rt__session_add_cap(rt_session *s, rt__cap *cap, bool backfill,
     rc = rt__known_new(s, &row, &known, err);
     if (rc == RT_OK) rc = rt__store_put_capability(s->store, &row, err);
   }
-  if (rc == RT_OK) rc = note_instances(s, cap->decl, err);
   if (rc != RT_OK) return rc;
   known->cap = cap;
   for (size_t i = 0; rc == RT_OK && i < s->class_count; i++) {

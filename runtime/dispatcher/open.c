@@ -229,6 +229,7 @@ static rt_err read_clock(rt_session *s, rt_error *err) {
 static rt_err read_state(rt_session *s, rt_error *err) {
   char *state = rt__store_meta_text(s->store, "state");
   s->round = rt__store_meta_int(s->store, "round", 0);
+  s->paused_told = rt__store_meta_int(s->store, RT__META_PAUSED, 0) != 0;
   s->told_asset = rt__store_last_asset(s->store);
   s->round_open =
       rt__session_open_jobs(s) > 0 ||

@@ -132,7 +132,7 @@ static void build_job(rt_builder *b, sqlite3_stmt *stmt) {
   rt__build_int(b, "attempt", sqlite3_column_int64(stmt, 6));
   if (gone) {
     rt_builder_key(b, "reason");
-    rt_builder_string(b, "capability not registered");
+    rt_builder_string(b, RT__NOT_REGISTERED);
   } else {
     rt__build_text(b, "reason", stmt, 7);
   }

@@ -1,4 +1,4 @@
-/* questions.c - explain, why, why not.
+/* questions.c - explain, why. See why_not.c.
  * SPDX-License-Identifier: MIT */
 #include <stdio.h>
 #include <stdlib.h>
@@ -130,9 +130,10 @@ static const char WHY[] =
     " LEFT JOIN meta e ON ?1 AND e.name='" RT__META_ELSEWHERE "'||p.name"
     " WHERE o.n>0 ORDER BY p.id";
 
-/* What the owner itself waits for: a lock, a full disk... */
+/* What the owner itself waits for: somebody who paused it, a lock, a full
+ * disk... */
 static void told(rt_report *report, rt_builder *b) {
-  char *words = rt__owner_told(report->dir, report->name);
+  char *words = rt__report_told(report);
   if (!words) return;
   rt_builder_begin_map(b);
   rt_builder_key(b, "what");
@@ -198,146 +199,4 @@ rt_err rt_report_why(rt_report *report, rt_value **out, rt_error *err) {
   if (rc == RT_OK) return rt__build_done(b, out, err);
   rt_builder_free(b);
   return rc;
-}
-
-/* --- why not --------------------------------------------------------- */
-typedef struct verdict {
-  char answer[1400];
-  char state[32];
-  char *reason;
-  rt_value *errors;
-} verdict;
-
-static void not_stored(rt_report *report, const char *key, verdict *v) {
-  sqlite3_stmt *stmt = rt__report_sql(
-      report,
-      "SELECT r.reason FROM rejected r JOIN class c ON c.id=r.class WHERE"
-      " r.hash=?1 AND coalesce(r.key,c.name||':'||r.value)=?2 LIMIT 1",
-      NULL);
-  snprintf(v->answer, sizeof(v->answer), "%.200s was never found", key);
-  snprintf(v->state, sizeof(v->state), "unknown");
-  if (!stmt) return;
-  sqlite3_bind_int64(stmt, 1, (int64_t)rt__report_hash(report, key));
-  sqlite3_bind_text(stmt, 2, key, -1, SQLITE_STATIC);
-  if (sqlite3_step(stmt) == SQLITE_ROW) {
-    v->reason = strdup((const char *)sqlite3_column_text(stmt, 0));
-    snprintf(v->answer, sizeof(v->answer),
-             "%.200s was found, but not taken: %.300s", key, v->reason);
-    snprintf(v->state, sizeof(v->state), "rejected");
-  }
-  sqlite3_finalize(stmt);
-}
-
-/* The one job, by its asset's number and its capability's name. */
-static bool job_verdict(rt_report *report, int64_t id, const char *capability,
-                        verdict *v, rt_error *err) {
-  char cursor[64];
-  bool found = false;
-  rt_value *page = NULL;
-  snprintf(cursor, sizeof(cursor), "%lld.-1-%lld", (long long)id,
-           (long long)id);
-  if (rt_report_jobs(report, NULL, capability, cursor, 1, &page, err) !=
-      RT_OK) {
-    return false;
-  }
-  rt_view job = rt_view_at(rt_view_get(rt_value_view(page), "jobs"), 0);
-  int64_t number = rt_view_int(rt_view_get(job, "id"), 0);
-  if (number / RT__CAPABILITIES_MAX == id) {
-    size_t size = 0;
-    const char *text = rt_view_string(rt_view_get(job, "state"), &size);
-    snprintf(v->state, sizeof(v->state), "%.*s", (int)size, text);
-    text = rt_view_string(rt_view_get(job, "reason"), &size);
-    v->reason = text ? strndup(text, size) : NULL;
-    rt_view errors = rt_view_get(job, "errors");
-    if (rt_view_type(errors) == RT_ARRAY) {
-      rt_view_copy(&v->errors, errors, NULL);
-    }
-    snprintf(v->answer, sizeof(v->answer), "%s: %s%s%.500s", capability,
-             v->state, v->reason ? ": " : "", v->reason ? v->reason : "");
-    found = true;
-  }
-  rt_value_unref(page);
-  return found;
-}
-
-/* What its network modules refused (rejections of class `target`). */
-static void add_refused(rt_report *report, int64_t id, const char *capability,
-                        verdict *v) {
-  size_t used = strlen(v->answer);
-  sqlite3_stmt *stmt = rt__report_sql(
-      report,
-      "SELECT count(*), min(r.reason) FROM rejected r JOIN class c ON"
-      " c.id=r.class JOIN capability k ON k.id=r.capability WHERE r.parent=?1"
-      " AND k.name=?2 AND r.kind='scope' AND c.name='target'",
-      NULL);
-  if (!stmt) return;
-  sqlite3_bind_int64(stmt, 1, id);
-  sqlite3_bind_text(stmt, 2, capability, -1, SQLITE_STATIC);
-  if (sqlite3_step(stmt) == SQLITE_ROW && sqlite3_column_int64(stmt, 0) > 0) {
-    long long count = sqlite3_column_int64(stmt, 0);
-    snprintf(v->answer + used, sizeof(v->answer) - used,
-             "; refused %lld target%s out of scope: %.500s", count,
-             count == 1 ? "" : "s", (const char *)sqlite3_column_text(stmt, 1));
-  }
-  sqlite3_finalize(stmt);
-}
-
-static void never_matched(rt_report *report, const char *capability,
-                          const char *key, verdict *v) {
-  sqlite3_stmt *stmt =
-      rt__report_sql(report, "SELECT 1 FROM capability WHERE name=?1", NULL);
-  bool known = false;
-  if (stmt) {
-    sqlite3_bind_text(stmt, 1, capability, -1, SQLITE_STATIC);
-    known = sqlite3_step(stmt) == SQLITE_ROW;
-  }
-  sqlite3_finalize(stmt);
-  snprintf(v->state, sizeof(v->state), "unmatched");
-  if (known) {
-    snprintf(v->answer, sizeof(v->answer),
-             "%.100s does not take the class of %.200s, or was registered "
-             "after it was found",
-             capability, key);
-  } else {
-    snprintf(v->answer, sizeof(v->answer),
-             "%.100s is not known to this session", capability);
-  }
-}
-
-rt_err rt_report_why_not(rt_report *report, const char *capability,
-                         const char *key, rt_value **out, rt_error *err) {
-  verdict v = {{0}, {0}, NULL, NULL};
-  rt_error fault = RT_ERROR_INIT;
-  *out = NULL;
-  int64_t id = rt__report_find(report, key);
-  if (!id) {
-    not_stored(report, key, &v);
-  } else if (!job_verdict(report, id, capability, &v, &fault)) {
-    if (fault.code != RT_OK) {
-      if (err) *err = fault;
-      return fault.code;
-    }
-    never_matched(report, capability, key, &v);
-  } else {
-    add_refused(report, id, capability, &v);
-  }
-  rt_builder *b = rt_builder_new();
-  if (!b) return rt_fail(err, RT_ENOMEM, "no memory");
-  rt_builder_begin_map(b);
-  rt_builder_key(b, "answer");
-  rt_builder_string(b, v.answer);
-  rt_builder_key(b, "state");
-  rt_builder_string(b, v.state);
-  if (v.reason) {
-    rt_builder_key(b, "reason");
-    rt_builder_string(b, v.reason);
-  }
-  if (v.errors) {
-    rt_builder_key(b, "errors");
-    rt_builder_value(b, v.errors);
-  }
-  rt_builder_end(b);
-  free(v.reason);
-  rt_value_unref(v.errors);
-  return rt__build_done(b, out, err);
 }

@@ -56,6 +56,14 @@ char *rt__report_state(rt_report *report) {
   return state ? state : strdup("new");
 }
 
+char *rt__report_told(rt_report *report) {
+  static const char PAUSED[] =
+      "SELECT value FROM meta WHERE name='" RT__META_PAUSED "'";
+  if (rt__owner_of(report->dir, report->name) == 0) return NULL;
+  if (rt__report_int(report, PAUSED, 0)) return strdup(RT__PAUSED_WORDS);
+  return rt__owner_told(report->dir, report->name);
+}
+
 uint64_t rt__report_hash(const rt_report *report, const char *key) {
   return rt__siphash_of(report->hash_key, key, strlen(key));
 }

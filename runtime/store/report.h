@@ -18,6 +18,9 @@ rt_err rt__report_end(rt_report *report, sqlite3_stmt *stmt, int code,
                       rt_error *err);
 int64_t rt__report_int(rt_report *report, const char *sql, int64_t fallback);
 char *rt__report_state(rt_report *report); /* [free] */
+/* What its owner waits for [free], NULL: for nothing. */
+#define RT__PAUSED_WORDS "the session is paused"
+char *rt__report_told(rt_report *report);
 /* The number of the asset with this key, 0 when there is none. */
 int64_t rt__report_find(rt_report *report, const char *key);
 /* What is asked for by name or key: 0 for NULL and "", -1 when it is not there.

@@ -183,10 +183,18 @@ rt_err rt__store_unreject(rt__store *store, int64_t parent, rt_error *err);
 #define RT__META_INSTANCES "instances:"
 /* The same: how many instances run in other sessions, while they are missed. */
 #define RT__META_ELSEWHERE "elsewhere:"
+/* The same: it was not chosen (1); its priority; its jobs wait for a token. */
+#define RT__META_LEFT_OUT "left_out:"
+#define RT__META_PRIORITY "priority:"
+#define RT__META_WAITS    "waits:"
+/* 1 while the session is paused. */
+#define RT__META_PAUSED "paused"
 /* When it was last looked at what is delayed, in ms. */
 #define RT__META_CLOCK "clock"
 /* The reason of a delayed job that is no retry. */
 #define RT__WAITS_FOR_RATE "waits for its rate"
+/* The reason of a skip because a capability is not there. */
+#define RT__NOT_REGISTERED "capability not registered"
 /* --- jobs that are no uneventful success ----------------------------- */
 typedef enum rt__job_state {
   RT__JOB_QUEUED,  /* put aside, can be taken */
