@@ -84,11 +84,13 @@ typedef struct rt_runtime_opts {
   bool record;        /* jobs tell `output` of their I/O, in JSON lines */
   bool dry_run; /* jobs of capabilities in Lua end where they would be invoked,
                    after setup and match; their rates do not hold */
+  const char *allow; /* what scripts may use: of "net,fs,exec,env", separated
+                        by commas, or "none"; NULL: all. Not with `unsafe` */
 } rt_runtime_opts;
 #define RT_RUNTIME_OPTS_INIT                                                   \
   {                                                                            \
     sizeof(rt_runtime_opts), 0, false, 0, NULL, NULL, NULL, NULL, NULL, NULL,  \
-        0, 0, 0, 0, 0, NULL, NULL, NULL, 0, 0, false, false                    \
+        0, 0, 0, 0, 0, NULL, NULL, NULL, 0, 0, false, false, NULL              \
   }
 
 /* A script: a file (`path`), or `code` of `code_size` bytes shown as `name` in
@@ -107,8 +109,9 @@ typedef struct rt_script {
 
 /* [any, with `loop` its thread] Start a runtime and its threads; `*out` is
  * [own] and goes to rt_runtime_free(). `opts` may be NULL; its texts are
- * copied. RT_ENOMEM, RT_EINTERNAL, RT_EUNAVAIL: no memory or threads; then
- * `*out` is NULL and nothing is left. */
+ * copied. RT_EINVAL: `allow` is not as above; RT_ENOMEM, RT_EINTERNAL,
+ * RT_EUNAVAIL: no memory or threads; then `*out` is NULL and nothing is left.
+ */
 RT_API rt_err rt_runtime_new(rt_runtime **out, const rt_runtime_opts *opts,
                              rt_error *err);
 /* [any, waits] Stop in stages: sessions drain, processes are cancelled, after

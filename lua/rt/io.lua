@@ -6,6 +6,7 @@ local check = require("rt.check")
 local errors = require("rt.errors")
 local file = require("rt.file")
 local output = require("rt.core.task").output
+local permit = require("rt.permit")
 local popen = require("rt.popen")
 local stdin = require("rt.stdin")
 local task = require("rt.task")
@@ -69,7 +70,9 @@ local function check_path(path, n, fname)
   return path
 end
 
-local function open(path, mode)
+local function open(path, mode, fname)
+  local denied = permit.denied("fs", "io." .. fname)
+  if denied then return nil, denied end
   if path == "" or path:find("\0", 1, true) then
     return nil, errors.make("io: no path: '" .. path .. "'", "INVALID")
   end
@@ -80,22 +83,26 @@ function M.open(path, mode)
   path = check_path(path, 1, "open")
   mode = check.optional_string(mode, 2, "open") or "r"
   if not mode:find("^[rwa]%+?b?$") then check.fail(2, "open", "invalid mode") end
-  return open(path, mode)
+  return open(path, mode, "open")
 end
 
 function M.popen(command, mode)
   check.string(command, 1, "popen")
   mode = check.optional_string(mode, 2, "popen") or "r"
   if mode ~= "r" and mode ~= "w" then check.fail(2, "popen", "invalid mode") end
+  local denied = permit.denied("exec", "io.popen")
+  if denied then return nil, denied end
   return popen.open(command, mode)
 end
 
 function M.tmpfile()
+  local denied = permit.denied("fs", "io.tmpfile")
+  if denied then return nil, denied end
   local fs = require("fs")
   local path, err = fs.temp_file("lua")
   if not path then return nil, err end
   local f
-  f, err = open(path, "w+")
+  f, err = open(path, "w+", "tmpfile")
   fs.remove(path)
   return f, err
 end
@@ -119,7 +126,7 @@ local function default(name, mode, key, std)
     local state = task.state()
     if f == nil then return state[key] or std end
     if type(f) == "string" then
-      local made, err = open(f, mode)
+      local made, err = open(f, mode, name)
       if not made then error(err, 2) end
       f = made
     elseif not is_file(f) then
@@ -144,7 +151,7 @@ end
 function M.lines(path, ...)
   if path == nil then return M.input():lines(...) end
   path = check_path(path, 1, "lines")
-  local f, err = open(path, "r")
+  local f, err = open(path, "r", "lines")
   if not f then error(err, 2) end
   local formats, count = { ... }, select("#", ...)
   return function()

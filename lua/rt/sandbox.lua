@@ -254,7 +254,6 @@ local function safe_os()
     clock = os.clock,
     date = os.date,
     difftime = os.difftime,
-    getenv = os.getenv,
     time = os.time,
   }
   for key, value in pairs(given) do

@@ -5,6 +5,7 @@
 -- SPDX-License-Identifier: MIT
 local core = require("rt.core.task")
 local host = require("rt.host")
+local permit = require("rt.permit")
 local sandbox = require("rt.sandbox")
 local task = require("rt.task")
 local texts = require("rt.texts")
@@ -194,6 +195,8 @@ local function safe_loadfile(path, _, env)
   if type(path) ~= "string" then
     error("bad argument #1 to 'loadfile' (string expected, got " .. type(path) .. ")", 2)
   end
+  local denied = permit.denied("fs", "loadfile")
+  if denied then return nil, denied end
   local text, err = M.read(path)
   if not text then return nil, "cannot open " .. err end
   local mode = settings.unsafe and "bt" or "t"
@@ -221,6 +224,7 @@ function M.load_library()
       local ok, module = pcall(require, name)
       if ok then
         if recording and recording.modules[name] then module = recording.wrap(name, module) end
+        module = permit.module(name, module)
         public[name] = type(module) == "table" and sandbox.freeze(module, name) or module
       else
         broken[name] = module

@@ -257,12 +257,14 @@ static int l_stamp(lua_State *L) {
   return 6;
 }
 
-/* settings() -> {unsafe=, record=, dry_run=, script_dir=, seed=} */
+/* settings() -> {unsafe=, allow=, record=, dry_run=, script_dir=, seed=} */
 static int l_settings(lua_State *L) {
   rt_runtime *rt = rt__runtime_of(L);
   lua_newtable(L);
   lua_pushboolean(L, rt->opts.unsafe);
   lua_setfield(L, -2, "unsafe");
+  lua_pushstring(L, rt->opts.allow);
+  lua_setfield(L, -2, "allow");
   lua_pushboolean(L, rt->opts.record);
   lua_setfield(L, -2, "record");
   lua_pushboolean(L, rt->opts.dry_run);

@@ -29,6 +29,7 @@ typedef struct cli_common {
   bool unsafe;
   int64_t workers, memory; /* negative: not given */
   const char *resolver;
+  const char *allow; /* what scripts may use, or NULL: all */
   const char *log_level;
   const char *log_format;
   const char *record; /* the file that gets what jobs do, or NULL */

@@ -39,12 +39,34 @@ bool cli_is_resolver(const char *text) {
          is_port(colon + 1);
 }
 
+/* Words of what scripts may use, between commas. */
+static bool is_allowed(const char *text) {
+  static const char *const words[] = {"net", "fs", "exec", "env", "none", NULL};
+  for (;; text++) {
+    size_t size = strcspn(text, ",");
+    const char *const *at = words;
+    while (*at && (strlen(*at) != size || strncmp(*at, text, size))) at++;
+    if (!*at) return false;
+    text += size;
+    if (!*text) return true;
+  }
+}
+
 int cli_check_common(cli *c, cli_common *common) {
   if (common->resolver && !cli_is_resolver(common->resolver)) {
     return cli_usage(c,
                      "--resolver: '%s' is not an address and port like "
                      "127.0.0.1:53",
                      common->resolver);
+  }
+  if (common->allow && common->unsafe) {
+    return cli_usage(c, "--allow: not with --unsafe");
+  }
+  if (common->allow && !is_allowed(common->allow)) {
+    return cli_usage(c,
+                     "--allow: '%s' is no list of net, fs, exec, env (or "
+                     "none)",
+                     common->allow);
   }
   if (common->workers > 1024) {
     return cli_usage(c, "--workers: %lld is more than 1024",
@@ -119,6 +141,7 @@ rt_err cli_runtime(cli *c, rt_runtime **out, const char *script_dir,
   opts.workers = c->common.workers > 0 ? (unsigned)c->common.workers : 0;
   opts.memory_ceiling = c->common.memory > 0 ? (uint64_t)c->common.memory : 0;
   opts.unsafe = c->common.unsafe;
+  opts.allow = c->common.allow;
   opts.resolver = c->common.resolver;
   opts.script_dir = script_dir;
   opts.log = console_log;

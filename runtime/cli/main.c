@@ -31,6 +31,8 @@ static const cli_command *const commands[] = {
 static const cli_option global_options[] = {
     {"--unsafe", 0, CLI_FLAG, offsetof(cli_common, unsafe), "",
      "scripts get the whole of Lua (ffi, debug, luv)", 0},
+    {"--allow", 0, CLI_TEXT, offsetof(cli_common, allow), "LIST",
+     "what scripts may use: of net,fs,exec,env, or none", 0},
     {"--workers", 0, CLI_INTEGER, offsetof(cli_common, workers), "N",
      "worker threads (default: one a core)", 1},
     {"--memory", 0, CLI_SIZE, offsetof(cli_common, memory), "SIZE",
@@ -302,7 +304,8 @@ static int run_program(cli *c, int argc, char **argv) {
 
 int main(int argc, char **argv) {
   struct cli_signals signals = {0};
-  cli c = {{false, -1, -1, NULL, NULL, NULL, NULL, false}, {0}, &signals, -1};
+  cli c = {
+      {false, -1, -1, NULL, NULL, NULL, NULL, NULL, false}, {0}, &signals, -1};
   console_init(&c.console);
   raise_descriptors();
   if (!start_signals(&signals)) {

@@ -46,6 +46,13 @@
        CLI_LIST,  AT(scope),                                                    \
        "RULE...", "pattern, address or CIDR; '!' excludes, 'CLASS:' limits",    \
        0},                                                                      \
+      {"--allow",                                                               \
+       0,                                                                       \
+       CLI_TEXT,                                                                \
+       AT(common.allow),                                                        \
+       "LIST",                                                                  \
+       "what scripts may use: of net,fs,exec,env, or none (default: all)",      \
+       0},                                                                      \
       {"--resolver",                                                            \
        0,                                                                       \
        CLI_TEXT,                                                                \

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "process/allow.h"
 #include "process/embed.h"
 #include "process/parts.h"
 #include "process/spawn.h"
@@ -89,6 +90,7 @@ static rt_err init(rt_runtime *rt, const rt_runtime_opts *opts) {
   rt->script_dir = copy_text(rt->opts.script_dir);
   rt->opts.resolver = rt->resolver;
   rt->opts.script_dir = rt->script_dir;
+  rt->opts.allow = copy_text(rt->opts.allow);
   rt->worker_count = rt->opts.workers ? rt->opts.workers : cores();
   if (rt->worker_count > MAX_WORKERS) rt->worker_count = MAX_WORKERS;
   rt->vm_processes = RT__VM_PROCESSES;
@@ -123,6 +125,7 @@ rt_err rt_runtime_new(rt_runtime **out, const rt_runtime_opts *opts,
   rt__depot_init(&rt->packages);
   rc = init(rt, opts);
   if (rc != RT_OK) rt_fail(err, rc, "no memory for a runtime");
+  if (rc == RT_OK) rc = rt__allow_check(&rt->opts, err);
   if (rc == RT_OK) rc = rt__embed_new(rt, err);
   if (rc == RT_OK) rc = rt__parts_first(rt, err);
   if (rc == RT_OK) rc = start_workers(rt, err);

@@ -215,6 +215,7 @@ void rt_runtime_free(rt_runtime *rt) {
   free(rt->workers);
   free(rt->resolver);
   free(rt->script_dir);
+  free((char *)rt->opts.allow);
   uv_cond_destroy(&rt->changed);
   uv_mutex_destroy(&rt->lock);
   free(rt);

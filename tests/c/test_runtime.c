@@ -40,6 +40,26 @@ static void an_error_gives_1_and_a_traceback(void **state) {
   expect("error()", 1, "nil");
 }
 
+static void what_is_allowed(void **state) {
+  static const char *const bad[] = {"", "disk", "net,", "net fs", ",net"};
+  rt_runtime_opts opts = RT_RUNTIME_OPTS_INIT;
+  rt_runtime *rt = NULL;
+  rt_error err = RT_ERROR_INIT;
+  (void)state;
+  for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+    opts.allow = bad[i];
+    assert_int_equal(rt_runtime_new(&rt, &opts, &err), RT_EINVAL);
+    assert_null(rt);
+    assert_non_null(strstr(err.message, "allow: "));
+  }
+  opts.allow = "net";
+  opts.unsafe = true;
+  assert_int_equal(rt_runtime_new(&rt, &opts, &err), RT_EINVAL);
+  opts.unsafe = false;
+  assert_int_equal(rt_runtime_new(&rt, &opts, &err), RT_OK);
+  rt_runtime_free(rt);
+}
+
 static void exit_codes(void **state) {
   (void)state;
   expect("os.exit(7)", 7, "");
@@ -193,6 +213,7 @@ int main(void) {
       cmocka_unit_test(a_script_runs),
       cmocka_unit_test(an_error_gives_1_and_a_traceback),
       cmocka_unit_test(exit_codes),
+      cmocka_unit_test(what_is_allowed),
       cmocka_unit_test(it_goes_on_while_something_can_happen),
       cmocka_unit_test(it_ends_when_nothing_can_happen),
       cmocka_unit_test(waiting_for_nothing_is_a_deadlock),
