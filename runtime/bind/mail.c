@@ -13,6 +13,7 @@
 #include "bind/mail.h"
 #include "bind/bind.h"
 #include "bind/mail_channel.h"
+#include "bind/mail_quick.h"
 
 #include <math.h>
 #include <string.h>
@@ -22,12 +23,6 @@
 
 /* --- PIDs
  * ---------------------------------------------------------------------- */
-
-/* Where in a set of two a text may be. */
-static unsigned set_of_text(const char *text) {
-  uintptr_t at = (uintptr_t)text;
-  return (unsigned)(at >> 4 ^ at >> 15) & (RT__PID_TEXTS - 1);
-}
 
 /* Strings are unique, so that the address is enough while the text is kept:
  * the VM's table `pid_texts` holds those of both arrays. */
@@ -60,7 +55,7 @@ static rt_pid parse_dest(lua_State *L, rt__vm *vm, int index, const char *text,
                          size_t size) {
   rt_pid pid = rt_pid_parse(text);
   if (!pid) return rt__names_find(&vm->worker->rt->names, text, size);
-  unsigned slot = set_of_text(text) * 2 + (vm->pid_way++ & 1);
+  unsigned slot = rt__pid_text_set(text) * 2 + (vm->pid_way++ & 1);
   rt__pid_text *known = &vm->pid_by_text[slot];
   known->text = NULL;
   keep(L, vm, index, slot);
@@ -75,7 +70,7 @@ rt_pid rt__mail_dest(lua_State *L, int index) {
   const char *text = rt__slot_is_string(L, index)
                          ? rt__slot_string(L, index, &size)
                          : luaL_checklstring(L, index, &size);
-  const rt__pid_text *known = &vm->pid_by_text[set_of_text(text) * 2];
+  const rt__pid_text *known = &vm->pid_by_text[rt__pid_text_set(text) * 2];
   if (known[0].text == text) return known[0].pid;
   if (known[1].text == text) return known[1].pid;
   return parse_dest(L, vm, index, text, size);
@@ -343,20 +338,13 @@ bool rt__mail_deliver(lua_State *L, rt__process *to, int topic, rt_pid from,
 /* --- sending
  * ----------------------------------------------------------------------- */
 
-static bool plain_sailing(const rt__process *to) {
-  return to && to->reads_mail && !to->mail.first && !to->rare->held &&
-         !to->preempted && to->ending == RT_OK && !to->dying;
-}
-
 static void check_string(lua_State *L, int index) {
   if (rt__slot_is_string(L, index)) return;
   luaL_error(L, "bad argument #%d to 'send' (string expected, got %s)", index,
              lua_isnone(L, index) ? "nil" : luaL_typename(L, index));
 }
 
-/* send(dest, topic, ...) -> true | nil, err */
-int rt__mail_send(lua_State *L) {
-  rt__vm *vm = rt__slot_owner(L);
+static int send_in_steps(lua_State *L, const rt__vm *vm) {
   const rt__process *process = vm->running ? vm->running : rt__lua_process(L);
   check_string(L, 1);
   check_string(L, 2);
@@ -373,13 +361,21 @@ int rt__mail_send(lua_State *L) {
   if (!to) return rt__lua_fail_text(L, RT_ENOTFOUND, "no such process");
   if (to >> 52 == process->pid >> 52) {
     rt__process *here = rt__pids_get(&vm->pids, to);
-    if (plain_sailing(here) &&
+    if (here && rt__process_takes_mail(here) &&
         rt__mail_deliver(L, here, 2, process->pid, 3, count, false)) {
       rt__slot_push_bool(L, true);
       return 1;
     }
   }
   return rt__mail_send_far(L, process, to);
+}
+
+/* send(dest, topic, ...) -> true | nil, err */
+int rt__mail_send(lua_State *L) {
+  rt__vm *vm = rt__slot_owner(L);
+  if (!rt__mail_quick_send(L, vm)) return send_in_steps(L, vm);
+  rt__slot_push_bool(L, true);
+  return 1;
 }
 
 /* --- receiving
@@ -410,10 +406,8 @@ static int push_oldest(lua_State *L, int ch, const rt__ring *has) {
   return 2;
 }
 
-/* await(channel) -> its next value, true; or nil, false when it is closed. For
- * a channel of messages whose ring is empty, at which nobody waits. Mail that
- * is still in C goes to the inlet, before this process has its next turn. */
-int rt__mail_await(lua_State *L) {
+/* Two values instead, or 0: the running fiber stands in its PARKED. */
+static int stand_at(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   if (rt__slot_truth(L, 1, CLOSED)) {
     lua_pushnil(L);
@@ -437,7 +431,17 @@ int rt__mail_await(lua_State *L) {
   fiber->timed_out = fiber->woken = false;
   fiber->parking = true;
   rt__slot_set_number(L, 1, PARKED, rt__fiber_stand(fiber));
-  rt__slot_push_bits(L, process->vm->wait_tag);
+  return 0;
+}
+
+/* await(channel) -> its next value, true; or nil, false when it is closed. For
+ * a channel of messages whose ring is empty, at which nobody waits. Mail that
+ * is still in C goes to the inlet, before this process has its next turn. */
+int rt__mail_await(lua_State *L) {
+  rt__vm *vm = rt__slot_owner(L);
+  int values = rt__mail_quick_wait(L, vm) ? 0 : stand_at(L);
+  if (values) return values;
+  rt__slot_push_bits(L, vm->wait_tag);
   return lua_yield(L, 1);
 }
 

@@ -76,13 +76,6 @@ rt__fiber *rt__fiber_find(rt__vm *vm, double handle) {
   return slot->generation == id >> SLOT_BITS ? slot->fiber : NULL;
 }
 
-double rt__fiber_stand(rt__fiber *fiber) {
-  rt__vm *vm = fiber->process->vm;
-  if (++vm->tickets == 0) vm->tickets = 1;
-  fiber->ticket = vm->tickets;
-  return rt__fiber_wait(fiber);
-}
-
 rt__fiber *rt__fiber_standing(rt__vm *vm, double wait) {
   uint64_t id = wait >= 0 && wait < 9.1e15 ? (uint64_t)wait : 0;
   uint32_t i = (uint32_t)id & ((1u << SLOT_BITS) - 1);
@@ -148,18 +141,6 @@ rt__fiber *rt__fiber_new(lua_State *L, rt__process *process, int args) {
   process->fibers = fiber;
   rt__fiber_ready(fiber);
   return fiber;
-}
-
-void rt__fiber_ready(rt__fiber *fiber) {
-  rt__process *process = fiber->process;
-  fiber->state = RT__FIBER_READY;
-  fiber->ready_next = NULL;
-  if (process->ready)
-    process->ready_last->ready_next = fiber;
-  else
-    process->ready = fiber;
-  process->ready_last = fiber;
-  rt__process_ready(process);
 }
 
 void rt__fiber_wake(rt__fiber *fiber) {

@@ -15,6 +15,10 @@
 
 #define LAST_WORDS_S 1.0
 
+/* Calls from, and of, the path of each turn. */
+#define SELDOM __attribute__((noinline))
+#define ALWAYS inline __attribute__((always_inline))
+
 rt_pid rt__process_pid(const rt__process *process) {
   return process->pid;
 }
@@ -26,36 +30,6 @@ rt__process *rt__process_find(rt__worker *worker, rt_pid pid) {
   if (rt__pid_worker(pid) != worker->index) return NULL;
   rt__vm *vm = rt__worker_vm(worker, rt__pid_vm(pid));
   return vm ? rt__pids_get(&vm->pids, pid) : NULL;
-}
-
-void rt__process_ready(rt__process *process) {
-  rt__worker *worker = process->vm->worker;
-  if (process->queued || process->vm->running == process) return;
-  rt__run_queue *queue = &worker->run[process->later];
-  process->queued = true;
-  process->arrivals = worker->arrivals;
-  process->run_next = NULL;
-  process->run_prev = queue->last;
-  if (queue->last)
-    queue->last->run_next = process;
-  else
-    queue->first = process;
-  queue->last = process;
-}
-
-void rt__process_unqueue(rt__process *process) {
-  if (!process->queued) return;
-  rt__run_queue *queue = &process->vm->worker->run[process->later];
-  if (process->run_prev)
-    process->run_prev->run_next = process->run_next;
-  else
-    queue->first = process->run_next;
-  if (process->run_next)
-    process->run_next->run_prev = process->run_prev;
-  else
-    queue->last = process->run_prev;
-  process->run_prev = process->run_next = NULL;
-  process->queued = false;
 }
 
 /* --- resources --------------------------------------------------------------
@@ -460,15 +434,24 @@ static void failed(rt__process *process, rt__fiber *fiber) {
   rt_value_unref(error);
 }
 
-/* The fiber yielded: what does it want? */
+/* The fiber yielded: it waits, or was preempted. */
+static inline bool waits(const rt__process *process, const rt__fiber *fiber) {
+  lua_State *co = fiber->co;
+  return rt__slot_top(co) > 0 && rt__slot_bits(co, 1) == process->vm->wait_tag;
+}
+
+static inline void park(rt__fiber *fiber) {
+  rt__slot_cut(fiber->co, 0);
+  fiber->parking = false;
+  fiber->args = 0;
+  fiber->state = RT__FIBER_PARKED;
+  if (fiber->woken) rt__fiber_wake(fiber);
+}
+
 static void yielded(rt__process *process, rt__fiber *fiber) {
   lua_State *co = fiber->co;
-  if (rt__slot_top(co) > 0 && rt__slot_bits(co, 1) == process->vm->wait_tag) {
-    rt__slot_cut(co, 0);
-    fiber->parking = false;
-    fiber->args = 0;
-    fiber->state = RT__FIBER_PARKED;
-    if (fiber->woken) rt__fiber_wake(fiber);
+  if (waits(process, fiber)) {
+    park(fiber);
     return;
   }
   fiber->preempted = true;
@@ -486,21 +469,10 @@ static void enter(rt__worker *worker, rt__vm *vm) {
   rt__worker_entered(worker, epoch + 1);
 }
 
-/* Answers false when the process is no more. */
-static bool resume(rt__process *process, rt__fiber *fiber) {
+/* What it came back with. Answers false when the process is no more. */
+static SELDOM bool came_back(rt__process *process, rt__fiber *fiber, int rc) {
   rt__vm *vm = process->vm;
   lua_State *co = fiber->co;
-  int args = fiber->preempted ? 0 : fiber->args;
-  /* One that was preempted on its way to a wait still goes there. */
-  if (!fiber->preempted) fiber->ticket = 0;
-  fiber->preempted = false;
-  fiber->args = 0;
-  fiber->state = RT__FIBER_RUNNING;
-  vm->fiber = fiber;
-  vm->refused = false; /* that was somebody else */
-  enter(vm->worker, vm);
-  int rc = lua_resume(co, args);
-  vm->fiber = NULL;
   if (!rt__worker_left(vm->worker)) return false;
   if (process->ops) rt__ops_sweep(process);
   if (vm->refused && process->ending == RT_OK) process->ending = RT_ENOMEM;
@@ -521,9 +493,31 @@ static bool resume(rt__process *process, rt__fiber *fiber) {
   return vm->running == process;
 }
 
-bool rt__process_has_mail(const rt__process *process) {
-  return process->rare->notes.first ||
-         (process->mail.first && process->reads_mail);
+/* Has it nothing but the wish to wait? Mostly so. */
+static inline bool just_waits(const rt__process *process,
+                              const rt__fiber *fiber, int rc) {
+  return rc == LUA_YIELD && process->ending == RT_OK && !process->ops &&
+         !process->exit_asked && !process->vm->refused &&
+         !process->vm->worker->guarded && waits(process, fiber);
+}
+
+/* Answers false when the process is no more. */
+static ALWAYS bool resume(rt__process *process, rt__fiber *fiber) {
+  rt__vm *vm = process->vm;
+  int args = fiber->preempted ? 0 : fiber->args;
+  /* One that was preempted on its way to a wait still goes there. */
+  if (!fiber->preempted) fiber->ticket = 0;
+  fiber->preempted = false;
+  fiber->args = 0;
+  fiber->state = RT__FIBER_RUNNING;
+  vm->fiber = fiber;
+  vm->refused = false; /* that was somebody else */
+  enter(vm->worker, vm);
+  int rc = lua_resume(fiber->co, args);
+  vm->fiber = NULL;
+  if (!just_waits(process, fiber, rc)) return came_back(process, fiber, rc);
+  park(fiber);
+  return true;
 }
 
 const rt__package *rt__process_first_mail(const rt__process *process) {
@@ -560,19 +554,15 @@ static bool read_mail(rt__process *process) {
   return false;
 }
 
-static bool run_fibers(rt__process *process) {
-  const rt__worker *worker = process->vm->worker;
-  uint32_t tick = worker->tick;
-  for (int i = 0; process->ready && !process->preempted; i++) {
-    rt__fiber *fiber = process->ready;
-    process->ready = fiber->ready_next;
-    if (!resume(process, fiber)) return false;
-    if (i == RT__SLICE || worker->tick != tick) break;
-  }
-  return true;
+/* The fiber that comes next, when the process is to go on. */
+static inline rt__fiber *take_fiber(rt__process *process) {
+  rt__fiber *fiber = process->ready;
+  if (fiber) process->ready = fiber->ready_next;
+  return fiber;
 }
 
-static bool take_turn(rt__process *process) {
+/* First the fiber that was preempted, then what mail there is. */
+static SELDOM bool begin_turn(rt__process *process) {
   if (process->ending != RT_OK) {
     rt__process_end(process, process->ending, NULL, NULL);
     return false;
@@ -583,8 +573,22 @@ static bool take_turn(rt__process *process) {
     if (!resume(process, fiber)) return false;
     if (process->preempted) return true;
   }
-  if (rt__process_has_mail(process) && !read_mail(process)) return false;
-  return run_fibers(process);
+  return !rt__process_has_mail(process) || read_mail(process);
+}
+
+static bool take_turn(rt__process *process) {
+  const rt__worker *worker = process->vm->worker;
+  bool plain = process->ending == RT_OK && !process->preempted &&
+               !rt__process_has_mail(process);
+  if (!plain && !begin_turn(process)) return false;
+  uint32_t tick = worker->tick;
+  for (int i = 0; !process->preempted; i++) {
+    rt__fiber *fiber = take_fiber(process);
+    if (!fiber) break;
+    if (!resume(process, fiber)) return false;
+    if (i == RT__SLICE || worker->tick != tick) break;
+  }
+  return true;
 }
 
 bool rt__process_run(rt__process *process, bool *more) {

@@ -223,14 +223,10 @@ void rt__process_set_error(rt__process *process, rt_value *error);
 void rt__process_set_deadline(rt__process *process, double seconds);
 /* The process with this PID in this worker, or NULL. */
 rt__process *rt__process_find(rt__worker *worker, rt_pid pid);
-/* Is there something the inlet would take? The next of it, or NULL: to look
- * at, and to have. */
-bool rt__process_has_mail(const rt__process *process);
+/* The next of what the inlet would take (ready.h), or NULL: to look at, and to
+ * have. */
 const rt__package *rt__process_first_mail(const rt__process *process);
 rt__package *rt__process_next_mail(rt__process *process);
-/* Put it into its worker's queue when it can run. */
-void rt__process_ready(rt__process *process);
-void rt__process_unqueue(rt__process *process);
 /* A turn. Answers whether it is still there, and in *more whether it could go
  * on at once; who called it queues it again. */
 bool rt__process_run(rt__process *process, bool *more);
@@ -244,9 +240,7 @@ rt__fiber *rt__fiber_of(lua_State *L);
 rt__fiber *rt__fiber_new(lua_State *L, rt__process *process, int args);
 /* Its handle, and the fiber of a handle, or NULL when it has ended. */
 double rt__fiber_handle(const rt__fiber *fiber);
-/* Likewise of its wait for one value of one channel: begun now; NULL when that
- * has ended. */
-double rt__fiber_stand(rt__fiber *fiber);
+/* Likewise the fiber of a wait for one value of one channel (ready.h). */
 rt__fiber *rt__fiber_standing(rt__vm *vm, double wait);
 #define RT__SLOT_BITS 21 /* with 32 bits of either a double holds both */
 static inline double rt__fiber_wait(const rt__fiber *fiber) {
@@ -258,7 +252,6 @@ static inline bool rt__fiber_stands(const rt__fiber *fiber, double wait) {
          rt__fiber_wait(fiber) == wait;
 }
 rt__fiber *rt__fiber_find(rt__vm *vm, double handle);
-void rt__fiber_ready(rt__fiber *fiber);
 void rt__fiber_drop(rt__fiber *fiber);
 /* Worker thread: the op it awaits has ended, or its time is up. */
 void rt__fiber_wake(rt__fiber *fiber);
@@ -333,6 +326,11 @@ typedef struct rt__pid_text {
   const char *text; /* of a Lua string that `pid_texts` keeps; NULL: unused */
   rt_pid pid;
 } rt__pid_text;
+/* Which set a text may be in. */
+static inline unsigned rt__pid_text_set(const char *text) {
+  uintptr_t at = (uintptr_t)text;
+  return (unsigned)(at >> 4 ^ at >> 15) & (RT__PID_TEXTS - 1);
+}
 
 /* Codes met last (code.c): by their strings, and by themselves. */
 #define RT__CODES 64
@@ -596,5 +594,6 @@ void rt__runtime_output(rt_runtime *rt, int fd, const char *text, size_t size);
 extern const char rt__tag_wait, rt__tag_preempt, rt__tag_exit, rt__tag_user;
 
 #include "process/lost.h"
+#include "process/ready.h"
 
 #endif

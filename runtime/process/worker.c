@@ -142,11 +142,13 @@ static bool can_run(const rt__worker *worker) {
  * mostly do. */
 static rt__process *take_ready(rt__worker *worker, int turn) {
   rt__process *process = worker->run[0].first, *late = worker->run[1].first;
-  bool due = worker->clock - worker->served > RT__PREEMPT_NS ||
-             (worker->brief && turn % NEWBORN_TURNS == 0);
-  if (!process || due) {
-    if (rt__spawn_is_due(worker, late)) late = rt__spawn_next(worker);
-    if (late) process = late;
+  if (late || worker->unborn.first) {
+    bool due = worker->clock - worker->served > RT__PREEMPT_NS ||
+               (worker->brief && turn % NEWBORN_TURNS == 0);
+    if (!process || due) {
+      if (rt__spawn_is_due(worker, late)) late = rt__spawn_next(worker);
+      if (late) process = late;
+    }
   }
   if (process) rt__process_unqueue(process);
   return process;

@@ -7,12 +7,16 @@ local WAIT = 30
 -- senders, owner, source, kind.
 local spoilers = {
   ["a ring that is none"] = { [1] = "text", [3] = 1, [4] = 1023 },
+  ["a ring that is too short"] = { [1] = {}, [3] = 2, [4] = 1023 },
   ["a ring that is gone"] = { [1] = false, [3] = 3, [4] = 7 },
   ["a count beyond the ring"] = { [3] = 2 ^ 40 },
   ["a count below nothing"] = { [3] = -5 },
   ["a count that is no number"] = { [3] = 0 / 0 },
   ["a mask without end"] = { [1] = {}, [4] = 2 ^ 52, [3] = 2 ^ 30 },
   ["a mask that is almost none"] = { [1] = "text", [4] = -0.5 },
+  ["a first that is no number"] = { [1] = {}, [2] = 0 / 0, [3] = 1, [4] = 3 },
+  ["a wait that is nobody's"] = { [7] = 2 ^ 21 * 12345 },
+  ["a wait that is no number"] = { [7] = "text" },
   ["a first beyond the ring"] = { [2] = -2 ^ 31, [3] = 1, [4] = 3 },
   ["a capacity that is none"] = { [5] = "x" },
   ["receivers that are none"] = { [8] = true },
@@ -55,6 +59,7 @@ describe("a channel that its script has spoilt", function()
       end
       for round = 1, 50 do
         for i = 1, 4 do
+          process.send(bad[i], "topic", round)
           process.send(bad[i], "topic", round, { round })
           assert(process.send(good[i], "ping", round))
           assert.equal(round, (pongs:receive(WAIT)))
