@@ -64,9 +64,10 @@ static const char *const kinds[] = {"function",     "source",  "child-function",
 static int l_spawn(lua_State *L) {
   rt__process *process = rt__lua_process(L);
   const char *kind = kinds[luaL_checkoption(L, 3, NULL, kinds)];
-  rt_error err = RT_ERROR_INIT;
+  rt_error err;
   rt_value *args;
   rt_pid pid;
+  rt__error_begin(&err);
   rt__code *code = rt__code_at(L, 1, 2);
   if (rt__mail_encode(L, 6, "argument", &args, &err) != RT_OK) {
     rt__code_unref(code);

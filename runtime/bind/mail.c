@@ -27,10 +27,11 @@
 /* Strings are unique, so that the address is enough while the text is kept:
  * the VM's table `pid_texts` holds those of both arrays. */
 static void keep(lua_State *L, const rt__vm *vm, int index, unsigned slot) {
-  lua_rawgeti(L, LUA_REGISTRYINDEX, vm->pid_texts);
-  lua_pushvalue(L, index);
-  lua_rawseti(L, -2, (int)slot + 1);
-  lua_pop(L, 1);
+  int top = rt__slot_top(L);
+  rt__slot_push_ref(L, vm->pid_texts);
+  rt__slot_copy(L, index);
+  rt__slot_set(L, top + 1, (int)slot + 1);
+  rt__slot_cut(L, top);
 }
 
 void rt__mail_push_pid(lua_State *L, rt_pid pid) {
@@ -47,7 +48,7 @@ void rt__mail_push_pid(lua_State *L, rt_pid pid) {
   rt_pid_text(pid, text);
   lua_pushstring(L, text);
   vm->pid_of_text[slot] = 0;
-  keep(L, vm, lua_gettop(L), kept);
+  keep(L, vm, rt__slot_top(L), kept);
   vm->pid_of_text[slot] = pid;
 }
 

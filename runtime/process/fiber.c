@@ -102,22 +102,23 @@ static rt__fiber *make(rt__vm *vm) {
 static lua_State *find_thread(lua_State *L, const rt__vm *vm, int *ref) {
   *ref = vm->spares > 0 ? vm->spare[vm->spares - 1] : 0;
   if (*ref == 0) return lua_newthread(L);
-  lua_rawgeti(L, -1, *ref);
-  return lua_tothread(L, -1);
+  rt__slot_push(L, rt__slot_top(L), *ref);
+  return rt__slot_thread(L, rt__slot_top(L));
 }
 
 /* Whatever may raise comes before the struct is made. */
 rt__fiber *rt__fiber_new(lua_State *L, rt__process *process, int args) {
   rt__vm *vm = process->vm;
   int spare;
-  luaL_checkstack(L, 8, "too many arguments");
-  lua_rawgeti(L, LUA_REGISTRYINDEX, vm->fibers);
+  if (!rt__slot_has_room(L, 8)) luaL_checkstack(L, 8, "too many arguments");
+  rt__slot_push_ref(L, vm->fibers);
   lua_State *co = find_thread(L, vm, &spare);
+  if (!rt__slot_has_room(co, args + 8))
+    luaL_checkstack(co, args + 8, "too many arguments");
   if (process->globals != LUA_NOREF) {
-    lua_rawgeti(L, LUA_REGISTRYINDEX, process->globals);
-    lua_setfenv(L, -2);
+    rt__slot_push_ref(L, process->globals);
+    rt__slot_set_globals(L, co);
   }
-  luaL_checkstack(co, args + 8, "too many arguments");
   int ref = spare;
   if (!spare) {
     lua_pushvalue(L, -1);
@@ -129,8 +130,8 @@ rt__fiber *rt__fiber_new(lua_State *L, rt__process *process, int args) {
     luaL_error(L, "not enough memory");
   }
   if (spare) vm->spares--;
-  lua_pop(L, 2); /* function, args... */
-  lua_xmove(L, co, args + 1);
+  rt__slot_cut(L, rt__slot_top(L) - 2); /* function, args... */
+  rt__slot_move(L, co, args + 1);
   fiber->timer.fire = on_timer;
   fiber->co = co;
   fiber->ref = ref;
@@ -178,11 +179,8 @@ static bool keep_thread(rt__vm *vm, const rt__fiber *fiber) {
   lua_State *co = fiber->co;
   if (vm->spares == RT__SPARES || lua_status(co) != 0) return false;
   lua_settop(co, 0);
-  lua_pushthread(co);
   lua_pushvalue(vm->L, LUA_GLOBALSINDEX);
-  lua_xmove(vm->L, co, 1);
-  lua_setfenv(co, 1);
-  lua_settop(co, 0);
+  rt__slot_set_globals(vm->L, co);
   vm->spare[vm->spares++] = fiber->ref;
   return true;
 }

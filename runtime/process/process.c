@@ -97,17 +97,17 @@ static bool unlist_process(rt__process *process) {
   return tell;
 }
 
-/* (process, function, args...): its globals and main fiber. */
+/* (function, args...): globals and main fiber of the VM's `building`. */
 int rt__process_build(lua_State *L) {
-  rt__process *process = lua_touserdata(L, 1);
-  rt__vm *vm = process->vm;
+  rt__vm *vm = rt__slot_owner(L);
+  rt__process *process = vm->building;
   if (process->globals == LUA_NOREF) {
     lua_rawgeti(L, LUA_REGISTRYINDEX, vm->refs[RT__REF_GLOBALS]);
     lua_call(L, 0, 1);
     process->globals = luaL_ref(L, LUA_REGISTRYINDEX);
     process->own_globals = true;
   }
-  process->main = rt__fiber_new(L, process, lua_gettop(L) - 2);
+  process->main = rt__fiber_new(L, process, rt__slot_top(L) - 1);
   return 0;
 }
 
@@ -141,9 +141,9 @@ static void adopt(rt__process *process, const rt__start *start) {
 
 static void release(rt__process *process) {
   lua_State *L = process->vm->L;
-  if (process->own_globals) luaL_unref(L, LUA_REGISTRYINDEX, process->globals);
-  luaL_unref(L, LUA_REGISTRYINDEX, process->state);
-  luaL_unref(L, LUA_REGISTRYINDEX, process->inbox);
+  if (process->own_globals) rt__slot_unref(L, process->globals);
+  rt__slot_unref(L, process->state);
+  rt__slot_unref(L, process->inbox);
   rt__rare_deinit(process);
   rt__blocks_give(&process->vm->blocks, process, sizeof(*process));
 }
@@ -154,11 +154,10 @@ static bool build(rt__process *process, int base, int args) {
   lua_State *L = vm->L;
   bool before = vm->shielded;
   vm->shielded = true;
+  vm->building = process;
   lua_rawgeti(L, LUA_REGISTRYINDEX, vm->build);
   lua_insert(L, base);
-  lua_pushlightuserdata(L, process);
-  lua_insert(L, base + 1);
-  int rc = lua_pcall(L, args + 2, 0, 0);
+  int rc = lua_pcall(L, args + 1, 0, 0);
   vm->shielded = before;
   return rc == 0;
 }
@@ -341,10 +340,10 @@ void rt__process_kill(rt__process *process, rt_err how, rt_value *error) {
 static rt_value *first_result(rt__process *process, lua_State *co, int count,
                               rt_value **error) {
   rt_value *result = NULL;
-  rt_error err = RT_ERROR_INIT;
   if (count == 0 || lua_isnil(co, -count)) return NULL;
   int index = lua_gettop(co) - count + 1;
   if (process->internal) return NULL;
+  rt_error err = RT_ERROR_INIT;
   process->vm->shielded = true; /* an error would meet nobody here */
   if (rt__lua_encode(co, index, "result", &result, &err) != RT_OK)
     *error = rt__error_map(err.code, err.message, NULL);
@@ -388,11 +387,10 @@ static bool last_words(rt__process *process) {
       process,
       rt__error_map(RT_EUNKNOWN, "(the error cannot be put into words)", NULL));
   rt__process_set_deadline(process, LAST_WORDS_S);
+  vm->building = process;
   lua_rawgeti(L, LUA_REGISTRYINDEX, vm->build);
   lua_insert(L, -2);
-  lua_pushlightuserdata(L, process);
-  lua_insert(L, -2);
-  return rt__vm_call(vm, 2, 0);
+  return rt__vm_call(vm, 1, 0);
 }
 
 /* A main script's other fibers may go on when its function has returned. */

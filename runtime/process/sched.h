@@ -190,7 +190,7 @@ typedef struct rt__start {
         false                                                                  \
   }
 
-/* (process, function, args...): makes the main fiber; called protected. */
+/* (function, args...): makes the main fiber of `building`; called protected. */
 int rt__process_build(lua_State *L);
 /* Start a process with the function and `args` arguments on top of vm->L,
  * which are popped in any case. */
@@ -346,7 +346,7 @@ struct rt__vm {
   size_t used, limit;
   rt__blocks blocks;         /* where its memory is */
   struct rt__shapes *shapes; /* of tables that are decoded here */
-  rt__process *running;
+  rt__process *running, *building;
   rt__fiber *fiber;
   rt_builder *builder; /* for what is encoded here */
   bool refused;        /* an allocation of the running process */

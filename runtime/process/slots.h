@@ -160,6 +160,43 @@ static inline void rt__slot_set_meta(lua_State *L, int table, int ref) {
   lj_gc_objbarriert(L, t, meta);
 }
 
+/* luaL_ref and luaL_unref of the registry, which they may be mixed with: its
+ * slot 0 leads to a slot that is free, that to the next. */
+static inline int rt__slot_ref(lua_State *L) {
+  GCtab *t = tabV(registry(L));
+  const TValue *free = lj_tab_getint(t, 0);
+  uint32_t ref = free && tvisnum(free) ? (uint32_t)numV(free) : 0;
+  if (ref == 0 || ref >= t->asize || tvisnil(L->top - 1))
+    return luaL_ref(L, LUA_REGISTRYINDEX);
+  TValue *slots = tvref(t->array);
+  copyTV(L, &slots[0], &slots[ref]);
+  copyTV(L, &slots[ref], --L->top);
+  lj_gc_anybarriert(L, t);
+  return (int)ref;
+}
+static inline void rt__slot_unref(lua_State *L, int ref) {
+  GCtab *t = tabV(registry(L));
+  if (ref < 0) return;
+  if ((uint32_t)ref >= t->asize) {
+    luaL_unref(L, LUA_REGISTRYINDEX, ref);
+    return;
+  }
+  TValue *slots = tvref(t->array);
+  copyTV(L, &slots[ref], &slots[0]);
+  setnumV(&slots[0], ref);
+}
+
+/* The table on top, which is popped, becomes the globals of a coroutine. */
+static inline void rt__slot_set_globals(lua_State *L, lua_State *co) {
+  GCtab *t = tabV(--L->top);
+  setgcref(co->env, obj2gco(t));
+  lj_gc_objbarrier(L, obj2gco(co), t);
+}
+/* lua_tothread */
+static inline lua_State *rt__slot_thread(lua_State *L, int index) {
+  return threadV(rt__slot_at(L, index));
+}
+
 /* lua_remove of the one below the top */
 static inline void rt__slot_drop_below(lua_State *L) {
   copyTV(L, L->top - 2, L->top - 1);
@@ -203,6 +240,16 @@ static inline void rt__slot_push_bits(lua_State *L, uint64_t bits) {
   lua_pushlightuserdata(L, (void *)(uintptr_t)bits);
 }
 #define rt__slot_address(L, index)      NULL
+#define rt__slot_thread                 lua_tothread
+#define rt__slot_ref(L)                 luaL_ref(L, LUA_REGISTRYINDEX)
+#define rt__slot_unref(L, ref)          luaL_unref(L, LUA_REGISTRYINDEX, ref)
+static inline void rt__slot_set_globals(lua_State *L, lua_State *co) {
+  lua_pushthread(co);
+  lua_insert(co, 1);
+  lua_xmove(L, co, 1);
+  lua_setfenv(co, 1);
+  lua_remove(co, 1);
+}
 #define rt__slot_push_table(L, address) lua_pushnil(L)
 static inline bool rt__slot_is_plain(lua_State *L, int index) {
   int type = lua_type(L, index);

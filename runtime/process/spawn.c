@@ -8,6 +8,7 @@
 
 #include "process/embed.h"
 #include "process/fence.h"
+#include "process/slots.h"
 
 rt__recipe *rt__recipe_new(rt__stock *stock, rt__code *code,
                            const rt_value *args) {
@@ -72,9 +73,9 @@ rt_err rt__spawn(rt_runtime *rt, rt__vm *vm, rt__worker *from, rt_pid parent,
 
 /* (recipe): pushes the function and its arguments. */
 int rt__spawn_push_code(lua_State *L) {
-  rt__vm *vm = rt__vm_of(L);
+  rt__vm *vm = rt__slot_owner(L);
   rt__recipe *recipe = lua_touserdata(L, 1);
-  lua_rawgeti(L, LUA_REGISTRYINDEX, vm->refs[RT__REF_START]);
+  rt__slot_push_ref(L, vm->refs[RT__REF_START]);
   rt__code_push(L, recipe->code);
   lua_pushstring(L, recipe->kind);
   rt_view args = rt_value_view(recipe->args), item;
@@ -83,8 +84,8 @@ int rt__spawn_push_code(lua_State *L) {
   while (rt_iter_next(&iter, NULL, &item)) rt__lua_decode(L, item);
   lua_call(L, lua_gettop(L) - 2, LUA_MULTRET);
   lua_pushvalue(L, 2);
-  recipe->globals = luaL_ref(L, LUA_REGISTRYINDEX);
-  return lua_gettop(L) - 2;
+  recipe->globals = rt__slot_ref(L);
+  return rt__slot_top(L) - 2;
 }
 
 /* Its VM; NULL: that was lost before it got there. */
@@ -187,7 +188,8 @@ static void drop_mail(rt__recipe *recipe) {
 /* Its process may end by what is delivered; NULL then, too. */
 static rt__process *make(rt__worker *worker, rt__package *package) {
   rt__recipe *recipe = recipe_of(package);
-  rt_error err = RT_ERROR_INIT;
+  rt_error err;
+  rt__error_begin(&err);
   if (worker->gone) { /* who had to know has been told */
     use_up(recipe);
     drop_mail(recipe);

@@ -72,5 +72,12 @@ bool rt__spawn_mail(rt__worker *worker, rt__package *package);
 
 /* (recipe) -> function, args...; called protected. */
 int rt__spawn_push_code(lua_State *L);
+/* RT_ERROR_INIT, but for the text's many bytes, which would take longer than
+ * some steps of a start. */
+static inline void rt__error_begin(rt_error *err) {
+  err->code = RT_OK;
+  err->retryable = false;
+  err->message[0] = 0;
+}
 
 #endif
