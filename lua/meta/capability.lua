@@ -65,11 +65,12 @@ function Job:deadline() end
 ---@class rt.Declaration
 ---@field name string
 ---@field description string?
----@field input string[]    classes or patterns
+---@field input string[]?   classes or patterns; required without `every`
 ---@field output string[]?  classes it may send
 ---@field invoke fun(job: rt.Job, asset: rt.Asset)
 ---@field tags string[]?    words by which it is chosen: --only tag:WORD
 ---@field finish (fun(ctx: {session: string, options: table, reason: string}))?  at a session's end
+---@field every (number|string)?  a duration or a cron expression (UTC): runs then, too
 ---@field active boolean?  its network modules keep to the session's scope
 ---@field setup (fun(ctx: {session: string, options: table}): any, any)?  once per worker
 ---@field match (fun(asset: rt.Asset, ctx: table): boolean, string?)?

@@ -5,6 +5,7 @@
 -- plain(declaration) is the map that C keeps: the same without the functions.
 -- SPDX-License-Identifier: MIT
 local duration = require("rt.duration")
+local cron = require("rt.core.registry").cron
 local dry_run = require("rt.core.task").settings().dry_run
 
 local M = {}
@@ -81,8 +82,9 @@ local function classes(value)
   return copy
 end
 
-local function some_classes(value)
-  if type(value) == "table" and next(value) == nil then
+local function some_classes(value, raw)
+  local scheduled = raw.every ~= nil
+  if type(value) == "table" and next(value) == nil and not scheduled then
     return nil, "at least one class, got an empty list", true
   end
   return classes(value)
@@ -128,6 +130,18 @@ local function rate(value)
   local ok = type(per_second) == "number" and per_second > 0 and per_second < huge
   if ok then return per_second end
   return nil, 'a number a second or a string such as "200/s"'
+end
+
+-- Seconds between two ticks, or a cron expression.
+local function every(value)
+  local seconds = duration.parse(value)
+  if seconds and seconds >= 0.01 then return seconds end
+  if type(value) ~= "string" or not value:find("[%s@]") then
+    return nil, 'a duration of 10 ms or more such as "1h", or a cron expression such as "0 3 * * *"'
+  end
+  local ok, why = cron(value)
+  if ok then return value end
+  return nil, "a cron expression, " .. why, true
 end
 
 local OPTION_TYPES = { string = true, number = true, boolean = true }
@@ -182,6 +196,7 @@ local FIELDS = {
   { "tags", tags },
   { "invoke", a_function, required = true },
   { "match", a_function },
+  { "every", every },
   { "setup", a_function },
   { "finish", a_function },
   { "active", a_boolean, default = false },
@@ -209,12 +224,12 @@ local function unknown_field(raw)
   return names[1]
 end
 
-local function check_field(field, value)
+local function check_field(field, value, raw)
   if value == nil then
-    if field.required then return nil, field[1] .. ": missing" end
+    if field.required and not (raw.every ~= nil and field[1] == "input") then return nil, field[1] .. ": missing" end
     return field.default
   end
-  local result, expected, complete = field[2](value)
+  local result, expected, complete = field[2](value, raw)
   if result ~= nil then return result end
   if complete then return nil, ("%s: expected %s"):format(field[1], expected) end
   return nil, ("%s: expected %s, got %s"):format(field[1], expected, got(value))
@@ -234,10 +249,11 @@ function M.check(raw)
   if stray then return nil, stray .. ": unknown field" end
   local declaration = {}
   for _, field in ipairs(FIELDS) do
-    local value, fault = check_field(field, raw[field[1]])
+    local value, fault = check_field(field, raw[field[1]], raw)
     if fault then return nil, fault end
     declaration[field[1]] = value
   end
+  declaration.input = declaration.input or {}
   declaration.output = declaration.output or {}
   declaration.options = declaration.options or {}
   return setmetatable(declaration, meta)
@@ -256,7 +272,7 @@ function M.capability(raw)
 end
 
 --- The map of a declaration without its functions. Where nothing is invoked nothing waits for a
---- rate.
+--- rate or a time.
 function M.plain(declaration)
   return {
     name = declaration.name,
@@ -270,6 +286,8 @@ function M.plain(declaration)
     rate = not dry_run and declaration.rate or nil,
     options = declaration.options,
     tags = declaration.tags,
+    every = not dry_run and declaration.every or nil,
+    scheduled = declaration.every ~= nil,
     active = declaration.active,
     has_setup = declaration.setup ~= nil,
     has_finish = declaration.finish ~= nil,

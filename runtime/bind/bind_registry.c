@@ -211,14 +211,43 @@ static int l_matches(lua_State *L) {
   return 1;
 }
 
+/* cron(text) -> true, or false and what is wrong with it */
+static int l_cron(lua_State *L) {
+  rt_error err = RT_ERROR_INIT;
+  rt__cron parsed;
+  bool ok = rt__cron_parse(&parsed, luaL_checkstring(L, 1), &err) == RT_OK;
+  lua_pushboolean(L, ok);
+  if (ok) return 1;
+  lua_pushstring(L, err.message);
+  return 2;
+}
+
+/* cron_next(text, unix seconds) -> the next time, or nil */
+static int l_cron_next(lua_State *L) {
+  rt__cron parsed;
+  double after = luaL_checknumber(L, 2);
+  if (rt__cron_parse(&parsed, luaL_checkstring(L, 1), NULL) != RT_OK) return 0;
+  int64_t next = rt__cron_next(&parsed, (int64_t)after);
+  if (next < 0) return 0;
+  lua_pushnumber(L, (lua_Number)next);
+  return 1;
+}
+
 int rt__open_registry(lua_State *L);
 int rt__open_registry(lua_State *L) {
   static const luaL_Reg functions[] = {
-      {"put", l_put},         {"remove", l_remove},
-      {"get", l_get},         {"give_back", l_give_back},
-      {"list", l_list},       {"target_tasks", l_target_tasks},
-      {"plan", l_plan},       {"load", l_load},
-      {"matches", l_matches}, {NULL, NULL},
+      {"put", l_put},
+      {"remove", l_remove},
+      {"get", l_get},
+      {"give_back", l_give_back},
+      {"list", l_list},
+      {"target_tasks", l_target_tasks},
+      {"plan", l_plan},
+      {"load", l_load},
+      {"matches", l_matches},
+      {"cron", l_cron},
+      {"cron_next", l_cron_next},
+      {NULL, NULL},
   };
   lua_newtable(L);
   luaL_register(L, NULL, functions);

@@ -161,6 +161,7 @@ rt_err rt__session_settle(rt_session *s, bool *finished, rt_error *err) {
     unstick(s);
     if (rt__session_open_jobs(s) > 0) return RT_OK;
   }
+  if (rt__session_scheduled(s)) return RT_OK; /* there is more to come */
   rt_err rc = rt__store_set_text(s->store, "state", "finished", err);
   if (rc == RT_OK) rc = rt__store_set_int(s->store, "round", ++s->round, err);
   s->round_open = false;

@@ -413,3 +413,17 @@ rt_err rt__session_refuse(rt_session *s, rt__live *live, const char *target,
                   live->cap->decl->name, why);
   return rc;
 }
+
+rt_err rt__session_take_tick(rt_session *s, rt__class *cls, const char *value,
+                             rt_error *err) {
+  origin from;
+  rt_outcome outcome;
+  input in = {.value = {value, strlen(value)}};
+  origin_of(NULL, &from);
+  rt__text key = key_text(s, cls, &in);
+  uint64_t hash = rt__store_hash(s->store, key);
+  rt__asset_row row = {.value = in.value}, found;
+  rt_err rc = rt__store_find(s->store, hash, key, &found, err);
+  if (rc != RT_OK || found.id) return rc;
+  return take_new(s, cls, &row, hash, key, &from, NULL, &outcome, err);
+}

@@ -199,6 +199,8 @@ typedef struct rt__known {
   bool dirty;
   uint32_t elsewhere; /* both as noted in the file */
   bool starved;
+  const rt__cap *armed; /* whose schedule `due` is for */
+  double due;           /* unix seconds: its next tick */
 } rt__known;
 
 /* --- sessions -------------------------------------------------------- */
@@ -278,6 +280,7 @@ struct rt_session {
   bool refused; /* its opening came to nothing */
   bool locked;  /* another program holds the file */
   enum { RT__FAREWELL_NONE, RT__FAREWELL_ASKED, RT__FAREWELL_DONE } farewell;
+  double wall_last;     /* unix seconds, when schedules were last looked at */
   uint64_t farewell_ns; /* it ends without */
   bool lock_logged, held_told, memory_told, paused_told;
   uint64_t unlock_ns, lock_log_ns, open_until_ns;
@@ -431,6 +434,13 @@ rt_err rt__live_settle(rt_session *s, rt__live *live, rt__job_state state,
 bool rt__live_must_park(rt_session *s, rt__live *live);
 rt_err rt__live_park(rt_session *s, rt__live *live, rt_error *err);
 rt_err rt__live_put_back(rt_session *s, rt__live *live, rt_error *err);
+/* schedule.c */
+bool rt__session_scheduled(const rt_session *s);
+rt_err rt__session_ticks(rt_session *s, rt_error *err);
+rt_err rt__session_unschedule(rt_session *s, rt__known *known, rt_error *err);
+/* intake.c: a tick, for which there are no rules. */
+rt_err rt__session_take_tick(rt_session *s, rt__class *cls, const char *value,
+                             rt_error *err);
 /* farewell.c: has every finish been run, or its time run out? */
 bool rt__session_said_goodbye(rt_session *s);
 /* commit.c */

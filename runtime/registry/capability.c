@@ -71,6 +71,22 @@ static int read_priority(rt_view view) {
   return priority < 1 ? 1 : priority > 9 ? 9 : (int)priority;
 }
 
+/* `every` in seconds or as a cron expression. */
+static rt_err read_schedule(rt_capability *c, rt_view map, rt_error *err) {
+  rt_view every = rt_view_get(map, "every");
+  rt_error why = RT_ERROR_INIT;
+  if (rt_view_type(every) != RT_STRING) {
+    c->every = rt_view_number(every, 0);
+    return RT_OK;
+  }
+  char *text = copy_text(every);
+  if (!text) return rt_fail(err, RT_ENOMEM, "no memory for a capability");
+  rt_err rc = rt__cron_parse(&c->cron, text, &why);
+  c->has_cron = rc == RT_OK;
+  free(text);
+  return rc == RT_OK ? rc : rt_fail(err, rc, "every: %s", why.message);
+}
+
 static rt_err unpack(rt_capability *c, rt_view map, rt_error *err) {
   if (!name_ok(rt_view_get(map, "name")))
     return rt_fail(err, RT_EINVAL,
@@ -81,10 +97,13 @@ static rt_err unpack(rt_capability *c, rt_view map, rt_error *err) {
   if (!c->description) c->description = strdup("");
   if (!c->name || !c->description)
     return rt_fail(err, RT_ENOMEM, "no memory for a capability");
-  if (rt_view_count(rt_view_get(map, "input")) == 0)
+  rt_err rc = read_schedule(c, map, err);
+  if (rc != RT_OK) return rc;
+  if (rt_view_count(rt_view_get(map, "input")) == 0 &&
+      !rt_view_bool(rt_view_get(map, "scheduled"), false))
     return rt_fail(err, RT_EINVAL, "input: expected at least one class");
-  rt_err rc = copy_list(&c->input, &c->input_count, rt_view_get(map, "input"),
-                        "input", err);
+  rc = copy_list(&c->input, &c->input_count, rt_view_get(map, "input"), "input",
+                 err);
   if (rc != RT_OK) return rc;
   rc = copy_list(&c->output, &c->output_count, rt_view_get(map, "output"),
                  "output", err);
@@ -216,6 +235,11 @@ static bool any_matches(char *const *list, size_t count, const char *class_,
 
 bool rt__capability_takes(const rt_capability *capability, const char *class_,
                           size_t size) {
+  size_t tick = strlen(RT__TICK_CLASS);
+  if (size > tick && memcmp(class_, RT__TICK_CLASS, tick) == 0)
+    return rt__capability_scheduled(capability) &&
+           strlen(capability->name) == size - tick &&
+           memcmp(capability->name, class_ + tick, size - tick) == 0;
   return any_matches(capability->input, capability->input_count, class_, size);
 }
 

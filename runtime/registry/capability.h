@@ -8,7 +8,12 @@
 #ifndef RT__REGISTRY_CAPABILITY_H
 #define RT__REGISTRY_CAPABILITY_H
 
+#include "registry/cron.h"
 #include "rt/registry.h"
+
+/* In front of its name: the class of the ticks of a scheduled capability, which
+ * it alone takes. */
+#define RT__TICK_CLASS "tick."
 
 typedef struct rt_capability rt_capability;
 
@@ -26,6 +31,9 @@ struct rt_capability {
   uint32_t retries;
   double rate; /* tokens a second; 0: no bound */
   bool has_match, has_rate_key, has_prioritize, has_setup, has_finish;
+  double every;  /* seconds between two ticks; 0: none */
+  bool has_cron; /* ticks at the times of `cron` */
+  rt__cron cron;
   bool active;           /* its network modules keep to the session's scope */
   rt_value *declaration; /* the map that API 4.1 describes, without functions */
   /* written in Lua: the file's text and which of its capabilities this is */
@@ -41,6 +49,10 @@ struct rt_capability {
 
 rt_capability *rt__capability_ref(rt_capability *capability);
 void rt__capability_unref(rt_capability *capability);
+/* Has it times at which it runs? */
+static inline bool rt__capability_scheduled(const rt_capability *capability) {
+  return capability->every > 0 || capability->has_cron;
+}
 /* Does it take / may it send assets of this class? */
 bool rt__capability_takes(const rt_capability *capability, const char *class_,
                           size_t size);

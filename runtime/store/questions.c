@@ -142,6 +142,25 @@ static void told(rt_report *report, rt_builder *b) {
   free(words);
 }
 
+/* What is to come, in a session that does not finish by itself. */
+static void scheduled(rt_report *report, rt_builder *b) {
+  sqlite3_stmt *stmt = rt__report_sql(
+      report,
+      "SELECT substr(name,1+length('" RT__META_TICK "')),value/1000.0 FROM meta"
+      " WHERE name GLOB '" RT__META_TICK "*' AND value>0 ORDER BY 2,1",
+      NULL);
+  while (stmt && sqlite3_step(stmt) == SQLITE_ROW) {
+    rt_builder_begin_map(b);
+    rt_builder_key(b, "what");
+    rt_builder_string(b, "waits for its next time");
+    rt__build_text(b, "capability", stmt, 0);
+    rt_builder_key(b, "due");
+    rt_builder_number(b, sqlite3_column_double(stmt, 1));
+    rt_builder_end(b);
+  }
+  sqlite3_finalize(stmt);
+}
+
 static void reason(rt_builder *b, const char *what, int64_t count,
                    sqlite3_stmt *stmt, bool due) {
   if (count <= 0) return;
@@ -190,6 +209,7 @@ rt_err rt_report_why(rt_report *report, rt_value **out, rt_error *err) {
     rt_builder_begin_array(b);
     told(report, b);
     while ((code = sqlite3_step(stmt)) == SQLITE_ROW) reasons(b, stmt);
+    scheduled(report, b);
     rt_builder_end(b);
     rt_builder_end(b);
   }

@@ -181,6 +181,8 @@ rt_err rt__store_unreject(rt__store *store, int64_t parent, rt_error *err);
 
 /* Named value: this, and a capability's name: its max_instances. */
 #define RT__META_INSTANCES "instances:"
+/* The same: when its next tick is due, in ms; 0: it has none. */
+#define RT__META_TICK "every:"
 /* The same: how many instances run in other sessions, while they are missed. */
 #define RT__META_ELSEWHERE "elsewhere:"
 /* The same: it was not chosen (1); its priority; its jobs wait for a token. */
