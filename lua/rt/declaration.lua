@@ -132,12 +132,14 @@ local function rate(value)
   return nil, 'a number a second or a string such as "200/s"'
 end
 
+local EVERY = 'a duration of 10 ms or more such as "1h", or a cron expression such as "0 3 * * *"'
+
 -- Seconds between two ticks, or a cron expression.
 local function every(value)
   local seconds = duration.parse(value)
   if seconds and seconds >= 0.01 then return seconds end
   if type(value) ~= "string" or not value:find("[%s@]") then
-    return nil, 'a duration of 10 ms or more such as "1h", or a cron expression such as "0 3 * * *"'
+    return nil, EVERY
   end
   local ok, why = cron(value)
   if ok then return value end
@@ -226,7 +228,8 @@ end
 
 local function check_field(field, value, raw)
   if value == nil then
-    if field.required and not (raw.every ~= nil and field[1] == "input") then return nil, field[1] .. ": missing" end
+    local spare = field[1] == "input" and raw.every ~= nil -- it has its times
+    if field.required and not spare then return nil, field[1] .. ": missing" end
     return field.default
   end
   local result, expected, complete = field[2](value, raw)
