@@ -93,7 +93,22 @@ try {
   is("closed", say(), "5,006 of 5,006 assets, 4 drawn, 3 lines");
   button("Open port").click();
   is("5,000", say().includes("4,763 drawn"), true);
+  is("from far away no names", letters(items[0]), 0);
+  const some = items[4000], box = canvas.getBoundingClientRect();
+  canvas.onpointermove({ clientX: box.left + view.x + some.x * view.scale,
+    clientY: box.top + view.y + some.y * view.scale });
+  is("but under the pointer", byKey.has(canvas.title), true);
+  select(some, true);
+  is("and for the selected", Math.round(letters(some) * view.scale), 13);
+  select(null);
+  for (const scale of [0.4, 0.65, 1, 2]) {
+    view.scale = scale;
+    is(`letters fit at ${scale}`, letters(some) * scale > 7 && letters(some) <= gap - 4, true);
+    is(`names fit at ${scale}`, titleOf(some, letters(some)).length * letters(some) * 0.56 < some.room, true);
+  }
+  fit();
   button("Close port").click();
+  is("readable when closed", Math.min(...items.map(letters)) * view.scale > 10.9, true);
   button("Next").click();
   is("paged", document.getElementById("range").textContent, "201 to 400 of 5,006");
   button("Led to").click();
