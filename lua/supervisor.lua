@@ -4,6 +4,7 @@
 -- that process, and asks it.
 -- SPDX-License-Identifier: MIT
 local check = require("rt.check")
+local copy = require("rt.copy")
 local core = require("rt.core.process")
 local errors = require("rt.errors")
 local specs = require("rt.supervisor_spec")
@@ -17,15 +18,6 @@ local LOOK = 0.25
 
 local function fail(kind, message)
   return nil, errors.make(message, kind)
-end
-
-local function copy(value)
-  if type(value) ~= "table" then return value end
-  local made = {}
-  for key, item in pairs(value) do
-    made[key] = copy(item)
-  end
-  return made
 end
 
 --- What is used where a declaration is silent: {backoff, start, shutdown, terminal}.

@@ -91,6 +91,13 @@ describe("testing: states", function()
     fails("send", 'reason = "shut"', "expected skipped, got completed")
   end)
 
+  it("a job knows its key, and what earlier stages failed with", function()
+    passes("earlier", sends("x:earlier"))
+    passes("earlier", 'errors = { { capability = "first", message = "no route" } }, '
+      .. sends("x:earlier no route"))
+    fails("earlier", "errors = 5", "errors")
+  end)
+
   it("errors: failed, or retrying while there are attempts", function()
     passes("busy", 'state = "retrying", error = { kind = "UNAVAILABLE", message = "busy" }')
     passes("busy", 'attempt = 2, state = "failed", error = "busy"')

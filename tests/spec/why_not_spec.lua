@@ -6,7 +6,7 @@ local json = require("json")
 local registry = require("registry")
 local time = require("time")
 
-local runtime = os.getenv("RUNTIME")
+local runtime = assert(require("fs").realpath("/proc/self/exe"))
 
 local function nothing() end
 local function wait_for_cancel(job)

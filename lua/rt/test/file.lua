@@ -114,7 +114,8 @@ local CASE = {
   name = a_string, asset = an_asset, options = a_table, attempt = a_count, session = a_string,
   fakes = fakes, replay = a_string, expect = list_of(some_asset), ordered = a_boolean,
   state = a_state, reason = a_string, error = an_error, snooze = seconds,
-  calls = list_of(a_string), rate_key = anything, prioritize = anything, check = a_function,
+  errors = list_of(a_table), calls = list_of(a_string), rate_key = anything,
+  prioritize = anything, check = a_function,
 }
 
 local FILE = {

@@ -2,6 +2,7 @@
 -- What the engine would make of it: the gate, what is sent, undeclared classes, retries, snoozing,
 -- the time limit. SPDX-License-Identifier: MIT
 local check = require("rt.check")
+local copy = require("rt.copy")
 local core = require("rt.core.registry")
 local duration = require("rt.duration")
 local errors = require("rt.errors")
@@ -40,15 +41,6 @@ local function check_asset(asset)
   if not ok or not text then return invalid("asset: metadata: " .. tostring(err or text)) end
   if #text > METADATA_MAX then return invalid("asset: metadata: more than 1 MB") end
   return true
-end
-
-local function copy(value)
-  if type(value) ~= "table" then return value end
-  local made = {}
-  for key, item in pairs(value) do
-    made[key] = copy(item)
-  end
-  return made
 end
 
 local function send_one(run, asset)
@@ -121,6 +113,8 @@ local function job_of(run, case)
     id = 1,
     capability = run.capability.name,
     target = run.asset.class .. ":" .. run.asset.value,
+    key = run.asset.key,
+    errors = copy(case.errors or {}),
     attempt = case.attempt or 1,
     session = case.session or "test",
     options = run.options,

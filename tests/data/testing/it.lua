@@ -124,6 +124,10 @@ function does.fields(job)
   job:send({ class = "y", value = table.concat(words, " ") })
   job:send({ class = "y", value = tostring(job:canceled()) .. (job:deadline() - time.now()) })
 end
+function does.earlier(job)
+  local before = job.errors[1]
+  job:send({ class = "y", value = before and job.key .. " " .. before.message or job.key })
+end
 function does.busy()
   error(errors.new({ message = "busy", kind = "UNAVAILABLE", retryable = true }))
 end
