@@ -22,6 +22,16 @@ function M.register(capability, opts)
   return true
 end
 
+--- Load a file or a folder again: what it declares otherwise than before takes the place of that,
+--- for jobs that begin from now on. When something is faulty, what was there before stays.
+---@param path string
+---@return string[]? names, rt.Error? err  those that are new or have changed
+function M.reload(path)
+  check.string(path, 1, "reload")
+  if path == "" then return nil, errors.make("reload: empty path", "INVALID") end
+  return register.reload(path)
+end
+
 --- Take a capability out. Its queued jobs are skipped until it is there again.
 ---@param name string
 ---@return true?, rt.Error?

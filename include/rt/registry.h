@@ -62,6 +62,13 @@ typedef void (*rt_fault_fn)(const char *text, void *arg);
 RT_API rt_err rt_registry_load(rt_registry *registry, const char *path,
                                rt_fault_fn fault, void *arg, size_t *loaded,
                                rt_error *err);
+/* [waits] The same after files have changed: what is new is added, what a file
+ * declares otherwise than before takes the place of that, for the jobs that
+ * begin from now on; those that run end as they began. A faulty one is told,
+ * and what was there before stays. `*changed` counts both kinds. */
+RT_API rt_err rt_registry_reload(rt_registry *registry, const char *path,
+                                 rt_fault_fn fault, void *arg, size_t *changed,
+                                 rt_error *err);
 /* Take one away; jobs of it that run go on. RT_ENOTFOUND. */
 RT_API rt_err rt_registry_remove(rt_registry *registry, const char *name,
                                  rt_error *err);

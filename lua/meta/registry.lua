@@ -17,6 +17,11 @@ local registry = {}
 ---@return true? ok, rt.Error? err  ALREADY_EXISTS, INVALID naming the field
 function registry.register(capability, opts) end
 
+--- Load a file or a folder again, after it has changed.
+---@param path string
+---@return string[]? names, rt.Error? err  those that are new or have changed
+function registry.reload(path) end
+
 --- Take a capability out. Its queued jobs are skipped until it is there again.
 ---@param name string
 ---@return true? ok, rt.Error? err

@@ -10,7 +10,7 @@ local task = require("rt.task")
 
 local M = {}
 
-local AGAIN, BORROW, BACKFILL = 1, 2, 4
+local AGAIN, BORROW, BACKFILL, REPLACE = 1, 2, 4, 8
 
 local function invalid(text)
   return errors.make(text, "INVALID")
@@ -72,6 +72,13 @@ end
 --- For registry.register.
 function M.add(value, backfill)
   local names, err = put(value, backfill and BACKFILL or 0)
+  if not names then return nil, err end
+  return names
+end
+
+--- For registry.reload.
+function M.reload(path)
+  local names, err = put_path(path, REPLACE)
   if not names then return nil, err end
   return names
 end

@@ -22,6 +22,7 @@
 #include "seeds.h"
 #include "settings.h"
 #include "summary.h"
+#include "watch.h"
 
 typedef struct work {
   /* main thread */
@@ -37,6 +38,7 @@ typedef struct work {
   printer *printer;
   progress *progress;
   control *control;
+  watch *watch; /* of capability files, or NULL */
   double started;
   /* guarded by lock, a leaf */
   pthread_mutex_t lock;
@@ -171,6 +173,7 @@ static bool wait_for(work *w, const bool *flag, bool stoppable, double limit) {
     nap_locked(w);
     pthread_mutex_unlock(&w->lock);
     progress_tick(w->progress);
+    watch_tick(w->watch);
     pthread_mutex_lock(&w->lock);
   }
   bool came = *flag;
@@ -418,8 +421,11 @@ static int live(work *w) {
   int status = start_output(w);
   if (status) return status;
   w->control = control_start(w->c, w->rt, w->session, w->dir, on_control, w);
+  if (w->settings.watch) w->watch = watch_new(w->c, w->rt, &w->settings.paths);
   step last = dispatch_seeds(w);
   if (last == STEP_ON) last = wait_finished(w);
+  watch_free(w->watch);
+  w->watch = NULL;
   if (last != STEP_ON) drain(w, stopping(w));
   finish_output(w);
   progress_end(w->progress);

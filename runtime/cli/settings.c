@@ -107,6 +107,9 @@
        0},                                                                      \
       {"--config", 0, CLI_TEXT, AT(config), "FILE", "settings as a Lua table",  \
        0},                                                                      \
+      {"--watch", 0,  CLI_FLAG,                                                 \
+       AT(watch), "", "take in capability files that change while it runs",     \
+       0},                                                                      \
       {"--record", 0,                                                           \
        CLI_TEXT,   AT(common.record),                                           \
        "FILE",     "write down what jobs send and get, for 'runtime test'",     \
@@ -129,8 +132,9 @@ const cli_option cli_resume_options[] = {NAMES_SESSION, OTHERS};
 
 /* Which options a session keeps: all that say what to do, not where. */
 static bool is_kept(const cli_option *o) {
-  return o->offset != AT(session) && o->offset != AT(data) &&
-         o->offset != AT(common.record) && o->offset != AT(seeds);
+  return o->kind != CLI_FLAG && o->offset != AT(session) &&
+         o->offset != AT(data) && o->offset != AT(common.record) &&
+         o->offset != AT(seeds);
 }
 
 void cli_settings_init(cli_settings *s, const cli *c) {

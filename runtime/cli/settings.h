@@ -7,6 +7,7 @@
 
 typedef struct cli_settings {
   const char *session, *data, *progress, *config;
+  bool watch;
   cli_list paths, seeds, sets, only, without, scope;
   int64_t concurrency, max_depth, max_assets, max_fanout; /* <0: not given */
   int64_t max_descendants, max_repeats;

@@ -291,7 +291,7 @@ typedef struct change {
 typedef struct cap_cmd {
   rt__cmd cmd;
   rt__cap *cap; /* lives as long as the engine */
-  bool backfill, gone;
+  bool backfill, gone, replaced;
 } cap_cmd;
 
 static void run_cap(rt__engine *engine, rt__cmd *cmd) {
@@ -302,6 +302,8 @@ static void run_cap(rt__engine *engine, rt__cmd *cmd) {
   bool there = engine && s->engine && s->loaded && !s->failed;
   if (there && cc->gone) {
     rc = rt__session_drop_cap(s, cc->cap, &err);
+    if (rc == RT_OK && !cc->replaced)
+      rc = rt__session_unschedule(s, cc->cap, &err);
   } else if (there && !s->drained && !cc->cap->gone) {
     rc = rt__session_add_cap(s, cc->cap, cc->backfill, &err);
     if (rc == RT_OK && rt__session_open_jobs(s) > 0) {
@@ -313,13 +315,14 @@ static void run_cap(rt__engine *engine, rt__cmd *cmd) {
 }
 
 static void tell_sessions(rt__engine *engine, rt__cap *cap, bool backfill,
-                          bool gone) {
+                          bool gone, bool replaced) {
   for (rt_session *s = engine->sessions; s; s = s->next) {
     cap_cmd *cc = rt__cmd_new(sizeof(*cc), run_cap, s);
     if (!cc) continue;
     cc->cap = cap;
     cc->backfill = backfill;
     cc->gone = gone;
+    cc->replaced = replaced;
     cc->cmd.writes = true;
     rt__session_run(engine, &cc->cmd);
   }
@@ -332,20 +335,21 @@ static void add_cap(rt__engine *engine, rt_capability *decl, bool backfill) {
   rt__cap **last = &engine->caps;
   while (*last) last = &(*last)->next;
   *last = cap;
-  tell_sessions(engine, cap, backfill, false);
+  tell_sessions(engine, cap, backfill, false, false);
 }
 
-static void drop_cap(rt__engine *engine, rt_capability *decl) {
+static void drop_cap(rt__engine *engine, rt_capability *decl, bool replaced) {
   for (rt__cap *cap = engine->caps; cap; cap = cap->next) {
     if (cap->decl != decl || cap->gone) continue;
     cap->gone = true;
-    tell_sessions(engine, cap, false, true);
+    tell_sessions(engine, cap, false, true, replaced);
   }
 }
 
 static void run_change(rt__engine *engine, rt__cmd *cmd) {
   change *ch = (change *)cmd;
-  if (engine && ch->removed) drop_cap(engine, ch->removed);
+  /* No session is looked at in between, so none ends for want of it. */
+  if (engine && ch->removed) drop_cap(engine, ch->removed, ch->added != NULL);
   if (engine && ch->added) add_cap(engine, ch->added, ch->backfill);
   if (ch->removed) rt__capability_unref(ch->removed);
   if (ch->added) rt__capability_unref(ch->added);

@@ -437,7 +437,8 @@ rt_err rt__live_put_back(rt_session *s, rt__live *live, rt_error *err);
 /* schedule.c */
 bool rt__session_scheduled(const rt_session *s);
 rt_err rt__session_ticks(rt_session *s, rt_error *err);
-rt_err rt__session_unschedule(rt_session *s, rt__known *known, rt_error *err);
+/* It is not registered any more. */
+rt_err rt__session_unschedule(rt_session *s, const rt__cap *cap, rt_error *err);
 /* intake.c: a tick, for which there are no rules. */
 rt_err rt__session_take_tick(rt_session *s, rt__class *cls, const char *value,
                              rt_error *err);

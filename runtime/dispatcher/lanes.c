@@ -274,9 +274,7 @@ rt_err rt__session_drop_cap(rt_session *s, rt__cap *cap, rt_error *err) {
     rt__class_rescan(lane->cls);
   }
   for (size_t i = 0; i < s->known_count; i++) {
-    if (s->known[i]->cap != cap) continue;
-    if (rc == RT_OK) rc = rt__session_unschedule(s, s->known[i], err);
-    s->known[i]->cap = NULL;
+    if (s->known[i]->cap == cap) s->known[i]->cap = NULL;
   }
   s->touched = true;
   return rc;

@@ -139,9 +139,14 @@ rt_err rt__session_ticks(rt_session *s, rt_error *err) {
   return rc;
 }
 
-/* It is not registered any more. */
-rt_err rt__session_unschedule(rt_session *s, rt__known *known, rt_error *err) {
-  if (!known->armed) return RT_OK;
-  known->armed = NULL;
-  return set_due(s, known, 0, err);
+rt_err rt__session_unschedule(rt_session *s, const rt__cap *cap,
+                              rt_error *err) {
+  rt_err rc = RT_OK;
+  for (size_t i = 0; rc == RT_OK && i < s->known_count; i++) {
+    rt__known *known = s->known[i];
+    if (known->armed != cap) continue;
+    known->armed = NULL;
+    rc = set_due(s, known, 0, err);
+  }
+  return rc;
 }

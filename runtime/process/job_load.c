@@ -295,17 +295,30 @@ static void tell_fault(const char *text, const char *kind, void *arg) {
   if (c->fault) c->fault(text, c->arg);
 }
 
-rt_err rt_registry_load(rt_registry *registry, const char *path,
-                        rt_fault_fn fault, void *arg, size_t *loaded,
-                        rt_error *err) {
+static rt_err load_counted(rt_registry *registry, const char *path,
+                           unsigned flags, rt_fault_fn fault, void *arg,
+                           size_t *loaded, rt_error *err) {
   counting c = {fault, arg, 0};
-  rt__load_opts opts = {RT__PUT_AGAIN, count_loaded, tell_fault, &c};
+  rt__load_opts opts = {flags, count_loaded, tell_fault, &c};
   rt__host *host = rt__registry_runtime(registry)->embed->host;
   if (host) rt__host_enter_wait(host);
   rt_err rc = rt__load(registry, path, &opts, err);
   if (host) rt__host_leave_wait(host);
   if (loaded) *loaded = c.loaded;
   return rc;
+}
+
+rt_err rt_registry_load(rt_registry *registry, const char *path,
+                        rt_fault_fn fault, void *arg, size_t *loaded,
+                        rt_error *err) {
+  return load_counted(registry, path, RT__PUT_AGAIN, fault, arg, loaded, err);
+}
+
+rt_err rt_registry_reload(rt_registry *registry, const char *path,
+                          rt_fault_fn fault, void *arg, size_t *changed,
+                          rt_error *err) {
+  return load_counted(registry, path, RT__PUT_REPLACE, fault, arg, changed,
+                      err);
 }
 
 /* --- rt.loader's part ----------------------------------------------------- */
@@ -337,13 +350,16 @@ int rt__l_add(lua_State *L) {
   rt_value *map;
   if (rt__lua_encode(L, 1, "capability", &map, &err) != RT_OK)
     return rt__lua_fail(L, &err);
-  rt_err rc = rt__registry_put(load->registry, map, load->file, load->text,
-                               load->size, index, load->flags, &err);
+  bool changed = true;
+  rt_err rc =
+      rt__registry_change(load->registry, map, load->file, load->text,
+                          load->size, index, load->flags, &changed, &err);
   size_t size = 0;
   const char *name =
       rt_view_string(rt_view_get(rt_value_view(map), "name"), &size);
   char *copy = name ? strndup(name, size) : NULL;
-  if (rc == RT_OK && copy) note(load, copy, NULL);
+  if (rc == RT_OK && copy && (changed || !(load->flags & RT__PUT_REPLACE)))
+    note(load, copy, NULL);
   free(copy);
   rt_value_unref(map);
   if (rc != RT_OK) return rt__lua_fail(L, &err);

@@ -76,20 +76,33 @@ rt_err rt__registry_add_lua(rt_registry *registry, const rt_value *declaration,
 /* [any] The same with flags. AGAIN: the same text from the same place is no
  * RT_EEXIST, the capability that is there serves. BORROW: it is registered for
  * a session only, until that gives it back. */
-enum { RT__PUT_AGAIN = 1, RT__PUT_BORROW = 2, RT__PUT_BACKFILL = 4 };
+/* REPLACE: of one that comes from the same file with another text this takes
+ * the place, for all that begins from now on. */
+enum {
+  RT__PUT_AGAIN = 1,
+  RT__PUT_BORROW = 2,
+  RT__PUT_BACKFILL = 4,
+  RT__PUT_REPLACE = 8
+};
 rt_err rt__registry_put(rt_registry *registry, const rt_value *declaration,
                         const char *file, const char *source,
                         size_t source_size, uint32_t index, unsigned flags,
                         rt_error *err);
+/* The same; was it not there before like that? */
+rt_err rt__registry_change(rt_registry *registry, const rt_value *declaration,
+                           const char *file, const char *source,
+                           size_t source_size, uint32_t index, unsigned flags,
+                           bool *changed, rt_error *err);
 void rt__registry_give_back(rt_registry *registry, const char *name);
 /* [any] All capabilities now, by priority then ordinal; `*out` is an array
  * [own, rt_free] of `*count` references [own]. */
 rt_err rt__registry_all(rt_registry *registry, rt_capability ***out,
                         size_t *count);
 /* [any] Told after each change, on the thread that made it: `added` or
- * `removed` is NULL. One listener: the engine. It may read the registry, not
- * change it. When rt__registry_listen(registry, NULL, NULL) has returned, the
- * listener does not run and will not run again. */
+ * `removed` may be NULL; with both one replaces the other. One listener: the
+ * engine. It may read the registry, not change it. When
+ * rt__registry_listen(registry, NULL, NULL) has returned, the listener does not
+ * run and will not run again. */
 typedef void (*rt__registry_fn)(rt_capability *added, rt_capability *removed,
                                 bool backfill, void *arg);
 void rt__registry_listen(rt_registry *registry, rt__registry_fn fn, void *arg);

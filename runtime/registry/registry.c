@@ -105,17 +105,37 @@ static rt_err fail_taken(rt_error *err, const rt_capability *there) {
       there->name, file ? " (" : "", file ? file : "", file ? ")" : "");
 }
 
-/* `*added` says whether it is new. */
+static bool may_replace(const rt_capability *there, const rt_capability *c,
+                        unsigned flags) {
+  return flags & RT__PUT_REPLACE && there->file &&
+         same_text(there->file, c->file);
+}
+
+static void replace_locked(rt_registry *r, size_t at, rt_capability *c) {
+  rt_capability *old = r->list[at];
+  c->ordinal = old->ordinal;
+  c->users = old->users;
+  c->pinned = old->pinned;
+  r->list[at] = rt__capability_ref(c);
+}
+
+/* `*added` says whether it is new, `*replaced` [own] what it stands for. */
 static rt_err append(rt_registry *r, rt_capability *c, unsigned flags,
-                     bool *added, rt_error *err) {
+                     bool *added, rt_capability **replaced, rt_error *err) {
   rt_err rc = RT_OK;
+  *replaced = NULL;
   uv_mutex_lock(&r->lock);
   size_t at = find_locked(r, c->name);
   *added = at == r->count;
   if (!*added) {
-    if (flags & RT__PUT_AGAIN && same(r->list[at], c))
+    bool again = same(r->list[at], c);
+    if (flags & RT__PUT_AGAIN && again) {
       count_user(r->list[at], flags);
-    else
+    } else if (!again && may_replace(r->list[at], c, flags)) {
+      *added = true;
+      *replaced = r->list[at];
+      replace_locked(r, at, c);
+    } else if (!(again && flags & RT__PUT_REPLACE))
       rc = fail_taken(err, r->list[at]);
   } else if (!grow_locked(r)) {
     rc = rt_fail(err, RT_ENOMEM, "no memory for a capability");
@@ -130,13 +150,16 @@ static rt_err append(rt_registry *r, rt_capability *c, unsigned flags,
 
 /* Registers `c`, which it takes in any case. */
 static rt_err add(rt_registry *r, rt_capability *c, unsigned flags,
-                  rt_error *err) {
+                  bool *changed, rt_error *err) {
+  rt_capability *old;
   bool added;
   uv_mutex_lock(&r->change);
-  rt_err rc = append(r, c, flags, &added, err);
+  rt_err rc = append(r, c, flags, &added, &old, err);
   if (rc == RT_OK && added && r->listener)
-    r->listener(c, NULL, (flags & RT__PUT_BACKFILL) != 0, r->listener_arg);
+    r->listener(c, old, (flags & RT__PUT_BACKFILL) != 0, r->listener_arg);
   uv_mutex_unlock(&r->change);
+  rt__capability_unref(old);
+  if (changed) *changed = rc == RT_OK && added;
   rt__capability_unref(c);
   return rc;
 }
@@ -156,13 +179,21 @@ rt_err rt_registry_add(rt_registry *registry, const rt_capability_opts *opts,
   c->match = o.match;
   c->invoke = o.invoke;
   c->arg = o.arg;
-  return add(registry, c, 0, err);
+  return add(registry, c, 0, NULL, err);
 }
 
 rt_err rt__registry_put(rt_registry *registry, const rt_value *declaration,
                         const char *file, const char *source,
                         size_t source_size, uint32_t index, unsigned flags,
                         rt_error *err) {
+  return rt__registry_change(registry, declaration, file, source, source_size,
+                             index, flags, NULL, err);
+}
+
+rt_err rt__registry_change(rt_registry *registry, const rt_value *declaration,
+                           const char *file, const char *source,
+                           size_t source_size, uint32_t index, unsigned flags,
+                           bool *changed, rt_error *err) {
   rt_capability *c;
   rt_err rc = rt__capability_new(&c, declaration, err);
   if (rc != RT_OK) return rc;
@@ -171,7 +202,7 @@ rt_err rt__registry_put(rt_registry *registry, const rt_value *declaration,
     rt__capability_unref(c);
     return rc;
   }
-  return add(registry, c, flags, err);
+  return add(registry, c, flags, changed, err);
 }
 
 rt_err rt__registry_add_lua(rt_registry *registry, const rt_value *declaration,
