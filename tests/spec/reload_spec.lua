@@ -93,7 +93,7 @@ describe("registry.reload", function()
 
   for _, case in ipairs({
     { "does not compile", "return capability {", ":1: " },
-    { "is faulty", 'return capability {\n  name = "told",\n  input = 5 }', ":3: capability 'told'" },
+    { "is faulty", 'return capability {\n  name = "told",\n  input=5 }', ":3: capability 'told'" },
     { "returns nothing", "", "expected a capability" },
   }) do
     it("keeps the old version when the new one " .. case[1], function()
