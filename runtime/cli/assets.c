@@ -5,38 +5,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "choice.h"
 #include "report.h"
-#include "when.h"
 
 typedef struct fields {
   const char *data;
-  const char *class_, *value, *prefix, *from, *parent, *since, *before;
-  cli_list meta;
-  int64_t depth; /* negative: any */
+  cli_choice choice;
   bool json;
 } fields;
 
 static const cli_option options[] = {
     {"--data", 0, CLI_TEXT, offsetof(fields, data), "DIR",
      "data folder (default: $RUNTIME_DATA, else .runtime)", 0},
-    {"--class", 0, CLI_TEXT, offsetof(fields, class_), "PATTERN",
-     "only these classes", 0},
-    {"--value", 0, CLI_TEXT, offsetof(fields, value), "PATTERN",
-     "only values that fit: dotted segments, as everywhere", 0},
-    {"--prefix", 0, CLI_TEXT, offsetof(fields, prefix), "TEXT",
-     "only values that begin so", 0},
-    {"--meta", 0, CLI_LIST, offsetof(fields, meta), "NAME=VALUE...",
-     "only assets with these fields in their metadata", 0},
-    {"--from", 0, CLI_TEXT, offsetof(fields, from), "CAPABILITY",
-     "only what this capability has found", 0},
-    {"--parent", 0, CLI_TEXT, offsetof(fields, parent), "CLASS:VALUE",
-     "only what was found from this asset", 0},
-    {"--since", 0, CLI_TEXT, offsetof(fields, since), "WHEN",
-     "stored then or later: a date, or a time ago like 1h30m", 0},
-    {"--before", 0, CLI_TEXT, offsetof(fields, before), "WHEN",
-     "stored before that", 0},
-    {"--depth", 0, CLI_INTEGER, offsetof(fields, depth), "N",
-     "at most so many steps from a seed", 0},
+    CLI_CHOICE_OPTIONS(fields, choice),
     {"--json", 0, CLI_FLAG, offsetof(fields, json), "", "JSON lines", 0},
     {NULL, 0, CLI_FLAG, 0, NULL, NULL, 0}};
 
@@ -124,52 +105,6 @@ static int put_batch(cli *c, rt_view batch, bool json, int64_t *after) {
   return cli_put_text(c, text);
 }
 
-/* --- what is wanted ---------------------------------------------------- */
-static int time_of(cli *c, const char *option, const char *text, double *out) {
-  if (!text || cli_when(text, out)) return 0;
-  return cli_usage(c,
-                   "%s: '%s' is no time (2026-01-31, 2026-01-31T12:00:00Z, "
-                   "1h30m ago as 1h30m, @SECONDS)",
-                   option, text);
-}
-
-static int metadata_of(cli *c, const cli_list *list, rt_value **out) {
-  if (list->count == 0) return 0;
-  rt_error err = RT_ERROR_INIT;
-  rt_builder *b = rt_builder_new();
-  if (!b) return cli_fail(c, "out of memory");
-  rt_builder_begin_map(b);
-  for (size_t i = 0; i < list->count; i++) {
-    const char *item = list->items[i], *equals = strchr(item, '=');
-    if (!equals || equals == item) {
-      rt_builder_free(b);
-      return cli_usage(c, "--meta: '%s' is not NAME=VALUE", item);
-    }
-    rt_builder_lstring(b, item, (size_t)(equals - item));
-    rt_builder_string(b, equals + 1);
-  }
-  rt_builder_end(b);
-  rt_err rc = rt_builder_finish(b, out, &err);
-  rt_builder_free(b);
-  return rc == RT_OK ? 0 : cli_fail(c, "%s", err.message);
-}
-
-/* 0, or an exit code after a message; `*metadata` [own] either way. */
-static int wanted(cli *c, const fields *f, rt_asset_query *q,
-                  rt_value **metadata) {
-  int status = time_of(c, "--since", f->since, &q->since);
-  if (!status) status = time_of(c, "--before", f->before, &q->before);
-  if (!status) status = metadata_of(c, &f->meta, metadata);
-  q->class_pattern = f->class_;
-  q->value_pattern = f->value;
-  q->value_prefix = f->prefix;
-  q->capability = f->from;
-  q->parent = f->parent;
-  q->max_depth = f->depth;
-  q->metadata = *metadata;
-  return status;
-}
-
 static int put_head(cli *c) {
   char *head = NULL;
   int n = asprintf(&head, "  %-12s %5s  %-16s %s\n", "CLASS", "DEPTH",
@@ -192,31 +127,18 @@ static int put_assets(cli *c, rt_report *report, rt_asset_query *q, bool json) {
   return status;
 }
 
-/* A parent that is not there is a mistake, not a list with nothing in it. */
-static int check_parent(cli *c, rt_report *report, const char *key) {
-  rt_error err = RT_ERROR_INIT;
-  rt_value *asset = NULL;
-  if (!key || rt_report_asset(report, key, &asset, &err) == RT_OK) {
-    rt_value_unref(asset);
-    return 0;
-  }
-  return cli_fail(c, "--parent: %s", err.message);
-}
-
 static int run(cli *c, int argc, char **argv) {
-  fields f = {.depth = -1};
+  fields f = {.choice = CLI_CHOICE_INIT};
   cli_parse parse = {.fields = &f, .wanted = 1};
   rt_asset_query query = RT_ASSET_QUERY_INIT;
-  rt_value *metadata = NULL;
   rt_report *report = NULL;
   int status = cli_arguments(c, &cli_assets, &parse, argc, argv, 1, 1);
-  if (!status) status = wanted(c, &f, &query, &metadata);
+  if (!status) status = cli_choice_query(&f.choice, c, &query);
   if (!status) status = cli_report(c, &report, f.data, parse.bare.items[0]);
-  if (!status) status = check_parent(c, report, f.parent);
+  if (!status) status = cli_choice_check(&f.choice, c, report);
   if (!status) status = put_assets(c, report, &query, f.json);
   rt_report_close(report);
-  rt_value_unref(metadata);
-  cli_list_free(&f.meta);
+  cli_choice_deinit(&f.choice);
   cli_parse_free(&parse);
   return status;
 }

@@ -52,7 +52,13 @@ same "jobs has none" 0 "$(wc -l <out)"
 expect "an unknown one" 1 "no asset 'text:no'" delete one letter:a text:no
 same "and none of the others" "0 letter:a" "$(chosen --prefix a)"
 expect "no session" 1 "no session 'other'" delete other a:b
-expect "no key" 2 "usage: runtime delete" delete one
+expect "no key" 2 "expected keys, or options that choose" delete one
+expect "keys and a choice" 2 "expected keys, or options that choose" delete one letter:a --class letter
+expect "a choice with a bad time" 2 "is no time" delete one --before soon
+expect "a choice with no such parent" 1 "no asset 'text:zzz'" delete one --parent text:zzz
+expect "a choice that fits nothing" 0 "0 assets deleted" delete one --since 2199-01-01
+expect "a choice" 0 "2 assets deleted" delete one --class letter --from split --meta first=true
+same "what it left" "0 letter:. letter:b text:d.b" "$(chosen)"
 expect "resume after it" 0 "" resume one
 
 rt run -c caps.lua -s gate:1 -s gate:2 -s text:q --session live --grace 1s >out.run 2>err.run &
