@@ -145,7 +145,7 @@ function methods:dispatch(asset, opts)
   check.optional_table(opts, 2, "dispatch")
   if asset == nil then return nil, errors.make("dispatch: no asset", "INVALID") end
   local priority = opts and check.optional_integer(opts.priority, "priority", "dispatch")
-  local meta_given = opts ~= nil and opts.meta ~= nil and opts.meta ~= false
+  local meta_given = opts and opts.meta or false
   local name = opts and check.optional_string(opts.name, "name", "dispatch")
   local op = core.dispatch(self._handle, asset, meta_given, priority or 0, name)
   local outcomes, err = task.await(op)

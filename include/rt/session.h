@@ -97,10 +97,10 @@ RT_API const char *rt_session_name(const rt_session *session);
 
 typedef struct rt_dispatch_opts {
   size_t size;
-  bool meta; /* goes to the pipeline at once */
-  const rt_value *meta_value;
-  int priority;     /* 0: the capability's */
-  const char *name; /* a label that its events carry, or NULL */
+  bool meta;                  /* goes to the pipeline at once */
+  const rt_value *meta_value; /* what its events carry as `meta`, or NULL */
+  int priority;               /* 0: the capability's */
+  const char *name;           /* a label that its events carry, or NULL */
 } rt_dispatch_opts;
 #define RT_DISPATCH_OPTS_INIT                                                  \
   { sizeof(rt_dispatch_opts), false, NULL, 0, NULL }

@@ -159,7 +159,7 @@ static int refuse(lua_State *L, rt__op *op, const rt_error *err) {
 
 static int l_dispatch(lua_State *L) {
   handle *h = check_handle(L);
-  rt_value *asset;
+  rt_value *asset, *meta = NULL;
   rt_error err = RT_ERROR_INIT;
   rt_dispatch_opts opts = {.size = sizeof(opts)};
   opts.meta = lua_toboolean(L, 3);
@@ -168,8 +168,14 @@ static int l_dispatch(lua_State *L) {
   reply_op *op = rt__op_new(L, sizeof(*op), &reply_type);
   if (rt__lua_encode(L, 2, "asset", &asset, &err) != RT_OK)
     return refuse(L, &op->op, &err);
+  if (opts.meta && rt__lua_encode(L, 3, "meta", &meta, &err) != RT_OK) {
+    rt_value_unref(asset);
+    return refuse(L, &op->op, &err);
+  }
+  opts.meta_value = meta;
   rt__session_dispatch_async(h->session, asset, &opts, on_reply, op);
   rt_value_unref(asset);
+  rt_value_unref(meta);
   return rt__op_return(L, &op->op);
 }
 

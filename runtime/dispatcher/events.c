@@ -55,6 +55,10 @@ static rt_builder *begin(const rt_session *s, const char *kind,
 }
 
 static void put_label(const rt_session *s, rt_builder *b) {
+  if (s->meta) {
+    rt_builder_key(b, "meta");
+    rt_builder_value(b, s->meta);
+  }
   if (!s->label) return;
   rt_builder_key(b, "name");
   rt_builder_string(b, s->label);

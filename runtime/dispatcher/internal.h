@@ -265,7 +265,8 @@ struct rt_session {
   rt__reply *waiters;
   rt__reply *closers; /* cancel and close */
   rt__note *notes, **notes_last;
-  const char *label; /* of what is being dispatched, borrowed */
+  const char *label;    /* of what is being dispatched, borrowed */
+  const rt_value *meta; /* likewise */
   /* guarded by commit_lock, which is held while the callback runs */
   uv_mutex_t commit_lock;
   rt_commit_fn on_commit;

@@ -189,8 +189,10 @@ static void run_dispatch(rt__engine *engine, rt__cmd *cmd) {
   rt_err rc = out ? RT_OK : rt_fail(&err, RT_ENOMEM, "no memory");
   if (out) rt_builder_begin_array(out);
   s->label = c->text;
+  s->meta = c->meta;
   if (rc == RT_OK) rc = dispatch_all(s, c, out, &err);
   s->label = NULL;
+  s->meta = NULL;
   if (out) rt_builder_end(out);
   if (rc == RT_OK) rc = rt_builder_finish(out, &result, &err);
   rt_builder_free(out);
@@ -214,6 +216,7 @@ void rt__session_dispatch_async(rt_session *s, const rt_value *assets,
     size_t size = opts->size < sizeof(c->opts) ? opts->size : sizeof(c->opts);
     memcpy(&c->opts, opts, size);
     c->meta = rt_value_ref(c->opts.meta_value);
+    c->cmd.bytes += c->meta ? rt_value_size(c->meta) : 0;
     c->text = c->opts.name ? strdup(c->opts.name) : NULL;
     if (c->opts.priority < 0) c->opts.priority = 1;
     if (c->opts.priority > 9) c->opts.priority = 9;

@@ -41,6 +41,26 @@ describe("the dispatcher", function()
     assert.is_true(names[one:name()] and names[two:name()])
   end)
 
+  it("A-05 its events carry the meta that was given with an asset", function()
+    local found = assert(events.subscribe("session", "asset.discovered"))
+    local s = env.open({ echo("marked", "a", "b") })
+    local meta = { verified = true, by = { "mail" } }
+    assert.equal("started", (s:dispatch({ class = "a", value = "x" }, { meta = meta })))
+    assert.equal("started", (s:dispatch({ class = "a", value = "y" }, { meta = true })))
+    assert.equal("queued", (s:dispatch({ class = "a", value = "z" }, { meta = false })))
+    assert(s:wait("60s"))
+    local given = {}
+    for _, event in ipairs(take(found, 6)) do
+      given[event.path:match("/(.*)")] = event.data.meta
+    end
+    assert.same({ ["a:x"] = meta, ["a:y"] = true }, given)
+    local ok, err = s:dispatch({ class = "a", value = "q" }, { meta = { fn = print } })
+    assert.is_nil(ok)
+    assert.equal("INVALID", err:kind())
+    assert.matches("meta.fn", tostring(err))
+    found:close()
+  end)
+
   it("A-05 A-18 an event carries the name that was given with it", function()
     local found = assert(events.subscribe("session", "asset.discovered"))
     local queued = assert(events.subscribe("session", "job.queued"))
