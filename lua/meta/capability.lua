@@ -36,6 +36,11 @@ function Job:send(asset) end
 ---@param delay rt.Duration
 function Job:snooze(delay) end
 
+--- "Come back later": ends this invocation; it and all jobs of the capability with the same rate
+--- key (without one: all of the capability) start no earlier than then, in every session.
+---@param when rt.Duration|{at: number}  a duration, or a unix time
+function Job:hold(when) end
+
 --- Write to the log, with the job, its capability and its target among the fields.
 ---@param level "debug"|"info"|"warn"|"error"
 ---@param message string

@@ -14,6 +14,7 @@ local log = require("log")
 local source = require("rt.source")
 local state = require("rt.task").state
 local task = require("rt.task")
+local time = require("rt.core.time")
 local task_core = require("rt.core.task")
 
 local M = {}
@@ -55,6 +56,21 @@ end
 function methods.snooze(job, delay)
   local seconds = duration.seconds(delay, 1, "snooze")
   local ok, err = core.snooze(job, seconds)
+  if not ok then return nil, err end
+  task.exit(0)
+end
+
+--- "Come back later": end this invocation; it and all jobs of the capability with the same rate key
+--- (without one: all of the capability) start no earlier than then, in every session.
+---@param when number|string|{at: number}  a duration, or a unix time
+function methods.hold(job, when)
+  local seconds
+  if type(when) == "table" then
+    seconds = math.max(0, check.number(when.at, "at", "hold") - time.now())
+  else
+    seconds = duration.seconds(when, 1, "hold")
+  end
+  local ok, err = core.snooze(job, seconds, true)
   if not ok then return nil, err end
   task.exit(0)
 end

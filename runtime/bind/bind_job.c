@@ -105,6 +105,7 @@ static int l_snooze(lua_State *L) {
   if (!job) return fail_foreign(L);
   job->kind = RT__END_SNOOZED;
   job->delay = delay;
+  job->hold = lua_toboolean(L, 3);
   job->process->exit_asked = true; /* the caller yields and is not resumed */
   lua_pushboolean(L, 1);
   return 1;

@@ -80,7 +80,9 @@ static rt_err to_row(rt_session *s, rt__live *live, rt__job_state state,
 
 bool rt__live_must_park(rt_session *s, rt__live *live) {
   rt__cap *cap = live->lane->cap;
-  if (!cap || !live->rate_key || cap->decl->rate <= 0) return false;
+  if (!cap || !live->rate_key) return false;
+  if (rt__cap_held(cap, live->rate_key, s->engine->now)) return true;
+  if (cap->decl->rate <= 0) return false;
   if (live->lane->waiting < RT__WAITING_MAX) return false;
   rt__bucket *bucket = rt__cap_key(cap, live->rate_key);
   return bucket && (bucket->first || !rt__bucket_ready(bucket, cap->decl->rate,
@@ -92,6 +94,11 @@ bool rt__live_must_park(rt_session *s, rt__live *live) {
 rt_err rt__live_park(rt_session *s, rt__live *live, rt_error *err) {
   rt__cap *cap = live->lane->cap;
   rt__bucket *bucket = rt__cap_key(cap, live->rate_key);
+  uint64_t held = rt__cap_held(cap, live->rate_key, s->engine->now);
+  if (held)
+    return to_row(s, live, RT__JOB_DELAYED,
+                  rt__session_now(s) + (double)(held - s->engine->now) * 1e-9,
+                  RT__WAITS_FOR_RATE, err);
   uint64_t now = s->engine->now, each = rt__ns(1 / cap->decl->rate);
   uint64_t waiting = now + bucket->count * each;
   if (bucket->free_ns < waiting) bucket->free_ns = waiting;
@@ -222,6 +229,22 @@ static rt_err end_killed(rt_session *s, rt__live *live, rt_error *err) {
   return rt__live_settle(s, live, RT__JOB_FAILED, "killed", err);
 }
 
+/* It comes back later, and nothing of its key before. */
+static rt_err end_held(rt_session *s, rt__live *live, const rt__end *end,
+                       rt_error *err) {
+  rt__engine *engine = s->engine;
+  rt__cap *cap = live->cap;
+  double delay = end->delay > 0 ? end->delay : 0;
+  char *key = live->rate_key ? strdup(live->rate_key) : NULL;
+  rt__cap_hold(cap, key, engine->now + rt__ns(delay));
+  rt__note_job(s, "job.retrying", live, RT__WAITS_FOR_RATE, delay);
+  rt_err rc = to_row(s, live, RT__JOB_DELAYED, rt__session_now(s) + delay,
+                     RT__WAITS_FOR_RATE, err);
+  if (rc == RT_OK && key) rt__engine_park_held(engine, cap, key);
+  free(key);
+  return rc;
+}
+
 /* Takes `live`; `end` stays the caller's. */
 rt_err rt__live_end(rt_session *s, rt__live *live, rt__end *end,
                     rt_error *err) {
@@ -245,6 +268,7 @@ rt_err rt__live_end(rt_session *s, rt__live *live, rt__end *end,
     return end_failed(s, live, end, err);
   case RT__END_SNOOZED:
     if (live->fault) return end_failed(s, live, end, err);
+    if (end->hold) return end_held(s, live, end, err);
     rt__note_job(s, "job.retrying", live, "snoozed", end->delay);
     return to_row(s, live, RT__JOB_DELAYED,
                   rt__session_now(s) + (end->delay > 0 ? end->delay : 0),

@@ -58,6 +58,7 @@ typedef struct rt__end {
   rt_value *error; /* map {message, kind, retryable, stack?, details?} */
   char *reason;    /* malloc */
   double delay;    /* seconds */
+  bool hold;       /* snoozed: and so do all of its rate key */
   double seconds;  /* how long it ran */
 } rt__end;
 

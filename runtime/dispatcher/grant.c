@@ -71,6 +71,10 @@ void rt__prepare_free(rt__prepare *batch) {
 
 /* --- tokens of rate keys --------------------------------------------- */
 static void wake_bucket(rt__engine *engine, rt__cap *cap, rt__bucket *bucket) {
+  if (bucket->hold_ns > engine->now) {
+    rt__wake_at(&engine->wake_ns, bucket->hold_ns);
+    return;
+  }
   while (bucket->first && rt__bucket_ready(bucket, cap->decl->rate, engine->now,
                                            &engine->wake_ns)) {
     rt__live *live = bucket->first;
@@ -112,6 +116,11 @@ static bool may_start(rt_session *s, rt__lane *lane, rt__live *live) {
   if (!cap || (rt__live_last(live) && s->running > 0)) return false;
   if (!rt__cap_has_room(cap)) {
     cap->starved = true;
+    return false;
+  }
+  uint64_t held = rt__cap_held(cap, live->rate_key, s->engine->now);
+  if (held) {
+    rt__wake_at(&s->wake_ns, held);
     return false;
   }
   if (cap->decl->rate <= 0 || live->promised) return true;

@@ -79,6 +79,7 @@ typedef struct rt__bucket {
   uint32_t promised;       /* jobs in a window that will take a token */
   uint32_t count;          /* jobs that wait in memory */
   uint64_t free_ns;        /* when those parked in the store will be through */
+  uint64_t hold_ns;        /* a job of it said: nothing of this before then */
   rt__live *first, *last;  /* jobs that wait for a token of this key */
   struct rt__bucket *next; /* in rt__cap.waiting */
   bool listed;
@@ -101,6 +102,10 @@ bool rt__bucket_ready(rt__bucket *bucket, double rate, uint64_t now,
                       uint64_t *wake);
 void rt__bucket_take(rt__bucket *bucket);
 rt__bucket *rt__cap_key(rt__cap *cap, const char *key);
+/* Until when a job asked that nothing starts (with this key, NULL: at all); 0:
+ * it may. */
+uint64_t rt__cap_held(const rt__cap *cap, const char *key, uint64_t now);
+void rt__cap_hold(rt__cap *cap, const char *key, uint64_t until);
 void rt__cap_sweep(rt__cap *cap, uint64_t now);
 void rt__cap_free(rt__cap *cap);
 
@@ -445,6 +450,8 @@ rt_err rt__session_take_tick(rt_session *s, rt__class *cls, const char *value,
                              rt_error *err);
 /* farewell.c: has every finish been run, or its time run out? */
 bool rt__session_said_goodbye(rt_session *s);
+/* hold.c: what waits in memory, in any session, for a key that is held. */
+void rt__engine_park_held(rt__engine *engine, rt__cap *cap, const char *key);
 /* commit.c */
 rt_err rt__session_commit(rt_session *s, rt_error *err);
 void rt__session_announce(rt_session *s);

@@ -53,13 +53,26 @@ rt__bucket *rt__cap_key(rt__cap *cap, const char *key) {
   return NULL;
 }
 
+uint64_t rt__cap_held(const rt__cap *cap, const char *key, uint64_t now) {
+  const rt__bucket *bucket = &cap->bucket;
+  if (key) bucket = rt__map_get(&cap->keys, key, strlen(key));
+  return bucket && bucket->hold_ns > now ? bucket->hold_ns : 0;
+}
+
+void rt__cap_hold(rt__cap *cap, const char *key, uint64_t until) {
+  rt__bucket *bucket = key ? rt__cap_key(cap, key) : &cap->bucket;
+  if (bucket && bucket->hold_ns < until) bucket->hold_ns = until;
+}
+
 /* Buckets that are full and that nobody waits for are as good as new ones. */
 void rt__cap_sweep(rt__cap *cap, uint64_t now) {
   size_t at = 0;
   rt__bucket *bucket;
   double rate = cap->decl->rate, burst = rate < 1 ? 1 : rate;
   while ((bucket = rt__map_next(&cap->keys, &at, NULL, NULL))) {
-    if (bucket->listed || bucket->promised || bucket->free_ns > now) continue;
+    if (bucket->listed || bucket->promised || bucket->free_ns > now ||
+        bucket->hold_ns > now)
+      continue;
     fill(bucket, rate, now);
     if (bucket->tokens < burst) continue;
     rt__map_remove(&cap->keys, bucket->key, strlen(bucket->key));

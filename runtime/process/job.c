@@ -127,6 +127,7 @@ void rt__job_report(rt_job *job, rt__end_kind kind, rt_value *error,
   job->order = NULL;
   end.lease = order->lease;
   end.delay = job->delay;
+  end.hold = job->hold;
   end.seconds = (double)(rt__now_ns() - job->started) / 1e9;
   rt__jobs_done(job->home);
   if (known) { /* it was given back with all the worker had */

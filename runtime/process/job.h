@@ -102,6 +102,7 @@ struct rt_job {
   /* what it said before it ended */
   rt__end_kind kind; /* COMPLETED unless said otherwise */
   double delay;
+  bool hold; /* what has its rate key comes back then, too */
   char *reason;
   rt_value *fault;
   rt__native *native; /* of a capability in C */

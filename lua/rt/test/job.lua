@@ -85,6 +85,16 @@ function methods.snooze(job, delay)
   run.world.task.exit()
 end
 
+-- There is one job only: nothing else of its key waits.
+function methods.hold(job, when)
+  local run = run_of[job]
+  if type(when) == "table" then
+    when = math.max(0, check.number(when.at, "at", "hold") - run.world.modules.time.now())
+  end
+  run.snoozed = duration.seconds(when, 1, "hold")
+  run.world.task.exit()
+end
+
 function methods.log(job, level, message, fields)
   check.string(level, 1, "log")
   check.string(message, 2, "log")
