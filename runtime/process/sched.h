@@ -85,14 +85,14 @@ struct rt__fiber {
   rt__op *op; /* what it awaits */
   rt__timer timer;
   uint32_t slot;
-  uint32_t ticket; /* of its wait for a channel; 0: no such wait */
-  int args;        /* values on `co` to resume with */
-  rt__fiber_state state;
-  bool parking; /* said it will wait; its yield is still to come */
-  bool woken;   /* was woken before that yield came */
-  bool timed_out;
-  bool preempted;
-  int ref;                /* of `co` in the VM's table `fibers` */
+  uint32_t ticket;  /* of its wait for a channel; 0: no such wait */
+  int ref;          /* of `co` in the VM's table `fibers` */
+  uint16_t args;    /* values on `co` to resume with */
+  uint8_t state;    /* rt__fiber_state */
+  bool parking : 1; /* said it will wait; its yield is still to come */
+  bool woken : 1;   /* was woken before that yield came */
+  bool timed_out : 1;
+  bool preempted : 1;
   rt__fiber *prev, *next; /* all of the process */
 };
 
@@ -151,8 +151,8 @@ struct rt__process { /* first what each turn and message looks at */
   int state, globals; /* registry refs, or LUA_NOREF */
   int inbox;          /* likewise: its channel */
   int exit_code;
-  rt_err ending;       /* not RT_OK: it is to end, for this reason */
   uint32_t arrivals;   /* worker->arrivals when it began to wait */
+  rt_err ending : 8;   /* not RT_OK: it is to end, for this reason */
   unsigned slow : 4;   /* one more a long turn, one less a short one */
   bool later : 1;      /* it waits in the second queue */
   bool queued : 1;     /* it waits in either */
