@@ -217,6 +217,12 @@ crash: deps ## kill sessions ROUNDS times at random instants, resume them (for a
 	@$(MAKE) --no-print-directory $(BUILD)/tests/test_crash
 	@CRASH_ROUNDS=$(ROUNDS) $(BUILD)/tests/test_crash
 
+.PHONY: mutants
+PART ?=
+mutants: deps ## break each gate in a copy of the sources: a test must fail (PART: those with this in their name)
+	@$(MAKE) --no-print-directory all
+	@$(BUILD)/runtime tests/mutants/run.lua $(abspath $(BUILD))/mutants $(abspath $(DEPS)) "$(PART)"
+
 # --- Sanitizers: the C units in folders of their own; LuaJIT itself is not instrumented ---
 
 .PHONY: asan tsan asan-lua tsan-lua

@@ -121,7 +121,7 @@ static int unknown(cli *c, const char *what, const char *name, char **names) {
 }
 
 /* Does a word of --only or --without choose this capability? */
-static bool chooses(const char *word, rt_view capability) {
+bool cli_chooses(const char *word, rt_view capability) {
   size_t size = 0;
   rt_view tag;
   const char *name = rt_view_string(rt_view_get(capability, "name"), &size);
@@ -147,7 +147,7 @@ int cli_check_choice(cli *c, rt_runtime *rt, const char *option,
   rt_registry_list(rt_runtime_registry(rt), &list, NULL);
   rt_iter iter = rt_iter_of(rt_value_view(list));
   while (!found && rt_iter_next(&iter, NULL, &item)) {
-    found = chooses(word, item);
+    found = cli_chooses(word, item);
   }
   rt_value_unref(list);
   if (found) return 0;

@@ -22,6 +22,8 @@ int cli_check_choice(cli *c, rt_runtime *rt, const char *option,
                      const char *word);
 int cli_check_capability(cli *c, rt_runtime *rt, const char *option,
                          const char *name);
+/* Does such a word choose this capability, as the registry describes it? */
+bool cli_chooses(const char *word, rt_view capability);
 /* "CAPABILITY.OPTION=VALUE"... as a map capability -> option -> value [own],
  * typed like the declared defaults. NULL when there are none. */
 int cli_typed_options(cli *c, rt_runtime *rt, const cli_list *sets,

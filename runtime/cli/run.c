@@ -16,6 +16,7 @@
 
 #include "config.h"
 #include "control.h"
+#include "cycles.h"
 #include "load.h"
 #include "printer.h"
 #include "progress.h"
@@ -456,6 +457,7 @@ static int go(work *w, rt_open_mode mode) {
   }
   if (!status) status = start_runtime(w);
   if (!status) {
+    cli_warn_cycles(w->c, w->rt, &w->settings);
     cli_on_signal(w->c, on_signal, w);
     status = open_session(w, mode);
   }

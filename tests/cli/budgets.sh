@@ -46,6 +46,26 @@ check "why tells the budget of what was not taken" grep -q "repeats: itself is o
 expect "plan warns of the cycles" 0 "cycle" plan -c caps.lua
 expect "a budget that is no number" 2 "--max-repeats" run -s a:1 --max-repeats many
 
+# A run that may go on for ever says so; one with a budget that ends it, or without one of the cycle, does not.
+expect "run warns of a cycle" 0 "warning: cycle: ping -> pong -> ping, and no budget bounds it" run -c caps.lua -s f:1
+check "of each" grep -q "cycle: itself -> itself" err
+for budget in "--max-depth 9" "--max-assets 99" "--max-descendants 9" "--max-repeats 9" "--deadline 1h"; do
+  # shellcheck disable=SC2086 # two words
+  expect "not with $budget" 0 "" run -c caps.lua -s f:1 --set flood.count=1 $budget
+  check "not with $budget: not a word" bash -c '! grep -q cycle err'
+done
+expect "fanout ends no cycle" 0 "cycle: ping" run -c caps.lua -s f:1 --max-fanout 1
+expect "not without one of them" 0 "" run -c caps.lua -s f:1 --without pong itself
+check "not without one of them: not a word" bash -c '! grep -q cycle err'
+
+# The deadline: what is not done stays, and the words say why.
+cat >endless.lua <<'END'
+return capability { name = "endless", input = { "n" }, output = { "n" }, max_instances = 1,
+  invoke = function(job, asset) job:send { class = "n", value = tostring(asset.value + 1) } end }
+END
+expect "recursion, by the deadline" 3 "deadline" run -c endless.lua -s n:1 --deadline 1s --session late
+check "and can go on" test "$(rt status late | grep -c stopped)" = 1
+
 # A resumed session knows what a seed has already.
 expect "a session with a budget" 0 "" run -c caps.lua -s a:1 --max-descendants 9 --session more
 cat >more.lua <<'END'

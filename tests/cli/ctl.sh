@@ -21,10 +21,15 @@ both_sleep() { [ "$(rt ctl live jobs 2>>err.poll | grep -c 'sleeper.* 25%')" = 2
 check "it answers" until_true 30 answers stat "running 2"
 check "jobs: two run, and how far they are" until_true 30 both_sleep
 check "stat: counts of each capability" until_true 30 answers stat "quick *2"
+same "the socket is its owner's alone" "srw------- 600" "$(stat -c '%A %a' "$data/live.sock")"
+rt ctl live trace n:1 >killed.out 2>killed.err &
+follows=$!
+check "a job is traced" until_true 30 grep -q tracing killed.err
 expect "jobs as JSON" 0 "" ctl live jobs --json
 job=$(sed -n '1s/.*"id":\([0-9]*\).*/\1/p' out)
 expect "kill" 0 "" ctl live kill "$job"
 check "it is gone" until_true 30 answers stat "running 1"
+check "trace tells its end" until_true 30 grep -q "job.failed" killed.out
 expect "a job that does not run" 1 "job $job does not run" ctl live kill "$job"
 expect "scale" 0 "" ctl live scale sleeper 0
 check "stat says so" answers stat "sleeper: scaled to 0"
@@ -51,6 +56,8 @@ wait $run
 same "the run has stopped, resumable" 3 $?
 check "for the reason that was given" grep -q "stopped (enough for today)" err.run
 check "the killed job has failed" grep -q "1 failed" err.run
+wait $follows
+same "so does the other" 0 $?
 wait $trace
 same "trace ends with the session" 0 $?
 check "and says so" grep -q "the session has ended" trace.err

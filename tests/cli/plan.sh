@@ -72,6 +72,59 @@ same "a signal ends it" 3 $?
 check "nothing was invoked" test ! -e invoked
 same "nothing is left behind" "" "$(ls "$TMPDIR")$(ls "$data" 2>/dev/null)"
 
+# --- The forms of a plan.
+expect "as a table" 0 "warning: cycle: slow -> gate -> keyed -> listed -> slow" plan caps.lua
+check "as a table: each capability" test "$(grep -c 'caps.lua$' out)" = 5
+check "as a table: each step" grep -q "^  other --n--> gate$" out
+expect "as DOT" 0 "warning: cycle" plan caps.lua --dot
+check "as DOT: begin and end" bash -c 'head -n 1 out | grep -q "^digraph plan {$" && tail -n 1 out | grep -q "^}$"'
+same "as DOT: nodes, edges, and nothing else" "5 20 2" "$(grep -Ec '^  "[a-z]+";$' out) $(grep -Ec \
+  '^  "[a-z]+" -> "[a-z]+" \[label="n"\];$' out) $(grep -Evc '^  "|^digraph plan|^}$' out)"
+cat >schema.lua <<'END'
+-- schema.lua FILE NAME: does each JSON line of FILE have these fields, of these types, and no others?
+local json, fs = require("json"), require("fs")
+local function list(of) return { list = of } end
+local schemas = {
+  plan = {
+    capabilities = list { name = "string", input = list "string", output = list "string", priority = "number",
+      file = "string" },
+    edges = list { from = "string", to = "string", class = "string" },
+    cycles = list(list "string"), warnings = list "string",
+  },
+  dry = list { key = "string", runs = "boolean", ["capability?"] = "string", ["reason?"] = "string" },
+}
+local function check(where, schema, value)
+  if type(schema) == "string" then
+    assert(type(value) == schema, where .. ": expected " .. schema .. ", got " .. type(value))
+  elseif schema.list then
+    assert(type(value) == "table", where .. ": expected a list")
+    local count = 0
+    for key in pairs(value) do count = count + 1 assert(type(key) == "number", where .. ": expected a list") end
+    assert(count == #value, where .. ": holes")
+    for i, item in ipairs(value) do check(where .. "[" .. i .. "]", schema.list, item) end
+  else
+    assert(type(value) == "table", where .. ": expected an object")
+    for key, each in pairs(schema) do
+      local name, optional = key:match("^([%a]+)(%??)$")
+      if value[name] ~= nil or optional == "" then check(where .. "." .. name, each, value[name]) end
+    end
+    for key in pairs(value) do assert(schema[key] or schema[key .. "?"], where .. "." .. key .. ": not in the schema") end
+  end
+end
+for line in assert(fs.read(arg[1])):gmatch("[^\n]+") do check(arg[2], schemas[arg[2]], json.decode(line)) end
+print("fits")
+END
+cat >empty.lua <<'END'
+return capability { name = "ends", input = { "*" }, invoke = function() end }
+END
+for file in caps.lua empty.lua "$repo/scripts"; do
+  expect "as JSON: ${file##*/}" 0 "" plan "$file" --json
+  same "as JSON: ${file##*/}: the schema" "1 fits" "$(wc -l <out) $(rt schema.lua out plan 2>&1)"
+done
+expect "a dry run as JSON" 0 "" plan caps.lua --dry-run -s n:1 -s n:2 -s q:1 --json
+same "a dry run as JSON: the schema" fits "$(rt schema.lua out dry 2>&1)"
+expect "a dry run has no DOT" 2 "" plan caps.lua --dry-run -s n:1 --dot
+
 expect "without seeds" 2 "needs a seed" plan caps.lua --dry-run
 expect "a seed without --dry-run" 2 "are for --dry-run" plan caps.lua -s n:1
 expect "a bad seed" 2 "n1" plan caps.lua --dry-run -s n1
