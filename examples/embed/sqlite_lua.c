@@ -11,7 +11,6 @@
  * database. lua_start() starts one that stays; lua_event() sends what it may
  * subscribe to (system "sqlite").
  * SPDX-License-Identifier: MIT */
-#include <pthread.h>
 #include <rt/rt.h>
 #include <sqlite3ext.h>
 #include <stdlib.h>
@@ -19,43 +18,6 @@
 SQLITE_EXTENSION_INIT1
 
 #define LIMIT_S 5
-
-/* One call; shared by who waits and the end of the process. */
-typedef struct call {
-  pthread_mutex_t lock;
-  pthread_cond_t done;
-  bool ended;
-  rt_value *result, *error;
-} call;
-
-static void on_exit(rt_pid pid, rt_value *result, rt_value *error, void *arg) {
-  call *c = (call *)arg;
-  (void)pid;
-  pthread_mutex_lock(&c->lock);
-  c->result = result;
-  c->error = error;
-  c->ended = true;
-  pthread_cond_signal(&c->done);
-  pthread_mutex_unlock(&c->lock);
-}
-
-/* It always ends: terminating works in the middle of an endless loop. */
-static void wait_for(call *c, rt_runtime *rt, rt_pid pid) {
-  struct timespec until;
-  int rc = 0;
-  clock_gettime(CLOCK_REALTIME, &until);
-  until.tv_sec += LIMIT_S;
-  pthread_mutex_lock(&c->lock);
-  while (!c->ended && rc == 0)
-    rc = pthread_cond_timedwait(&c->done, &c->lock, &until);
-  if (!c->ended) {
-    pthread_mutex_unlock(&c->lock);
-    rt_process_terminate(rt, pid);
-    pthread_mutex_lock(&c->lock);
-  }
-  while (!c->ended) pthread_cond_wait(&c->done, &c->lock);
-  pthread_mutex_unlock(&c->lock);
-}
 
 /* --- SQL values <-> values ------------------------------------------------ */
 
@@ -118,13 +80,6 @@ static void answer(sqlite3_context *ctx, const rt_value *value) {
   }
 }
 
-static void fail(sqlite3_context *ctx, const rt_value *error) {
-  size_t size = 0;
-  const char *text =
-      rt_view_string(rt_view_get(rt_value_view(error), "message"), &size);
-  sqlite3_result_error(ctx, text ? text : "lua failed", text ? (int)size : -1);
-}
-
 /* --- the functions -------------------------------------------------------- */
 
 static void sql_lua(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
@@ -132,31 +87,19 @@ static void sql_lua(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
   const char *code =
       argc > 0 ? (const char *)sqlite3_value_text(argv[0]) : NULL;
   rt_error err = RT_ERROR_INIT;
-  rt_pid pid;
-  call c;
+  rt_value *args, *result = NULL;
   if (!code) {
     sqlite3_result_error(ctx, "lua(CODE, ...): code expected", -1);
     return;
   }
-  rt_value *args = values(argc - 1, argv + 1);
-  memset(&c, 0, sizeof(c));
-  pthread_mutex_init(&c.lock, NULL);
-  pthread_cond_init(&c.done, NULL);
-  if (rt_process_spawn_code(rt, &pid, code, strlen(code), "lua", args, on_exit,
-                            &c, &err) == RT_OK) {
-    wait_for(&c, rt, pid);
-    if (c.error)
-      fail(ctx, c.error);
-    else
-      answer(ctx, c.result);
-  } else {
+  args = values(argc - 1, argv + 1);
+  if (rt_process_exec_code(rt, &result, code, strlen(code), "lua", args,
+                           LIMIT_S, &err) == RT_OK)
+    answer(ctx, result);
+  else
     sqlite3_result_error(ctx, err.message, -1);
-  }
-  rt_value_unref(c.result);
-  rt_value_unref(c.error);
+  rt_value_unref(result);
   rt_value_unref(args);
-  pthread_cond_destroy(&c.done);
-  pthread_mutex_destroy(&c.lock);
 }
 
 static void sql_start(sqlite3_context *ctx, int argc, sqlite3_value **argv) {

@@ -47,7 +47,8 @@ typedef struct rt_bus_opts {
 #define RT_BUS_OPTS_INIT                                                       \
   { sizeof(rt_bus_opts), 0, 0, NULL }
 
-/* All of it is there, at zero, from the beginning. */
+/* All of it is there, at zero, from the beginning. Later versions add at the
+ * end. */
 typedef struct rt_bus_stats {
   uint64_t subscribers, published, delivered, dropped, queued;
   /* Calls to send or subscribe that were refused, by reason. */
@@ -89,8 +90,13 @@ RT_API rt_err rt_bus_subscribe(rt_bus *bus, uint64_t *id, const char *system,
 /* [any] When it returns, `fn` does not run and will not run again (but from
  * inside `fn` itself it returns at once). An unknown id is fine. */
 RT_API void rt_bus_unsubscribe(rt_bus *bus, uint64_t id);
-/* [any] The counters as they are now. */
-RT_API void rt_bus_get_stats(rt_bus *bus, rt_bus_stats *out);
+/* [any] The counters as they are now. `size` is sizeof(*out) as compiled, which
+ * the second one fills in: an older program gets what it knows, a newer one
+ * zero for what this library does not count. */
+RT_API void rt_bus_get_stats_sized(rt_bus *bus, rt_bus_stats *out, size_t size);
+static inline void rt_bus_get_stats(rt_bus *bus, rt_bus_stats *out) {
+  rt_bus_get_stats_sized(bus, out, sizeof(*out));
+}
 
 /* [any] Does `pattern` match `subject`? Both `size` bytes long, no error. */
 RT_API bool rt_pattern_match(const char *pattern, size_t pattern_size,
@@ -143,6 +149,17 @@ RT_API rt_err rt_awaiter_prepare(rt_waiter **out, rt_awaiter *awaiter,
  * freed or the bus has ended. */
 RT_API rt_err rt_waiter_wait(rt_waiter *waiter, bool *accepted, rt_value **data,
                              rt_error *err);
+/* How a wait ended: once. `data` [own] and `accepted` as above, with RT_OK;
+ * else `err` says why. It may close its waiter, and free its awaiter. */
+typedef void (*rt_waited_fn)(rt_err code, const rt_error *err, bool accepted,
+                             rt_value *data, void *arg);
+/* [any] The same without waiting: `fn` is called on the bus's thread, or that
+ * of the host's loop: with RT_OK, RT_ETIMEOUT, or RT_ECANCELED when the waiter
+ * was closed, the awaiter freed or the bus has ended, which may also be from
+ * inside that call. RT_EINVAL: it is waited for already; RT_ENOMEM; then `fn`
+ * is not called. */
+RT_API rt_err rt_waiter_wait_async(rt_waiter *waiter, rt_waited_fn fn,
+                                   void *arg, rt_error *err);
 /* [any] The event it waited for [borrowed until it is closed], once there is
  * one, else NULL. */
 RT_API const rt_event *rt_waiter_event(const rt_waiter *waiter);

@@ -17,7 +17,8 @@ RT_BEGIN_DECL
 typedef struct rt_call rt_call;
 
 /* Called on a worker's thread, several at once, or on the thread of the host's
- * loop when the runtime is attached to one. It must not wait there. `args` is
+ * loop when the runtime is attached to one; there 64 MiB of arguments may wait,
+ * then calls fail (UNAVAILABLE). It must not wait there. `args` is
  * an array [borrowed until the call ends]. It ends with rt_call_return() or
  * rt_call_fail(), now or later, from any thread, exactly once. */
 typedef void (*rt_call_fn)(rt_call *call, const rt_value *args, void *arg);

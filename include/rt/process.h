@@ -43,6 +43,18 @@ RT_API rt_err rt_process_spawn_code(rt_runtime *rt, rt_pid *out,
                                     const char *name, const rt_value *args,
                                     rt_exit_fn on_exit, void *arg,
                                     rt_error *err);
+/* [any, waits] The same, and wait for its end: `*result` [own] is its first
+ * result, or NULL. What it failed with is answered as it is: the code of its
+ * kind, its message in `err`. After `timeout` seconds (negative: none) it is
+ * terminated: RT_ETIMEOUT. RT_EINVAL also on the thread of the host's loop;
+ * RT_ECANCELED, RT_ECLOSED: the runtime stops. */
+RT_API rt_err rt_process_exec(rt_runtime *rt, rt_value **result,
+                              const char *source, const rt_value *args,
+                              double timeout, rt_error *err);
+RT_API rt_err rt_process_exec_code(rt_runtime *rt, rt_value **result,
+                                   const char *code, size_t size,
+                                   const char *name, const rt_value *args,
+                                   double timeout, rt_error *err);
 /* [any] Send a message, from nobody; `payloads` [borrowed] is an array of
  * values or NULL. RT_ENOTFOUND: no such process; RT_EINVAL: a reserved topic
  * ("@..."), or more than 4,000 payloads; RT_EFULL: it has 64 MiB of messages

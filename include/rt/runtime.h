@@ -12,7 +12,11 @@
  * which things happened: output, log, events, replies, ends, calls of functions
  * and capabilities in C. That thread may wait only where it is said to; it
  * frees the runtime, and lets the loop run once more before it closes it. The
- * loop stays alive until then.
+ * loop stays alive until then. What waits for a loop that stands still is
+ * bounded: 64 MiB of events for each subscription, 64 MiB of mail for each
+ * process in C, 64 MiB of calls of functions in C, 16 MiB of log lines, 4 MiB
+ * of output (who prints waits); besides one reply for each call that the host
+ * made, one end for each process it started, one call for each running job.
  *
  * SPDX-License-Identifier: MIT */
 #ifndef RT_RUNTIME_H

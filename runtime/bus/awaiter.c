@@ -8,29 +8,10 @@
 #include <uv.h>
 
 #include "base/clock.h"
-#include "base/map.h"
-#include "bus/bus.h"
+#include "base/host.h"
+#include "bus/awaiter.h"
 
 #define DEFAULT_TIMEOUT 30.0
-
-struct rt_awaiter {
-  rt_bus *bus;
-  uint64_t id;
-  uv_mutex_t lock;
-  uv_cond_t answered;
-  rt__map paths; /* path -> first of the waiters on it */
-  unsigned refs; /* the owner's and one for each waiter */
-  bool closed;
-};
-
-struct rt_waiter {
-  rt_awaiter *awaiter;
-  rt_waiter *prev, *next; /* on the same path */
-  char *path;
-  uint64_t deadline;
-  bool done, accepted;
-  rt_event event; /* [own] once done: `system` is one allocation, and `data` */
-};
 
 static bool ends_in(const char *text, const char *tail) {
   size_t n = strlen(text), t = strlen(tail);
@@ -63,22 +44,31 @@ static void on_event(const rt_event *event, void *arg) {
   uv_mutex_lock(&a->lock);
   rt_waiter *w = rt__map_get(&a->paths, event->path, strlen(event->path));
   bool any = w != NULL;
+  rt__waited *told = NULL;
   for (; w; w = w->next) {
     if (w->done || !keep(&w->event, event)) continue; /* no memory: lost */
     w->done = true;
     w->accepted = is_accept(event->kind);
+    rt__waited_take(w, RT_OK, &told);
   }
   if (any) uv_cond_broadcast(&a->answered);
   uv_mutex_unlock(&a->lock);
+  rt__waited_tell(told); /* who may free the awaiter */
 }
 
 /* The awaiter or its bus has ended: nothing can come any more. */
 static void on_end(void *arg) {
   rt_awaiter *a = arg;
+  rt__waited *told = NULL;
+  rt_waiter *w;
+  size_t at = 0;
   uv_mutex_lock(&a->lock);
   a->closed = true;
   uv_cond_broadcast(&a->answered);
+  while ((w = rt__map_next(&a->paths, &at, NULL, NULL)) != NULL)
+    for (; w; w = w->next) rt__waited_take(w, RT_ECANCELED, &told);
   uv_mutex_unlock(&a->lock);
+  rt__waited_tell(told);
 }
 
 /* --- awaiter --------------------------------------------------------- */
@@ -91,12 +81,13 @@ static rt_err init_locks(rt_awaiter *a, rt_error *err) {
   return rt_fail(err, RT_ENOMEM, "awaiter: cannot create its condition");
 }
 
-static void release(rt_awaiter *a) {
+void rt__awaiter_release(rt_awaiter *a) {
   uv_mutex_lock(&a->lock);
   bool last = --a->refs == 0;
   uv_mutex_unlock(&a->lock);
   if (!last) return;
   rt__map_deinit(&a->paths);
+  rt__host_unref(a->host);
   uv_cond_destroy(&a->answered);
   uv_mutex_destroy(&a->lock);
   free(a);
@@ -108,15 +99,17 @@ rt_err rt_awaiter_new(rt_awaiter **out, rt_bus *bus, const char *system,
   rt_awaiter *a = calloc(1, sizeof(*a));
   if (!a) return rt_fail(err, RT_ENOMEM, "awaiter: no memory");
   a->bus = bus;
+  a->host = rt__host_ref(rt__bus_get_host(bus));
   a->refs = 1;
   rt_err rc = init_locks(a, err);
   if (rc != RT_OK) {
+    rt__host_unref(a->host);
     free(a);
     return rc;
   }
   rc = rt__bus_subscribe(bus, &a->id, system, kind, on_event, on_end, a, err);
   if (rc != RT_OK)
-    release(a);
+    rt__awaiter_release(a);
   else
     *out = a;
   return rc;
@@ -126,7 +119,7 @@ void rt_awaiter_free(rt_awaiter *awaiter) {
   if (!awaiter) return;
   rt__bus_unsubscribe(awaiter->bus, awaiter->id);
   on_end(awaiter);
-  release(awaiter);
+  rt__awaiter_release(awaiter);
 }
 
 /* --- waiter ---------------------------------------------------------- */
@@ -225,12 +218,15 @@ static void delist_locked(rt_awaiter *a, rt_waiter *w) {
 void rt_waiter_close(rt_waiter *waiter) {
   if (!waiter) return;
   rt_awaiter *a = waiter->awaiter;
+  rt__waited *told = NULL;
   uv_mutex_lock(&a->lock);
+  rt__waited_take(waiter, RT_ECANCELED, &told);
   delist_locked(a, waiter);
   uv_mutex_unlock(&a->lock);
+  rt__waited_tell(told);
   rt_value_unref((rt_value *)waiter->event.data);
   free((char *)waiter->event.system);
   free(waiter->path);
   free(waiter);
-  release(a);
+  rt__awaiter_release(a);
 }

@@ -195,18 +195,21 @@ rt_err rt__bus_refuse(rt_bus *bus, rt_err rc) {
   return rc;
 }
 
-void rt_bus_get_stats(rt_bus *bus, rt_bus_stats *out) {
+void rt_bus_get_stats_sized(rt_bus *bus, rt_bus_stats *out, size_t size) {
+  rt_bus_stats now = {0};
   rt__latch_take(&bus->latch);
-  out->published = bus->published;
-  out->queued = bus->published - atomic_load(&bus->dispatched);
+  now.published = bus->published;
+  now.queued = bus->published - atomic_load(&bus->dispatched);
   rt__latch_leave(&bus->latch);
-  out->published += atomic_load(&bus->unheard);
-  out->subscribers = atomic_load(&bus->subscribers);
-  out->delivered = atomic_load(&bus->delivered);
-  out->dropped = atomic_load(&bus->dropped);
-  out->rejected_cap = atomic_load(&bus->refused[RT__AT_CAP]);
-  out->rejected_full = atomic_load(&bus->refused[RT__FULL]);
-  out->rejected_closed = atomic_load(&bus->refused[RT__CLOSED]);
-  out->rejected_invalid = atomic_load(&bus->refused[RT__INVALID]);
-  out->rejected_memory = atomic_load(&bus->refused[RT__NO_MEMORY]);
+  now.published += atomic_load(&bus->unheard);
+  now.subscribers = atomic_load(&bus->subscribers);
+  now.delivered = atomic_load(&bus->delivered);
+  now.dropped = atomic_load(&bus->dropped);
+  now.rejected_cap = atomic_load(&bus->refused[RT__AT_CAP]);
+  now.rejected_full = atomic_load(&bus->refused[RT__FULL]);
+  now.rejected_closed = atomic_load(&bus->refused[RT__CLOSED]);
+  now.rejected_invalid = atomic_load(&bus->refused[RT__INVALID]);
+  now.rejected_memory = atomic_load(&bus->refused[RT__NO_MEMORY]);
+  if (size > sizeof(now)) memset(out, 0, size);
+  memcpy(out, &now, size < sizeof(now) ? size : sizeof(now));
 }

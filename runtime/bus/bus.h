@@ -86,6 +86,8 @@ void rt__bus_unsubscribe(rt_bus *bus, uint64_t id);
 struct rt__host;
 rt_err rt__bus_set_host(rt_bus *bus, struct rt__host *host, bool owned,
                         rt_error *err);
+/* The host it is attached to [borrowed], or NULL. */
+struct rt__host *rt__bus_get_host(const rt_bus *bus);
 /* When the bus goes. */
 void rt__bus_free_host(rt_bus *bus);
 /* [any] Run `fn` on the bus thread, after all that is queued now. False when
@@ -178,6 +180,7 @@ struct rt_bus {
   uint64_t trimmed;           /* when the spare memory was last looked at */
   uint32_t patience, in_vain; /* of staying awake */
   bool told;                  /* rt__bus_tell_end() was called */
+  struct rt__alarm *alarms, *last_alarm; /* by time (alarm.h) */
   /* written by the bus thread */
   atomic_uint_fast64_t delivered, dispatched;
   RT__LINE atomic_uint_fast64_t returned; /* bytes of what is dispatched */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "bus/alarm.h"
 #include "bus/bus.h"
 #include "value/wire.h"
 
@@ -270,17 +271,31 @@ static state next_state_latched(rt_bus *bus) {
   return END;
 }
 
+/* How long at most; 0: for ever. */
+static uint64_t longest_sleep(const rt_bus *bus, state how) {
+  uint64_t most = how == SLEEP ? 0 : TRIM_NS, now;
+  if (!bus->alarms) return most;
+  now = rt__now_ns();
+  uint64_t left = bus->alarms->at > now ? bus->alarms->at - now : 1;
+  return most == 0 || left < most ? left : most;
+}
+
 /* Sleep until somebody has cleared `idle`, who takes the lock before the
- * signal; with spare memory, not for ever. */
+ * signal; with spare memory, or an alarm to ring, not for ever. */
 static void sleep_as(rt_bus *bus, state how) {
+  uint64_t most = longest_sleep(bus, how);
   int rc = 0;
   uv_mutex_lock(&bus->lock);
   while (rc == 0 && atomic_load(&bus->idle) && !atomic_load(&bus->closing))
-    if (how == SLEEP)
+    if (most == 0)
       uv_cond_wait(&bus->wake, &bus->lock);
     else
-      rc = uv_cond_timedwait(&bus->wake, &bus->lock, TRIM_NS);
+      rc = uv_cond_timedwait(&bus->wake, &bus->lock, most);
   uv_mutex_unlock(&bus->lock);
+}
+
+static void ring(rt_bus *bus) {
+  if (bus->alarms) rt__alarms_ring(bus, rt__now_ns());
 }
 
 /* False when the bus has ended. */
@@ -303,9 +318,10 @@ static bool wait_for_work(rt_bus *bus) {
 void rt__bus_run(void *arg) {
   rt_bus *bus = arg;
   do {
-    while (work(bus) == MUCH || linger(bus)) {
-    }
+    ring(bus);
+    while (work(bus) == MUCH || linger(bus)) ring(bus);
   } while (wait_for_work(bus));
+  rt__alarms_ring(bus, UINT64_MAX);
   return_charge(bus, 0); /* nobody is to wait for room any more */
   rt__bus_remove_all(bus);
   uv_mutex_lock(&bus->lock);

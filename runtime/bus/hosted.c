@@ -205,6 +205,10 @@ fail:
   return rt_fail(err, RT_ENOMEM, "bus: no memory");
 }
 
+rt__host *rt__bus_get_host(const rt_bus *bus) {
+  return bus->host ? bus->host->host : NULL;
+}
+
 /* What the loop has not taken yet is taken now; then nobody knows them. */
 void rt__bus_free_host(rt_bus *bus) {
   rt__bus_host *home = bus->host;

@@ -166,24 +166,69 @@ void rt_session_open_async(rt_runtime *rt, const rt_session_opts *opts,
 /* What a session was told to call: several commits make one call. */
 typedef struct teller {
   rt__host_call call;
-  rt__host *host;  /* [own ref] */
-  rt_commit_fn fn; /* the loop's thread only; NULL: taken away */
+  rt__host *host; /* [own ref] */
+  rt_commit_fn fn;
   void *arg;
-  atomic_uint refs; /* the session's, the queued call's */
+  atomic_uint refs; /* the session's, the queued call's, who waits */
   _Atomic(int64_t) last;
   atomic_bool queued;
+  /* guarded by lock, a leaf */
+  uv_mutex_t lock;
+  uv_cond_t returned;
+  bool closed, running;
 } teller;
+
+static teller *teller_new(rt__host *host, rt_commit_fn fn, void *arg) {
+  teller *t = calloc(1, sizeof(*t));
+  if (!t) return NULL;
+  if (uv_mutex_init(&t->lock) != 0) goto free_teller;
+  if (uv_cond_init(&t->returned) != 0) goto destroy_lock;
+  t->host = rt__host_ref(host);
+  t->fn = fn;
+  t->arg = arg;
+  atomic_init(&t->refs, 1);
+  return t;
+
+destroy_lock:
+  uv_mutex_destroy(&t->lock);
+free_teller:
+  free(t);
+  return NULL;
+}
 
 static void teller_unref(teller *t) {
   if (atomic_fetch_sub(&t->refs, 1) != 1) return;
   rt__host_unref(t->host);
+  uv_cond_destroy(&t->returned);
+  uv_mutex_destroy(&t->lock);
   free(t);
 }
 
 static void run_commit(rt__host_call *call) {
   teller *t = (teller *)call;
   atomic_store(&t->queued, false);
-  if (t->fn) t->fn(atomic_load(&t->last), t->arg);
+  uv_mutex_lock(&t->lock);
+  t->running = !t->closed;
+  bool run = t->running;
+  uv_mutex_unlock(&t->lock);
+  if (run) {
+    t->fn(atomic_load(&t->last), t->arg);
+    uv_mutex_lock(&t->lock);
+    t->running = false;
+    uv_cond_broadcast(&t->returned);
+    uv_mutex_unlock(&t->lock);
+  }
+  teller_unref(t);
+}
+
+/* Takes it. It runs no more; `wait`: nor does it any longer, unless it is
+ * itself that asks. */
+static void teller_close(teller *t, bool wait) {
+  wait = wait && !rt__host_here(t->host);
+  uv_mutex_lock(&t->lock);
+  t->closed = true;
+  while (wait && t->running) uv_cond_wait(&t->returned, &t->lock);
+  uv_mutex_unlock(&t->lock);
   teller_unref(t);
 }
 
@@ -199,29 +244,29 @@ static void on_commit(int64_t last, void *arg) {
   teller_unref(t);
 }
 
-void rt__session_forget_commit(rt_session *session) {
+/* What it called before, when that was ours. */
+static teller *exchange(rt_session *session, rt_commit_fn fn, void *arg) {
   uv_mutex_lock(&session->commit_lock);
   teller *old = session->on_commit == on_commit ? session->on_commit_arg : NULL;
-  session->on_commit = NULL;
+  session->on_commit = fn;
+  session->on_commit_arg = arg;
   uv_mutex_unlock(&session->commit_lock);
-  if (!old) return;
-  if (rt__host_here(old->host)) old->fn = NULL;
-  teller_unref(old);
+  return old;
+}
+
+/* The last one to know the session may be any thread, which must not wait. */
+void rt__session_forget_commit(rt_session *session) {
+  teller *old = exchange(session, NULL, NULL);
+  if (old) teller_close(old, false);
 }
 
 void rt_session_on_commit(rt_session *session, rt_commit_fn fn, void *arg) {
   rt__host *host = rt__session_host(session);
-  teller *t = NULL;
-  rt__session_forget_commit(session);
-  if (!host || !fn) {
-    rt__session_on_commit(session, fn, arg);
-    return;
-  }
-  t = calloc(1, sizeof(*t));
-  if (!t) return;
-  t->host = rt__host_ref(host);
-  t->fn = fn;
-  t->arg = arg;
-  atomic_init(&t->refs, 1);
-  rt__session_on_commit(session, on_commit, t);
+  teller *t = host && fn ? teller_new(host, fn, arg) : NULL;
+  teller *old = NULL;
+  if (!host || !fn)
+    old = exchange(session, fn, arg);
+  else
+    old = exchange(session, t ? on_commit : NULL, t);
+  if (old) teller_close(old, true);
 }

@@ -357,10 +357,3 @@ void rt_session_set_mark(rt_session *s, int64_t asset) {
   c->cmd.writes = true;
   rt__port_post(s->port, &c->cmd);
 }
-
-void rt__session_on_commit(rt_session *s, rt_commit_fn fn, void *arg) {
-  uv_mutex_lock(&s->commit_lock);
-  s->on_commit = fn;
-  s->on_commit_arg = arg;
-  uv_mutex_unlock(&s->commit_lock);
-}

@@ -31,7 +31,6 @@ void rt__session_kill_async(rt_session *session, uint64_t job,
                             const char *reason, rt_reply_fn fn, void *arg);
 void rt__session_scale_async(rt_session *session, const char *capability,
                              int64_t instances, rt_reply_fn fn, void *arg);
-void rt__session_on_commit(rt_session *session, rt_commit_fn fn, void *arg);
 /* The one that a host set is called no more, if nobody runs in it. */
 void rt__session_forget_commit(rt_session *session);
 /* The loop that callbacks of the session go to, or NULL. */

@@ -255,7 +255,9 @@ rt_err rt__embed_new(rt_runtime *rt, rt_error *err) {
   rt_err rc = RT_OK;
   rt__embed *embed = calloc(1, sizeof(*embed));
   if (!embed) return rt_fail(err, RT_ENOMEM, "no memory for a runtime");
-  if (uv_mutex_init(&embed->lock) != 0) {
+  embed->late = rt__late_new();
+  if (!embed->late || uv_mutex_init(&embed->lock) != 0) {
+    rt__late_unref(embed->late);
     free(embed);
     return rt_fail(err, RT_EINTERNAL, "cannot create a lock");
   }
@@ -283,6 +285,7 @@ void rt__embed_free(rt_runtime *rt) {
   rt__natives_free(embed);
   rt__modules_free(embed);
   rt__host_unref(embed->host);
+  rt__late_unref(embed->late);
   uv_mutex_destroy(&embed->lock);
   free(embed);
 }

@@ -11,6 +11,7 @@
 
 #include "base/host.h"
 #include "base/map.h"
+#include "process/late.h"
 #include "process/sched.h"
 #include "rt/module.h"
 
@@ -48,11 +49,13 @@ struct rt__runner {
 
 typedef struct rt__embed {
   rt__host *host; /* [own ref] or NULL */
+  rt__late *late; /* [own ref] */
   /* the host's own callbacks, when they are called on its loop */
   rt_log_fn log;
   void *log_arg;
   rt_output_fn output;
   void *output_arg;
+  atomic_size_t calls;    /* bytes of calls that wait for its loop */
   _Atomic(uint32_t) lost; /* lines of log, since the last one that was told */
   /* guarded by lock, a leaf */
   uv_mutex_t lock;

@@ -23,6 +23,8 @@ struct rt__native {
   rt__engine *engine;
   rt_session *session;       /* [own ref] */
   rt_capability *capability; /* [own ref] */
+  rt__late *late;            /* [own ref] */
+  rt__worker *worker;        /* not to be looked into once it is late */
   rt_value *asset, *options; /* [own ref] */
   rt__lease lease;
   /* [atomic] */
@@ -45,6 +47,7 @@ static void native_unref(rt__native *n) {
   if (atomic_fetch_sub(&n->refs, 1) > 1) return;
   rt_session_unref(n->session);
   rt__capability_unref(n->capability);
+  rt__late_unref(n->late);
   rt_value_unref(n->asset);
   rt_value_unref(n->options);
   rt_value_unref(n->fault);
@@ -74,6 +77,8 @@ static rt__native *native_new(rt_job *job) {
   n->engine = order->engine;
   n->session = rt_session_ref(order->session);
   n->capability = rt__capability_ref(order->capability);
+  n->worker = job->home->worker;
+  n->late = rt__late_ref(n->worker->rt->embed->late);
   n->asset = rt_value_ref(order->asset);
   n->options = order->options ? rt_value_ref(order->options) : NULL;
   n->lease = order->lease;
@@ -219,8 +224,13 @@ rt_err rt_job_send(rt_job *job, const rt_value *asset, rt_error *err) {
     atomic_fetch_sub(&n->open, 1);
     return rt_fail(err, RT_EFULL, "the engine has no room now");
   }
+  if (!rt__late_enter(n->late)) {
+    atomic_fetch_sub(&n->open, 1);
+    return rt_fail(err, RT_ECANCELED, "the runtime is gone");
+  }
   atomic_fetch_add(&n->refs, 1);
   rt__engine_send(n->engine, n->session, n->lease, asset, on_sent, n);
+  rt__late_leave(n->late);
   return RT_OK;
 }
 
@@ -239,6 +249,16 @@ void rt__native_run_complete(rt__worker *worker, rt__task *task) {
                                  : RT__END_COMPLETED;
   rt__job_report(job, kind, error, n->why);
   n->why = NULL;
+  rt__job_unref(job);
+  native_unref(n); /* the worker's */
+}
+
+/* There is no engine any more that would hear of it. */
+static void release_late(rt__worker *none, rt__task *task) {
+  rt__native *n = (rt__native *)((char *)task - offsetof(rt__native, task));
+  rt_job *job = n->job;
+  (void)none;
+  if (job->order) rt__order_free(job->order);
   rt__job_unref(job);
   native_unref(n); /* the worker's */
 }
@@ -263,9 +283,9 @@ static rt_value *failure_map(const rt_error *failure) {
 
 void rt_job_complete(rt_job *job, const rt_error *failure) {
   rt__native *n = job->native;
-  rt__worker *worker = job->home->worker;
   if (failure) n->failure = failure_map(failure);
   n->task.run = rt__native_run_complete;
-  rt__worker_post(worker, &n->task); /* takes the worker's reference */
-  native_unref(n);                   /* the code's */
+  /* takes the worker's reference */
+  rt__late_post(n->late, n->worker, &n->task, release_late);
+  native_unref(n); /* the code's */
 }

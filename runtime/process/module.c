@@ -15,12 +15,15 @@
 #include "base/embedded.h"
 #include "process/embed.h"
 
+#define CALLS_MAX ((size_t)64 << 20) /* bytes that wait for the host's loop */
+
 struct rt_call {
   rt__op op; /* first */
   rt__host_call call;
   const rt__function *function;
   rt_value *args;    /* [own] */
   rt_value *results; /* [own] written by who ends the call */
+  rt__late *late;    /* [own ref] */
   rt_pid pid;
   uv_thread_t thread;
   _Atomic(bool) canceled;
@@ -148,6 +151,7 @@ static void release_call(rt__op *op) {
   rt_call *call = (rt_call *)op;
   rt_value_unref(call->args);
   rt_value_unref(call->results);
+  rt__late_unref(call->late);
 }
 
 static const rt__op_type call_type = {"call of the host", cancel_call,
@@ -155,6 +159,7 @@ static const rt__op_type call_type = {"call of the host", cancel_call,
 
 static void run_on_host(rt__host_call *queued) {
   rt_call *call = (rt_call *)((char *)queued - offsetof(rt_call, call));
+  atomic_fetch_sub(&call->op.worker->rt->embed->calls, queued->size);
   call->function->fn(call, call->args, call->function->arg);
 }
 
@@ -170,17 +175,33 @@ static void begin_here(rt_call *call) {
   atomic_store(&call->inside, false);
 }
 
+/* Into the host's queue, which takes so much of them. */
+static rt_err post(rt__embed *embed, rt_call *call) {
+  size_t size = sizeof(*call) + rt_value_size(call->args);
+  rt_err rc = RT_EFULL;
+  call->call.run = run_on_host;
+  call->call.size = size;
+  if (atomic_fetch_add(&embed->calls, size) < CALLS_MAX) {
+    if (rt__host_post(embed->host, &call->call)) return RT_OK;
+    rc = RT_ECLOSED;
+  }
+  atomic_fetch_sub(&embed->calls, size);
+  return rc;
+}
+
 static void begin(rt_call *call) {
-  rt__host *host = call->op.worker->rt->embed->host;
-  if (!host) {
+  rt__embed *embed = call->op.worker->rt->embed;
+  rt_error err = RT_ERROR_INIT;
+  if (!embed->host) {
     begin_here(call);
     return;
   }
-  call->call.run = run_on_host;
-  call->call.size = sizeof(*call) + rt_value_size(call->args);
-  if (rt__host_post(host, &call->call)) return;
-  rt_error err = RT_ERROR_INIT;
-  rt_fail(&err, RT_ECLOSED, "the runtime is stopping");
+  rt_err rc = post(embed, call);
+  if (rc == RT_OK) return;
+  rt_fail(&err, rc, "%s",
+          rc == RT_EFULL ? "the host does not take its calls"
+                         : "the runtime is stopping");
+  err.retryable = rc == RT_EFULL;
   rt__op_fail(&call->op, &err);
   rt__op_end(&call->op);
 }
@@ -209,6 +230,7 @@ int rt__module_call(lua_State *L, const rt__function *function, int first) {
   rt_call *call = rt__op_new(L, sizeof(*call), &call_type);
   call->function = function;
   call->pid = call->op.process->pid;
+  call->late = rt__late_ref(call->op.worker->rt->embed->late);
   if (encode_args(L, first, &args, &err) == RT_OK) {
     call->args = args;
     begin(call);
@@ -225,7 +247,7 @@ static void end(rt_call *call) {
   if (atomic_load(&call->inside) && uv_thread_equal(&call->thread, &self))
     atomic_store(&call->inside, false);
   else
-    rt__op_post(&call->op);
+    rt__op_post_late(&call->op, call->late);
 }
 
 void rt_call_return(rt_call *call, const rt_value *results) {

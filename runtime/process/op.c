@@ -12,6 +12,7 @@
 
 #include <stdlib.h>
 
+#include "process/late.h"
 #include "process/sched.h"
 
 void *rt__op_new(lua_State *L, size_t size, const rt__op_type *type) {
@@ -85,6 +86,19 @@ void rt__op_run_end(rt__worker *worker, rt__task *task) {
 void rt__op_post(rt__op *op) {
   op->task.run = rt__op_run_end;
   rt__worker_post(op->worker, &op->task);
+}
+
+/* Its process, which it belonged to, has ended long ago. */
+static void release_late(rt__worker *none, rt__task *task) {
+  rt__op *op = (rt__op *)((char *)task - offsetof(rt__op, task));
+  (void)none;
+  if (op->type->release) op->type->release(op);
+  free(op);
+}
+
+void rt__op_post_late(rt__op *op, rt__late *late) {
+  op->task.run = rt__op_run_end;
+  rt__late_post(late, op->worker, &op->task, release_late);
 }
 
 /* Nobody waits for it any more. `canceled` guards against an end from inside

@@ -61,7 +61,10 @@ int rt__op_return(lua_State *L, rt__op *op);
 void rt__op_fail(rt__op *op, const rt_error *err);
 /* Worker thread: it has ended. */
 void rt__op_end(rt__op *op);
-/* [any] It has ended; wakes its worker. */
+/* [any] It has ended; wakes its worker. With `late` (process/late.h) also when
+ * the runtime is gone: then it is released. */
 void rt__op_post(rt__op *op);
+struct rt__late;
+void rt__op_post_late(rt__op *op, struct rt__late *late);
 
 #endif

@@ -204,11 +204,13 @@ void rt_runtime_free(rt_runtime *rt) {
   if (rt->embed) rt__natives_end(rt->embed);
   settle(rt);
   rt__embed_close(rt);
+  if (rt->embed) rt__late_closing(rt->embed->late);
   rt__worker *worker;
   for (unsigned i = 0; i < rt->worker_count && rt->workers; i++)
     if ((worker = rt__runtime_worker(rt, i)) != NULL) rt__worker_free(worker);
   rt__lost_free(rt);
   rt__parts_free(rt);
+  if (rt->embed) rt__late_gone(rt->embed->late);
   rt__embed_free(rt);
   rt__names_deinit(&rt->names);
   rt__depot_deinit(&rt->packages);

@@ -289,22 +289,48 @@ static bool is_stopping(rt_runtime *rt) {
   return stopping;
 }
 
-static rt_err spawn(rt_runtime *rt, rt_pid *out, rt__recipe *recipe,
-                    rt_exit_fn on_exit, void *arg, rt_error *err) {
+rt_err rt__spawn_from_c(rt_runtime *rt, rt_pid *out, rt__recipe *recipe,
+                        rt_exit_fn on_exit, void *arg, rt_error *err) {
+  *out = 0;
   if (!recipe) return rt_fail(err, RT_ENOMEM, "no memory for a process");
   if (is_stopping(rt)) {
     rt__recipe_free(recipe);
     return rt_fail(err, RT_ECLOSED, "the runtime is stopping");
   }
+  recipe->on_exit = on_exit;
+  recipe->on_exit_arg = arg;
+  return rt__spawn(rt, NULL, NULL, 0, recipe, out, err);
+}
+
+/* Its end is told on the host's thread, if it has one. */
+static rt_err spawn(rt_runtime *rt, rt_pid *out, rt__recipe *recipe,
+                    rt_exit_fn on_exit, void *arg, rt_error *err) {
   if (rt__embed_exit(rt, &on_exit, &arg) != RT_OK) {
     rt__recipe_free(recipe);
     return rt_fail(err, RT_ENOMEM, "no memory for a process");
   }
-  recipe->on_exit = on_exit;
-  recipe->on_exit_arg = arg;
-  rt_err rc = rt__spawn(rt, NULL, NULL, 0, recipe, out, err);
+  rt_err rc = rt__spawn_from_c(rt, out, recipe, on_exit, arg, err);
   if (rc != RT_OK) rt__embed_forget_exit(on_exit, arg);
   return rc;
+}
+
+rt__recipe *rt__recipe_of_source(const char *source, const rt_value *args) {
+  rt__recipe *recipe =
+      rt__recipe_new(NULL, rt__code_new(source, source, strlen(source)), args);
+  if (recipe) recipe->kind = "find";
+  return recipe;
+}
+
+rt__recipe *rt__recipe_of_code(const char *code, size_t size, const char *name,
+                               const rt_value *args) {
+  if (!name || !*name) name = "code";
+  char *chunk = malloc(strlen(name) + 2);
+  if (!chunk) return NULL;
+  sprintf(chunk, "%s%s", *name == '@' || *name == '=' ? "" : "=", name);
+  rt__recipe *recipe =
+      rt__recipe_new(NULL, rt__code_new(chunk, code, size), args);
+  free(chunk);
+  return recipe;
 }
 
 /* The library finds the source and runs it. */
@@ -314,10 +340,7 @@ rt_err rt_process_spawn(rt_runtime *rt, rt_pid *out, const char *source,
   *out = 0;
   if (!source || !*source)
     return rt_fail(err, RT_EINVAL, "source: a path or a module name expected");
-  rt__recipe *recipe =
-      rt__recipe_new(NULL, rt__code_new(source, source, strlen(source)), args);
-  if (recipe) recipe->kind = "find";
-  return spawn(rt, out, recipe, on_exit, arg, err);
+  return spawn(rt, out, rt__recipe_of_source(source, args), on_exit, arg, err);
 }
 
 rt_err rt_process_spawn_code(rt_runtime *rt, rt_pid *out, const char *code,
@@ -326,12 +349,6 @@ rt_err rt_process_spawn_code(rt_runtime *rt, rt_pid *out, const char *code,
                              void *arg, rt_error *err) {
   *out = 0;
   if (!code) return rt_fail(err, RT_EINVAL, "code: Lua text expected");
-  if (!name || !*name) name = "code";
-  char *chunk = malloc(strlen(name) + 2);
-  if (!chunk) return rt_fail(err, RT_ENOMEM, "no memory for a process");
-  sprintf(chunk, "%s%s", *name == '@' || *name == '=' ? "" : "=", name);
-  rt__recipe *recipe =
-      rt__recipe_new(NULL, rt__code_new(chunk, code, size), args);
-  free(chunk);
-  return spawn(rt, out, recipe, on_exit, arg, err);
+  return spawn(rt, out, rt__recipe_of_code(code, size, name, args), on_exit,
+               arg, err);
 }

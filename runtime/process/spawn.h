@@ -56,6 +56,15 @@ void rt__recipe_free(rt__recipe *recipe);
  * recipe in any case. */
 rt_err rt__spawn(rt_runtime *rt, rt__vm *vm, rt__worker *from, rt_pid parent,
                  rt__recipe *recipe, rt_pid *out, rt_error *err);
+/* What rt_process_spawn() and rt_process_spawn_code() start; NULL when memory
+ * is short. */
+rt__recipe *rt__recipe_of_source(const char *source, const rt_value *args);
+rt__recipe *rt__recipe_of_code(const char *code, size_t size, const char *name,
+                               const rt_value *args);
+/* [any] Start it, unless the runtime stops; `on_exit` comes on a worker's
+ * thread. Takes the recipe, which may be NULL. */
+rt_err rt__spawn_from_c(rt_runtime *rt, rt_pid *out, rt__recipe *recipe,
+                        rt_exit_fn on_exit, void *arg, rt_error *err);
 /* Worker thread: the package has arrived. The process is made when its first
  * turn comes, as most live for a moment: what it is made of is then still in
  * the processor's caches when it ends, and used again. */

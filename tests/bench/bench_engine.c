@@ -17,6 +17,7 @@
 #include <uv.h>
 
 #include "base/clock.h"
+#include "bench_assets.h"
 #include "dispatcher/session.h"
 
 #define HOPS 2000
@@ -149,22 +150,6 @@ static void on_sent(rt_err code, const rt_error *err, rt_value *result,
                     void *arg) {
   (void)code, (void)err, (void)arg;
   rt_value_unref(result);
-}
-
-static rt_value *asset_of(long n) {
-  char value[64];
-  rt_value *asset = NULL;
-  rt_builder *b = rt_builder_new();
-  snprintf(value, sizeof(value), "host-%ld.example", n);
-  rt_builder_begin_map(b);
-  rt_builder_key(b, "class");
-  rt_builder_string(b, "node");
-  rt_builder_key(b, "value");
-  rt_builder_string(b, value);
-  rt_builder_end(b);
-  rt_builder_finish(b, &asset, NULL);
-  rt_builder_free(b);
-  return asset;
 }
 
 static void on_start(void *self, rt__order *order) {

@@ -25,6 +25,7 @@
 #include <uv.h>
 
 #include "base/clock.h"
+#include "bench_assets.h"
 #include "dispatcher/session.h"
 
 #define FLIGHT 2000
@@ -159,22 +160,6 @@ static rt_session *open_session(bench *b, const char *name, bool paused) {
 static void close_session(rt_session *s) {
   rt_session_close(s);
   rt_session_unref(s);
-}
-
-static rt_value *asset_of(long n) {
-  char value[64];
-  rt_value *asset = NULL;
-  rt_builder *b = rt_builder_new();
-  snprintf(value, sizeof(value), "host-%ld.example", n);
-  rt_builder_begin_map(b);
-  rt_builder_key(b, "class");
-  rt_builder_string(b, "node");
-  rt_builder_key(b, "value");
-  rt_builder_string(b, value);
-  rt_builder_end(b);
-  rt_builder_finish(b, &asset, NULL);
-  rt_builder_free(b);
-  return asset;
 }
 
 static void on_dispatched(rt_err code, const rt_error *err, rt_value *result,

@@ -10,30 +10,22 @@
 #include <string.h>
 
 #include <cmocka.h>
-#include <uv.h>
 
 #include "base/host.h"
 #include "dispatcher/executor.h"
-#include "rt/rt.h"
+#include "host_kit.h"
 
-#define LIMIT_MS   30000
+#define LIMIT_MS   HOST_LIMIT_MS
 #define OUTPUT_MAX ((size_t)4 << 20) /* of the runtime */
 #define SCRIPTS    20
 
 typedef struct host {
-  uv_loop_t loop;
-  uv_timer_t limit;
+  host_loop on;
   rt_runtime *rt;
   rt_bus *bus;
   bool gone;
   unsigned callbacks, after, ended, complaints;
 } host;
-
-static void on_limit(uv_timer_t *timer) {
-  (void)timer;
-  fprintf(stderr, "the loop did not get what it waits for\n");
-  abort();
-}
 
 static void on_log(rt_log_level level, const char *message,
                    const rt_value *fields, void *arg) {
@@ -50,9 +42,7 @@ static void on_output(int fd, const char *text, size_t size, void *arg) {
 
 static void open_loop(host *h) {
   memset(h, 0, sizeof(*h));
-  uv_loop_init(&h->loop);
-  uv_timer_init(&h->loop, &h->limit);
-  uv_timer_start(&h->limit, on_limit, LIMIT_MS, 0);
+  host_loop_open(&h->on);
 }
 
 static void open_host(host *h) {
@@ -60,7 +50,7 @@ static void open_host(host *h) {
   rt_error err = RT_ERROR_INIT;
   open_loop(h);
   opts.workers = 2;
-  opts.loop = &h->loop;
+  opts.loop = &h->on.loop;
   opts.log = on_log;
   opts.log_arg = h;
   opts.output = on_output;
@@ -70,13 +60,11 @@ static void open_host(host *h) {
 }
 
 static void until_gone(host *h) {
-  while (!h->gone) uv_run(&h->loop, UV_RUN_ONCE);
+  while (!h->gone) uv_run(&h->on.loop, UV_RUN_ONCE);
 }
 
 static void close_loop(host *h) {
-  uv_close((uv_handle_t *)&h->limit, NULL);
-  uv_run(&h->loop, UV_RUN_DEFAULT);
-  assert_int_equal(uv_loop_close(&h->loop), 0);
+  host_loop_close(&h->on);
 }
 
 /* --- freed from inside a callback ----------------------------------------- */
@@ -122,7 +110,7 @@ static void an_event_frees_its_bus(void **state) {
   rt_error err = RT_ERROR_INIT;
   (void)state;
   open_loop(&h);
-  opts.loop = &h.loop;
+  opts.loop = &h.on.loop;
   assert_int_equal(rt_bus_new(&h.bus, &opts, &err), RT_OK);
   send_three(&h);
   until_gone(&h);

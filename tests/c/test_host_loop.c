@@ -6,19 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
-#include <uv.h>
 
-#include "rt/rt.h"
-
-#define LIMIT_MS 30000
+#include "host_kit.h"
 
 typedef struct host {
-  uv_loop_t loop;
-  uv_timer_t limit;
-  uv_thread_t thread;
+  host_loop on;
   rt_runtime *rt;
   rt_session *session;
   unsigned strangers; /* callbacks on another thread */
@@ -30,14 +24,7 @@ typedef struct host {
 } host;
 
 static void here(host *h) {
-  uv_thread_t self = uv_thread_self();
-  if (!uv_thread_equal(&self, &h->thread)) h->strangers++;
-}
-
-static void on_limit(uv_timer_t *timer) {
-  (void)timer;
-  fprintf(stderr, "the loop did not get what it waits for\n");
-  abort();
+  if (!host_loop_here(&h->on)) h->strangers++;
 }
 
 static void on_log(rt_log_level level, const char *message,
@@ -62,12 +49,9 @@ static void open_host(host *h) {
   rt_runtime_opts opts = RT_RUNTIME_OPTS_INIT;
   rt_error err = RT_ERROR_INIT;
   memset(h, 0, sizeof(*h));
-  h->thread = uv_thread_self();
-  uv_loop_init(&h->loop);
-  uv_timer_init(&h->loop, &h->limit);
-  uv_timer_start(&h->limit, on_limit, LIMIT_MS, 0);
+  host_loop_open(&h->on);
   opts.workers = 2;
-  opts.loop = &h->loop;
+  opts.loop = &h->on.loop;
   opts.log = on_log;
   opts.log_arg = h;
   opts.output = on_output;
@@ -77,14 +61,12 @@ static void open_host(host *h) {
 
 static void close_host(host *h) {
   rt_runtime_free(h->rt);
-  uv_close((uv_handle_t *)&h->limit, NULL);
-  uv_run(&h->loop, UV_RUN_DEFAULT);
-  assert_int_equal(uv_loop_close(&h->loop), 0);
+  host_loop_close(&h->on);
   assert_int_equal(h->strangers, 0);
 }
 
 static void until(host *h, const unsigned *count, unsigned at_least) {
-  while (*count < at_least) uv_run(&h->loop, UV_RUN_ONCE);
+  host_loop_until(&h->on, count, at_least);
 }
 
 static void on_main(rt_runtime *rt, int exit_code, void *arg) {
@@ -183,7 +165,7 @@ static void events_come_in_order(void **state) {
   for (int i = 0; i < 10; i++) send_number(bus, 1000 + i);
   rt_bus_unsubscribe(bus, id);
   unsigned before = h.events;
-  uv_run(&h.loop, UV_RUN_NOWAIT);
+  uv_run(&h.on.loop, UV_RUN_NOWAIT);
   assert_int_equal(h.events, before); /* none after the unsubscribe */
   close_host(&h);
 }
@@ -196,7 +178,7 @@ static void a_bus_alone_on_a_loop(void **state) {
   rt_error err = RT_ERROR_INIT;
   (void)state;
   open_host(&h);
-  opts.loop = &h.loop;
+  opts.loop = &h.on.loop;
   assert_int_equal(rt_bus_new(&bus, &opts, &err), RT_OK);
   assert_int_equal(rt_bus_subscribe(bus, &id, "shop", "*", on_event, &h, &err),
                    RT_OK);
@@ -337,8 +319,7 @@ static void add_capability(host *h, rt_invoke_fn invoke) {
 
 static void open_session(host *h, char *dir) {
   rt_session_opts opts = RT_SESSION_OPTS_INIT;
-  strcpy(dir, "/tmp/rt-host-XXXXXX");
-  assert_non_null(mkdtemp(dir));
+  host_make_dir(dir);
   opts.name = "one";
   opts.dir = dir;
   rt_session_open_async(h->rt, &opts, on_open, h);
@@ -346,17 +327,9 @@ static void open_session(host *h, char *dir) {
 }
 
 static void dispatch(host *h, const char *json) {
-  rt_value *assets = NULL;
-  assert_int_equal(rt_value_from_json(&assets, json, strlen(json), NULL),
-                   RT_OK);
+  rt_value *assets = host_json(json);
   rt_session_dispatch_async(h->session, assets, NULL, on_reply, h);
   rt_value_unref(assets);
-}
-
-static void remove_dir(const char *dir) {
-  char command[128];
-  snprintf(command, sizeof(command), "rm -rf %s", dir);
-  assert_int_equal(system(command), 0);
 }
 
 static void a_session_on_the_loop(void **state) {
@@ -385,7 +358,7 @@ static void a_session_on_the_loop(void **state) {
   until(&h, &h.replies, 4);
   rt_session_unref(h.session);
   close_host(&h);
-  remove_dir(dir);
+  host_remove_dir(dir);
 }
 
 static void on_invoke_later(rt_job *job, void *arg) {
@@ -411,7 +384,7 @@ static void stopping_while_a_job_runs(void **state) {
   rt_job_complete(h.job, NULL);
   rt_session_unref(h.session);
   close_host(&h);
-  remove_dir(dir);
+  host_remove_dir(dir);
 }
 
 int main(void) {
