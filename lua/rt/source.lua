@@ -306,7 +306,9 @@ function start(text, name, kind, ...)
   end
   if kind == "find" then
     text, name = M.find(text)
-    if not text then return globals, fail, name end
+    if not text then
+      return globals, fail, require("errors").new({ message = name, kind = "NOT_FOUND" })
+    end
   end
   fn, err = M.load(text, name, globals)
   if not fn then return globals, fail, err end
