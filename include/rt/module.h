@@ -20,7 +20,8 @@ typedef struct rt_call rt_call;
  * loop when the runtime is attached to one; there 64 MiB of arguments may wait,
  * then calls fail (UNAVAILABLE). It must not wait there. `args` is
  * an array [borrowed until the call ends]. It ends with rt_call_return() or
- * rt_call_fail(), now or later, from any thread, exactly once. */
+ * rt_call_fail(), now or later, from any thread, exactly once; after
+ * rt_runtime_free() that only releases it. */
 typedef void (*rt_call_fn)(rt_call *call, const rt_value *args, void *arg);
 
 typedef struct rt_function {
@@ -57,7 +58,7 @@ RT_API void rt_call_fail(rt_call *call, const rt_error *failure);
  * must be returned all the same. */
 RT_API bool rt_call_canceled(const rt_call *call);
 /* [any] Who calls, until the call ends: the process, and its runtime
- * [borrowed]. Never fail. */
+ * [borrowed, until it is freed]. Never fail. */
 RT_API rt_pid rt_call_process(const rt_call *call);
 RT_API rt_runtime *rt_call_runtime(const rt_call *call);
 

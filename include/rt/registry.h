@@ -18,8 +18,8 @@ typedef struct rt_job rt_job;
 
 /* Does the work of a job, on a worker's thread (or that of the host's loop, see
  * rt/runtime.h), and must not wait there: it ends with rt_job_complete(), now
- * or later from any thread, at the latest between rt_runtime_stop() and
- * rt_runtime_free(). */
+ * or later from any thread. One that is completed after rt_runtime_free() is
+ * only released; its calls are good until then. */
 typedef void (*rt_invoke_fn)(rt_job *job, void *arg);
 /* A gate: true to run, or false with the reason written to `why`. Quick; on the
  * same thread as invoke. */

@@ -186,8 +186,8 @@ RT_API void rt_session_scale_async(rt_session *session, const char *capability,
  * one call) after commits that stored assets, with the row id of the last;
  * quick, must not wait. */
 typedef void (*rt_commit_fn)(int64_t last_asset, void *arg);
-/* Set it, or take it away with NULL: it then runs no more, and will not. Not
- * from inside of it. */
+/* Set it, or take it away with NULL: when this returns, the one before does not
+ * run and will not. From inside of it only on the host's loop. */
 RT_API void rt_session_on_commit(rt_session *session, rt_commit_fn fn,
                                  void *arg);
 /* Remember how far the opener has printed assets (kept with the next commit);

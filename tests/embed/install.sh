@@ -42,6 +42,22 @@ check "none of Lua's, libuv's or another library's" no_foreign
 global_in_static() { nm -g --defined-only "$prefix/lib/libruntime.a" 2>/dev/null | awk 'NF == 3 { print $3 }' | LC_ALL=C sort -u; }
 same_static() { diff <(declared) <(global_in_static); }
 check "nor the static one" same_static
+named() { # by the page that fixes the names, where it names a call
+  local name
+  for name in rt_runtime_{new,free,run,run_async,stop,bus,registry,add_module} rt_value_{ref,unref,from_json,to_json} \
+    rt_bus_{new,stop,free,subscribe,unsubscribe,send,wanted} rt_subscriber_{new,close} rt_router_{new,add,stop,free} \
+    rt_awaiter_{new,prepare,free} rt_waiter_{wait,wait_async,event,close} rt_queue_{has,append,next,processed,delete} \
+    rt_session_{open,dispatch,wait,stats,pause,resume,cancel,done,close,list,remove} \
+    rt_report_{assets,asset,edges,jobs,explain,why,why_not} rt_registry_{add,load,remove,get,list,plan,target_tasks} \
+    rt_job_{asset,send,complete,canceled} rt_process_{spawn,exec,send,start,receive,monitor,cancel,terminate} \
+    rt_status_{text,kind,from_kind} rt_version; do
+    exported | grep -qx "$name" || { echo "there is no $name"; return 1; }
+  done
+  for name in runtime value bus queue session registry process status module; do
+    [ -e "$prefix/include/rt/$name.h" ] || { echo "there is no rt/$name.h"; return 1; }
+  done
+}
+check "every promised call is there" named
 enough() { [ "$(exported | wc -l)" -ge 150 ]; }
 check "they are counted" enough
 
@@ -49,6 +65,26 @@ check "they are counted" enough
 writable() { objdump -t "$build/libruntime.a" | grep -E '\*COM\*|\.(t?bss|t?data)\b' | grep -v -e '\.data\.rel\.ro' -e ' l    d  '; }
 no_state() { ! writable | grep -v ' once$'; }
 [ -n "$san" ] || check "the library has no mutable globals" no_state
+
+# --- what a library must not do: our own objects call none of these
+forbidden='exit _exit _Exit quick_exit signal sigaction sigprocmask printf vprintf puts putchar perror fork vfork system popen
+  stdout stderr uv_spawn uv_signal_start uv_default_loop setenv putenv chdir setlocale atexit __printf_chk __vprintf_chk'
+calls_none() {
+  nm -u "$build"/obj/runtime/{base,value,sys,net,bus,relay,process,registry,store,dispatcher,bind}/*.o | awk '{ print $NF }' |
+    LC_ALL=C sort -u >"$TMP/calls"
+  [ -s "$TMP/calls" ] && ! grep -Fx "$(tr -s ' ' '\n' <<<"$forbidden" | grep .)" "$TMP/calls"
+}
+[ -n "$san" ] || check "the library calls no exit(), prints nothing, handles no signals" calls_none
+
+# --- the program is a host like any other: its objects and the installed library are enough
+program() {
+  mapfile -t edit < <(pkg-config --libs libedit 2>/dev/null | tr ' ' '\n' | grep .)
+  gcc -o "$TMP/program" "$build"/obj/runtime/cli/*.o "$build"/gen/graph_page.o "${libs[@]}" "${edit[@]}" -pthread &&
+    [ "$("$TMP/program" -e 'print(6 * 7)')" = 42 ]
+}
+[ -n "$san" ] || check "the program links with the shared library alone, and runs" program
+public_only() { ! grep -nE '#include "[a-z]+/|rt__' runtime/cli/*.[ch] | grep -vE '#include "rt/[a-z]+\.h"'; }
+check "its sources include public headers only" public_only
 
 # --- the manual and the completions say what the help says
 commands() { "$prefix/bin/runtime" --help | sed -n '/^commands:/,/^$/p' | sed '1d;/^$/d' | awk '{ print $1 }'; }

@@ -2,36 +2,12 @@
  * often); descriptors, threads and memory are the same afterwards. Prints
  * nothing when all is well. SPDX-License-Identifier: MIT */
 #define _DEFAULT_SOURCE
-#include <dirent.h>
 #include <rt/rt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#define WARM_UP    50
-#define MEASURED   500 /* rounds: fewer, or a sanitizer, say nothing */
-#define ALLOWED_KB 16384
-
-static int entries(const char *path) {
-  DIR *dir = opendir(path);
-  int count = 0;
-  if (!dir) return -1;
-  while (readdir(dir)) count++;
-  closedir(dir);
-  return count;
-}
-
-static long resident_kb(void) {
-  char line[256];
-  long kb = 0;
-  FILE *file = fopen("/proc/self/status", "r");
-  if (!file) return 0;
-  while (fgets(line, sizeof(line), file))
-    if (sscanf(line, "VmRSS: %ld kB", &kb) == 1) break;
-  fclose(file);
-  return kb;
-}
+#include "leak.h"
 
 static void on_event(const rt_event *event, void *arg) {
   (void)event;
@@ -60,32 +36,15 @@ static int once(int round, rt_error *err) {
 }
 
 int main(int argc, char **argv) {
-  int rounds = argc > 1 ? atoi(argv[1]) : 1000, i, files = 0, threads = 0;
-  long before = 0, after;
+  int rounds = argc > 1 ? atoi(argv[1]) : 1000, i;
+  usage before = {0, 0, 0};
   rt_error err = RT_ERROR_INIT;
   for (i = 0; i < rounds; i++) {
-    if (i == WARM_UP || (i == 0 && rounds <= WARM_UP)) {
-      files = entries("/proc/self/fd");
-      threads = entries("/proc/self/task");
-      before = resident_kb();
-    }
+    if (i == WARM_UP || (i == 0 && rounds <= WARM_UP)) measure(&before);
     if (once(i, &err)) {
       fprintf(stderr, "many: round %d: %s\n", i, err.message);
       return 1;
     }
   }
-  after = resident_kb();
-  if (rounds >= MEASURED && after - before > ALLOWED_KB) {
-    fprintf(stderr, "many: %ld KB more after %d rounds\n", after - before,
-            rounds);
-    return 1;
-  }
-  if (entries("/proc/self/fd") != files ||
-      entries("/proc/self/task") != threads) {
-    fprintf(stderr, "many: %d descriptors, %d threads; there were %d and %d\n",
-            entries("/proc/self/fd"), entries("/proc/self/task"), files,
-            threads);
-    return 1;
-  }
-  return 0;
+  return grown("many", &before, rounds);
 }

@@ -71,6 +71,28 @@ static void buses(void) {
   rt_bus_free(bus);
 }
 
+/* Counters of an older program have less room; of a newer one more. */
+static void counters(void) {
+  struct {
+    uint64_t subscribers, published, behind;
+  } older = {9, 9, 77};
+  struct {
+    rt_bus_stats known;
+    uint64_t more;
+  } newer;
+  rt_bus *bus = NULL;
+  memset(&newer, 0xff, sizeof(newer));
+  CHECK(rt_bus_new(&bus, NULL, &err) == RT_OK);
+  CHECK(rt_bus_send(bus, "a", "b", "c", NULL) == RT_OK);
+  rt_bus_get_stats_sized(bus, (rt_bus_stats *)(void *)&older,
+                         2 * sizeof(uint64_t));
+  CHECK(older.subscribers == 0 && older.published == 1 && older.behind == 77);
+  rt_bus_get_stats_sized(bus, &newer.known, sizeof(newer));
+  CHECK(newer.known.published == 1 && newer.known.rejected_memory == 0);
+  CHECK(newer.more == 0);
+  rt_bus_free(bus);
+}
+
 static void call(rt_call *c, const rt_value *args, void *arg) {
   (void)args, (void)arg;
   rt_call_return(c, NULL);
@@ -164,6 +186,7 @@ int main(int argc, char **argv) {
   runtimes(&rt);
   scripts(rt);
   buses();
+  counters();
   modules(rt);
   processes(rt);
   capabilities(rt);

@@ -4,6 +4,9 @@
 # SPDX-License-Identifier: MIT
 . "$(dirname "$0")/../support/embed.sh"
 examples=examples/embed
+# Nothing of it may depend on where it was installed.
+mkdir -p "$TMP/some/where" && mv "$prefix" "$TMP/some/where/else" && use_tree "$TMP/some/where/else"
+check "the tree was moved" test ! -e "$TMP/usr" -a -e "$prefix/lib/libruntime.so"
 bin=$TMP/bin
 mkdir -p "$bin"
 compilers=(gcc clang)
@@ -73,6 +76,11 @@ for compiler in "${compilers[@]}"; do
   for name in two_runtimes quiet many options; do
     check "$compiler: $name.c" build_c "$compiler" "$bin/$name" "tests/embed/$name.c" "${link[@]}"
   done
+  check "$compiler: many_hosted.c" build_c "$compiler" "$bin/many_hosted" tests/embed/many_hosted.c "${link[@]}" "${uv[@]}"
+  # The other library, and what pkg-config says of it.
+  if [ "$compiler" = gcc ]; then other=("$prefix/lib/libruntime.a" "${static[@]}"); else other=("${libs[@]}"); fi
+  check "$compiler: hello.c with the other library" build_c "$compiler" "$bin/hello2" "$examples/hello.c" "${other[@]}"
+  check "$compiler: says the same" prints "hello, you" "$bin/hello2" you
   check "$compiler: two runtimes at once" quietly "$bin/two_runtimes"
   check "$compiler: no output, handlers, masks, children" quietly "$bin/quiet" "$TMP/quiet-$compiler"
   check "$compiler: older and newer option structs" quietly "$bin/options" "$TMP/options-$compiler"
@@ -83,11 +91,27 @@ done
 rounds=1000
 [ -z "$san" ] || rounds=60
 check "created, used and freed $rounds times, nothing is left" quietly "$bin/many" "$rounds"
+check "also on a loop of the program's own, with sessions" quietly "$bin/many_hosted" "$rounds" "$TMP/hosted"
 
-# --- what the pages show: the first program of each
+# --- what the pages show: the first program of each; the other pieces of C, which must compile
 page() { # FILE OUTPUT
   sed -n '/^#include <rt\/rt.h>/,/^```$/p' "$1" | sed '/^```$/,$d' >"$2.c" && [ -s "$2.c" ] && build_c gcc "$2" "$2.c" "${libs[@]}"
 }
+pieces() { # FILE
+  local file count=0
+  rm -f "$bin"/piece*.c
+  awk -v to="$bin/piece" '/^```c$/ { n++; on = 1; next } /^```$/ { on = 0 } on { print > (to n ".c") }' "$1"
+  for file in "$bin"/piece*.c; do
+    [ -e "$file" ] || continue
+    grep -q '^#include <rt/rt.h>' "$file" || sed -i '1i #include <rt/rt.h>\n#include <stdio.h>\n#include <string.h>' "$file"
+    for compiler in gcc clang; do
+      "$compiler" -std=c99 "${strict[@]}" -Wno-unused-function "${cflags[@]}" -c -o "$bin/piece.o" "$file" || return 1
+    done
+    count=$((count + 1))
+  done
+  echo "$count pieces" && [ "$count" -ge "$2" ]
+}
+check "each piece of C in docs/embedding.md compiles" pieces docs/embedding.md 5
 check "the program in docs/embedding.md" page docs/embedding.md "$bin/page"
 says_hello() { [[ $(run "$bin/page") == "hello from {"* ]]; }
 check "says what it should" says_hello
@@ -103,6 +127,8 @@ says() { # EXPECTED SQL...
   diff <(echo "$expected") <(echo "$got")
 }
 if [ -z "$san" ]; then
+  small() { [ "$(wc -l <"$examples/sqlite_lua.c")" -lt 200 ]; }
+  check "sqlite_lua.c has less than 200 lines" small
   check "sqlite_lua.c" build_c gcc "$bin/sqlite_lua.so" "$examples/sqlite_lua.c" -shared -fPIC "${libs[@]}"
   check "and a host for it" build_c gcc "$bin/load_sqlite" tests/embed/load_sqlite.c -lsqlite3
   check "SQL calls Lua" says '5.5|a2|NULL|{"x":1}' \

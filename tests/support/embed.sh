@@ -1,6 +1,7 @@
 # embed.sh - for tests/embed: an installed tree, and `check NAME COMMAND...`.
 # Environment: BUILD, DEPS, MAKE, TMP, as set by tests/run; SAN: the sanitizers that BUILD was built with.
-# Sets build, deps, prefix, log, strict, cflags, libs, static; `finish` ends the script.
+# Sets build, deps, prefix, log, strict, cflags, libs, static; `use_tree FOLDER` sets the last four and prefix to a tree
+# that was moved; `finish` ends the script.
 # SPDX-License-Identifier: MIT
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
@@ -27,10 +28,14 @@ finish() { exit "$failed"; }
 
 make_in() { "${MAKE:-make}" --no-print-directory BUILD="$build" DEPS="$deps" SAN="$san" "$@"; }
 
-check "make install" make_in install PREFIX="$prefix"
-export PKG_CONFIG_PATH=$prefix/lib/pkgconfig LD_LIBRARY_PATH=$prefix/lib
 words() { pkg-config "$@" runtime | tr ' ' '\n' | grep .; }
-mapfile -t cflags < <(words --cflags)
-mapfile -t libs < <(words --libs)
-mapfile -t static < <(words --static --libs | grep -vx -e -lruntime)
+use_tree() { # FOLDER: what is compiled from now on uses the tree in there
+  prefix=$1
+  export PKG_CONFIG_PATH=$prefix/lib/pkgconfig LD_LIBRARY_PATH=$prefix/lib
+  mapfile -t cflags < <(words --cflags)
+  mapfile -t libs < <(words --libs)
+  mapfile -t static < <(words --static --libs | grep -vx -e -lruntime)
+}
+check "make install" make_in install PREFIX="$prefix"
+use_tree "$prefix"
 strict=(-Wall -Wextra -Wpedantic -Werror)
