@@ -245,8 +245,8 @@ asan-lua tsan-lua: %-lua: deps ## the Lua specs likewise (CI leaves them out)
 
 .PHONY: fuzz clang check-clang
 fuzz: deps ## try random input on the parsers, FUZZ_SECONDS (20) each
-	@$(MAKE) -s --no-print-directory $(LJ_DEP) $(BUILD)/libruntime.a
-	@BUILD=$(BUILD) LJ_CFLAGS='$(LJ_CFLAGS)' LJ_LIBS='$(LJ_LIBS)' tests/fuzz/run
+	@$(MAKE) -s --no-print-directory $(LJ_DEP)
+	@+BUILD=$(BUILD) DEPS=$(abspath $(DEPS)) MAKE=$(MAKE) LJ_CFLAGS='$(LJ_CFLAGS)' LJ_LIBS='$(LJ_LIBS)' tests/fuzz/run
 
 clang: deps ## compile all C sources with clang, warnings are errors
 	@$(MAKE) --no-print-directory check-clang

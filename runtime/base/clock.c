@@ -14,3 +14,8 @@ double rt__now_unix(void) {
   clock_gettime(CLOCK_REALTIME, &ts);
   return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
+
+uint64_t rt__span_ns(double seconds) {
+  if (!(seconds > 0)) return 0;
+  return seconds < 1e9 ? (uint64_t)(seconds * 1e9) : (uint64_t)1e18;
+}

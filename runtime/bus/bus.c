@@ -126,7 +126,7 @@ rt_err rt_bus_new(rt_bus **out, const rt_bus_opts *opts, rt_error *err) {
 /* Wait until the thread has ended; false after `timeout` seconds. */
 static bool wait_end_locked(rt_bus *bus, double timeout) {
   uint64_t start = rt__now_ns();
-  uint64_t limit = timeout < 1e9 ? (uint64_t)(timeout * 1e9) : UINT64_MAX / 2;
+  uint64_t limit = rt__span_ns(timeout);
   while (!atomic_load(&bus->ended)) {
     if (timeout < 0) {
       uv_cond_wait(&bus->changed, &bus->lock);

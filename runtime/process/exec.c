@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "process/embed.h"
 #include "process/spawn.h"
 
@@ -61,7 +62,7 @@ static void on_exit_of(rt_pid pid, rt_value *result, rt_value *error,
 /* False: it did not end in time. */
 static bool await(exec *e, double timeout) {
   uint64_t begin = uv_hrtime();
-  uint64_t limit = timeout < 1e9 ? (uint64_t)(timeout * 1e9) : UINT64_MAX / 2;
+  uint64_t limit = rt__span_ns(timeout);
   uv_mutex_lock(&e->lock);
   while (!e->ended) {
     uint64_t gone = uv_hrtime() - begin;

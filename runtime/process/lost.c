@@ -16,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "process/job.h"
 
 #define LOOK_MAX    100000000u  /* one look counts for so much at most */
@@ -76,7 +77,7 @@ static bool is_running(rt__worker *worker) {
 
 static uint64_t patience(const rt_runtime *rt) {
   double seconds = rt->opts.stuck_after;
-  return (uint64_t)((seconds > 0 ? seconds : RT__STUCK_S) * 1e9);
+  return rt__span_ns(seconds > 0 ? seconds : RT__STUCK_S);
 }
 
 static void wake_undertaker(rt__undertaker *u) {

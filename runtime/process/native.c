@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "process/embed.h"
 #include "process/spawn.h"
 
@@ -460,7 +461,7 @@ typedef struct own_mail {
 
 static rt_err wait_locked(native *n, double timeout) {
   uint64_t start = uv_hrtime();
-  uint64_t limit = timeout < 1e9 ? (uint64_t)(timeout * 1e9) : UINT64_MAX / 2;
+  uint64_t limit = rt__span_ns(timeout);
   while (!n->mail.first && !n->over) {
     uint64_t gone = uv_hrtime() - start;
     if (timeout < 0)

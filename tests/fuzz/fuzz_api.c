@@ -1,34 +1,13 @@
 /* fuzz_api.c - each byte pair is a call of the public API and what it is about:
  * any order of calls that the headers allow, on a few of each thing, with
- * whatever is there at that moment. In the end all is released, in any order.
- * Linked with the static library, which counts as one block for coverage: what
- * is looked for are crashes, leaks, and calls that do not return.
- * SPDX-License-Identifier: MIT */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "rt/rt.h"
+ * whatever is there at that moment, in one runtime or two, with threads of
+ * their own or on a loop of ours. In the end all is released, in any order;
+ * calls and jobs may be ended after that. What is looked for are crashes,
+ * leaks, and calls that do not return. SPDX-License-Identifier: MIT */
+#include "api_durable.h"
+#include "api_world.h"
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
-
-enum { FEW = 4 };
-
-typedef struct world {
-  rt_runtime *rt;
-  rt_bus *bus; /* of the runtime, or one alone */
-  rt_bus *alone;
-  rt_value *values[FEW];
-  rt_builder *builder;
-  uint64_t ids[FEW];
-  rt_subscriber *subscribers[FEW];
-  rt_router *routers[FEW];
-  rt_awaiter *awaiters[FEW];
-  rt_waiter *waiters[FEW];
-  rt_pid lua[FEW], native[FEW];
-  unsigned modules;
-  bool stopped;
-} world;
 
 static const char *const codes[] = {
     "return 1",
@@ -43,8 +22,9 @@ static const char *const codes[] = {
     "process.registry.register('n1') process.events():receive()",
     "x = = 1",
     "while true do end",
+    "local m = require('m1') for i = 1, 4 do"
+    " coroutine.spawn(function() m.f(i) end) end",
 };
-static const char *const names[] = {"a.b", "a.*", "**", "", "a.(b|c)", "n1"};
 static const char *const texts[] = {
     "{\"a\":[1,2.5,null]}", "[]", "[1,\"x\"]", "{", "\"text\"", "[[[]]]"};
 
@@ -76,8 +56,10 @@ static void on_mail(rt_runtime *rt, rt_pid self, const rt_mail *mail,
 
 static void f(rt_call *call, const rt_value *args, void *arg) {
   rt_error err = RT_ERROR_INIT;
-  (void)arg;
-  if (rt_view_count(rt_value_view(args)) > 1) {
+  unsigned count = rt_view_count(rt_value_view(args));
+  if (count == 1 && keep_call(arg, call, (unsigned)rt_call_process(call)))
+    return;
+  if (count > 1) {
     rt_call_return(call, args);
     return;
   }
@@ -156,11 +138,17 @@ static void use_builder(world *w, unsigned op, unsigned a) {
   }
 }
 
+static void on_waited(rt_err code, const rt_error *err, bool accepted,
+                      rt_value *data, void *arg) {
+  if (accepted && code != RT_OK) abort();
+  on_told(code, err, data, arg);
+}
+
 static void use_waiters(world *w, unsigned op, unsigned a) {
   rt_value *data = NULL;
   bool accepted;
   unsigned i = a % FEW;
-  switch (op % 4) {
+  switch (op % 5) {
   case 0:
     if (!w->awaiters[i])
       rt_awaiter_new(&w->awaiters[i], w->bus, names[a % 6], NULL, NULL);
@@ -174,6 +162,10 @@ static void use_waiters(world *w, unsigned op, unsigned a) {
     rt_waiter_wait(w->waiters[i], &accepted, &data, NULL);
     rt_value_unref(data);
     rt_waiter_event(w->waiters[i]);
+    break;
+  case 3:
+    if (w->waiters[i])
+      rt_waiter_wait_async(w->waiters[i], on_waited, w->kept, NULL);
     break;
   default:
     rt_waiter_close(w->waiters[i]);
@@ -263,10 +255,16 @@ static void use_native(world *w, unsigned op, unsigned a) {
 
 static void use_process(world *w, unsigned op, unsigned a) {
   unsigned i = a % FEW;
-  const char *code = codes[a % 10];
+  const char *code = codes[a % 11];
   rt_pid to = a & 64 ? w->native[i] : w->lua[i];
   char text[RT_PID_TEXT];
-  switch (op % 7) {
+  rt_value *result;
+  switch (op % 8) {
+  case 7:
+    rt_process_exec_code(w->rt, &result, code, strlen(code), "f", NULL, 0.002,
+                         NULL);
+    rt_value_unref(result);
+    break;
   case 0:
     rt_process_spawn_code(w->rt, &w->lua[i], code, strlen(code), "f",
                           a & 16 ? w->values[i] : NULL, on_exit_of, w, NULL);
@@ -294,7 +292,7 @@ static void use_process(world *w, unsigned op, unsigned a) {
 }
 
 static void add_module(world *w, unsigned a) {
-  static const rt_function functions[] = {{"f", f, NULL}};
+  const rt_function functions[] = {{"f", f, w->kept}};
   rt_module_opts opts = RT_MODULE_OPTS_INIT;
   char name[16];
   snprintf(name, sizeof(name), "m%u", w->modules++ % 3);
@@ -317,7 +315,10 @@ static void run_main(world *w, unsigned a) {
   int exit_code;
   script.code = mains[a % 4];
   script.code_size = strlen(script.code);
-  rt_runtime_run(w->rt, &script, &exit_code, NULL);
+  if (a & 4)
+    rt_runtime_run_async(w->rt, &script, NULL, NULL, NULL);
+  else
+    rt_runtime_run(w->rt, &script, &exit_code, NULL);
 }
 
 static void use_runtime(world *w, unsigned op, unsigned a) {
@@ -338,35 +339,49 @@ static void use_runtime(world *w, unsigned op, unsigned a) {
   }
 }
 
+/* Calls of the modules that nobody has returned yet. */
+static void use_calls(world *w, unsigned op, unsigned a) {
+  rt_error why = RT_ERROR_INIT;
+  rt_call *call = take_call(w->kept, a);
+  if (!call) {
+    turn(w);
+    return;
+  }
+  rt_call_canceled(call);
+  rt_fail(&why, RT_ECONFLICT, "on purpose");
+  if (op % 2)
+    rt_call_return(call, w->values[a % FEW]);
+  else
+    rt_call_fail(call, a & 16 ? &why : NULL);
+}
+
+typedef void (*use_fn)(world *w, unsigned op, unsigned a);
+
 static void step(world *w, unsigned op, unsigned a) {
-  switch (op % 8) {
-  case 0:
-    use_value(w, op / 8, a);
-    break;
-  case 1:
-    use_builder(w, op / 8, a);
-    break;
-  case 2:
-  case 3:
-    use_bus(w, op / 8, a);
-    break;
-  case 4:
-    use_waiters(w, op / 8, a);
-    break;
-  case 5:
-    use_native(w, op / 8, a);
-    break;
-  case 6:
-    use_process(w, op / 8, a);
-    break;
-  default:
-    use_runtime(w, op / 8, a);
+  static const use_fn groups[] = {
+      use_value,  use_builder,  use_bus,     use_bus,     use_waiters,
+      use_native, use_process,  use_runtime, use_session, use_session,
+      use_report, use_registry, use_jobs,    use_calls};
+  const unsigned count = sizeof(groups) / sizeof(*groups);
+  groups[op % count](w, op / count, a);
+  if (a & 1) turn(w);
+}
+
+/* --- one input ------------------------------------------------------------ */
+
+static void end_kept(kept *k) {
+  for (unsigned i = 0; i < FEW; i++) {
+    rt_job *job = take_job(k, i);
+    rt_call *call = take_call(k, i);
+    if (job) rt_job_complete(job, NULL);
+    if (call) rt_call_return(call, NULL);
   }
 }
 
-static void leave(world *w) {
+static void leave(world *w, bool sessions_first) {
   for (int i = 0; i < FEW; i++) {
-    rt_waiter_close(w->waiters[i]);
+    rt_report_close(w->reports[i]);
+    if (sessions_first && w->sessions[i]) rt_session_close(w->sessions[i]);
     rt_awaiter_free(w->awaiters[i]);
     rt_router_free(w->routers[i]);
     rt_subscriber_close(w->subscribers[i]);
@@ -374,23 +389,60 @@ static void leave(world *w) {
   }
   rt_builder_free(w->builder);
   rt_bus_free(w->alone);
+  turn(w);
   rt_runtime_free(w->rt);
+  for (int i = 0; i < FEW; i++) { /* may outlive it */
+    rt_waiter_close(w->waiters[i]);
+    rt_session_unref(w->sessions[i]);
+  }
 }
 
-int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size) {
+static void enter(world *w, kept *k, unsigned how, uv_loop_t *loop) {
   rt_runtime_opts opts = RT_RUNTIME_OPTS_INIT;
-  world w;
-  if (size < 1) return 0;
-  memset(&w, 0, sizeof(w));
-  opts.workers = 1 + (data[0] & 1);
+  rt_bus_opts alone = RT_BUS_OPTS_INIT;
+  memset(w, 0, sizeof(*w));
+  w->kept = k;
+  w->loop = loop;
+  opts.workers = 1 + (how & 1);
   opts.vm_memory = 64u << 20;
   opts.max_processes = 50;
-  if (rt_runtime_new(&w.rt, &opts, NULL) != RT_OK) abort();
-  if ((data[0] & 2) && rt_bus_new(&w.alone, NULL, NULL) != RT_OK) abort();
-  w.bus = w.alone ? w.alone : rt_runtime_bus(w.rt);
-  w.builder = rt_builder_new();
+  opts.loop = alone.loop = loop;
+  if (rt_runtime_new(&w->rt, &opts, NULL) != RT_OK) abort();
+  if ((how & 2) && rt_bus_new(&w->alone, &alone, NULL) != RT_OK) abort();
+  w->bus = w->alone ? w->alone : rt_runtime_bus(w->rt);
+  w->builder = rt_builder_new();
+}
+
+static void remove_files(void) {
+  static const char *const called[] = {"s0", "s1", "s2"};
+  for (int i = 0; i < 3; i++) rt_session_remove(durable_dir, called[i], NULL);
+}
+
+static void make_folder(void) {
+  if (durable_dir[0]) return;
+  strcpy(durable_dir, "/tmp/rt-fuzz-XXXXXX");
+  if (!mkdtemp(durable_dir)) abort();
+}
+
+/* The first byte: 1 two workers, 2 a bus alone, 4 on a loop, 8 two runtimes, 16
+ * what was kept is ended after the runtime, 32 sessions are closed before. */
+int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size) {
+  world worlds[2];
+  kept k = {PTHREAD_MUTEX_INITIALIZER, {0}, {0}, 0};
+  uv_loop_t loop;
+  if (size < 1) return 0;
+  unsigned how = data[0], count = how & 8 ? 2 : 1;
+  make_folder();
+  uv_loop_init(&loop);
+  for (unsigned i = 0; i < count; i++)
+    enter(&worlds[i], &k, how, (how & 4) && i == 0 ? &loop : NULL);
   for (size_t i = 1; i + 1 < size && i < 400; i += 2)
-    step(&w, data[i], data[i + 1]);
-  leave(&w);
+    step(&worlds[count == 2 && data[i + 1] >= 128], data[i], data[i + 1]);
+  if (!(how & 16)) end_kept(&k);
+  for (unsigned i = 0; i < count; i++) leave(&worlds[i], (how & 32) != 0);
+  end_kept(&k);
+  uv_run(&loop, UV_RUN_DEFAULT);
+  if (uv_loop_close(&loop) != 0) abort();
+  remove_files();
   return 0;
 }
