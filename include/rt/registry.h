@@ -58,7 +58,7 @@ typedef void (*rt_fault_fn)(const char *text, void *arg);
 /* [waits] Load capability files: `path` is a file or a folder (its *.lua files
  * by name, test files `*_test.lua` left out). Faulty ones are told to `fault`
  * and do not stop the others. `*loaded` counts capabilities. RT_ENOTFOUND: no
- * such path. */
+ * such path; RT_ECLOSED: the runtime stops. */
 RT_API rt_err rt_registry_load(rt_registry *registry, const char *path,
                                rt_fault_fn fault, void *arg, size_t *loaded,
                                rt_error *err);

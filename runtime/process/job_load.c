@@ -1,7 +1,10 @@
 /* job_load.c - capability files: found, read, run in a process, registered.
  *
  *   caller: path -> files -> text --post--> worker: process (rt.loader)
- *     ^----------- semaphore <----------------- its end
+ *     ^--- runtime's `changed` <--------------- its end
+ *
+ * A worker that has ended, as the runtime stops, runs no more: then nobody
+ * waits for it.
  *
  * SPDX-License-Identifier: MIT */
 #include "process/job_load.h"
@@ -28,16 +31,17 @@ typedef struct load_note {
 } load_note;
 
 /* One file. The caller waits for `done`; until then the worker has it. When
- * that is lost, the last of the two frees it. */
+ * that is lost, or ends, the last of the two frees it. */
 typedef struct loading {
   rt__task task;
   _Atomic(unsigned) refs;
+  rt_runtime *rt;
   rt_registry *registry;
   rt__job_worker *home;
   char *file, *text; /* [own] */
   size_t size;
   unsigned flags;
-  uv_sem_t done;
+  bool done;                /* guarded by the runtime's lock */
   char *lost;               /* [own] its worker is, for this reason */
   load_note *first, **last; /* the caller's unless that is so */
 } loading;
@@ -53,7 +57,6 @@ static void free_notes(load_note *note) {
 static void load_unref(loading *load) {
   if (!load || atomic_fetch_sub(&load->refs, 1) > 1) return;
   free_notes(load->first);
-  uv_sem_destroy(&load->done);
   free(load->lost);
   free(load->file);
   free(load->text);
@@ -65,12 +68,12 @@ static loading *load_new(rt_registry *registry, const char *file,
   loading *load = calloc(1, sizeof(*load));
   if (!load) return NULL;
   load->file = strdup(file);
-  if (!load->file || uv_sem_init(&load->done, 0) != 0) {
-    free(load->file);
+  if (!load->file) {
     free(load);
     return NULL;
   }
   atomic_init(&load->refs, 1);
+  load->rt = rt__registry_runtime(registry);
   load->registry = registry;
   load->flags = flags;
   load->last = &load->first;
@@ -159,10 +162,17 @@ static void note_error(loading *load, const char *what) {
   free(text);
 }
 
+static void set_done(loading *load) {
+  uv_mutex_lock(&load->rt->lock);
+  load->done = true;
+  uv_cond_broadcast(&load->rt->changed);
+  uv_mutex_unlock(&load->rt->lock);
+}
+
 /* The caller has it again. */
 static void hand_back(loading *load) {
   rt__jobs_done(load->home);
-  uv_sem_post(&load->done);
+  set_done(load);
   load_unref(load);
 }
 
@@ -188,7 +198,7 @@ bool rt__load_lost(rt__ended_fn fn, void *arg, const char *words) {
   loading *load = arg;
   if (fn != on_loaded) return false;
   load->lost = strdup(words);
-  uv_sem_post(&load->done);
+  set_done(load);
   return true;
 }
 
@@ -226,42 +236,62 @@ static void tell_lost(const loading *load, const rt__load_opts *opts) {
   free(words);
 }
 
-static void load_file(rt_registry *registry, const char *file,
-                      const rt__load_opts *opts) {
+/* Have it run by a worker; false: the runtime is stopping. */
+static bool run_there(loading *load) {
+  rt_runtime *rt = load->rt;
+  uv_mutex_lock(&rt->lock);
+  bool closed = rt->joined;
+  uv_mutex_unlock(&rt->lock);
+  if (closed) return false;
+  rt__worker *worker;
+  atomic_fetch_add(&load->refs, 1);
+  load->home = rt__jobs_pick(rt->jobs);
+  worker = load->home->worker;
+  load->task.run = run_load;
+  rt__worker_post(worker, &load->task);
+  uv_mutex_lock(&rt->lock);
+  while (!load->done && !(rt->stopping && atomic_load(&worker->ended)))
+    uv_cond_wait(&rt->changed, &rt->lock);
+  bool done = load->done;
+  uv_mutex_unlock(&rt->lock);
+  return done;
+}
+
+static rt_err load_file(rt_registry *registry, const char *file,
+                        const rt__load_opts *opts, rt_error *why) {
   loading *load = load_new(registry, file, opts->flags);
   rt_error err = RT_ERROR_INIT;
-  if (!load) return;
+  if (!load) return rt_fail(why, RT_ENOMEM, "no memory to load %s", file);
   if (read_file(file, &load->text, &load->size, &err) != RT_OK) {
     note(load, err.message, rt_status_kind(RT_EINVAL));
-  } else {
-    atomic_fetch_add(&load->refs, 1);
-    load->home = rt__jobs_pick(rt__registry_runtime(registry)->jobs);
-    load->task.run = run_load;
-    rt__worker_post(load->home->worker, &load->task);
-    uv_sem_wait(&load->done);
+  } else if (!run_there(load)) { /* it is the worker's, who may still note */
+    load_unref(load);
+    return rt_fail(why, RT_ECLOSED, "the runtime is stopping");
   }
   if (load->lost)
     tell_lost(load, opts);
   else
     tell(load->first, opts);
   load_unref(load);
+  return RT_OK;
 }
 
 static rt_err load_folder(rt_registry *registry, const char *path,
                           const rt__load_opts *opts, rt_error *err) {
   struct dirent **entries = NULL;
   char file[4096 + 256];
+  rt_err rc = RT_OK;
   int count = scandir(path, &entries, is_capability_file, by_name);
   if (count < 0)
     return rt_fail(err, RT_EUNAVAIL, "%s: %s", path, strerror(errno));
   const char *slash = ends_in(path, "/") ? "" : "/";
   for (int i = 0; i < count; i++) {
     snprintf(file, sizeof(file), "%s%s%s", path, slash, entries[i]->d_name);
-    load_file(registry, file, opts);
+    if (rc == RT_OK) rc = load_file(registry, file, opts, err);
     free(entries[i]);
   }
   free(entries);
-  return RT_OK;
+  return rc;
 }
 
 rt_err rt__load(rt_registry *registry, const char *path,
@@ -273,8 +303,7 @@ rt_err rt__load(rt_registry *registry, const char *path,
     return rt_fail(err, errno == ENOENT ? RT_ENOTFOUND : RT_EUNAVAIL, "%s: %s",
                    path, strerror(errno));
   if (S_ISDIR(info.st_mode)) return load_folder(registry, path, opts, err);
-  load_file(registry, path, opts);
-  return RT_OK;
+  return load_file(registry, path, opts, err);
 }
 
 /* --- rt/registry.h -------------------------------------------------------- */

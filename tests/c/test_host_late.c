@@ -225,6 +225,31 @@ static void ended_after_a_runtime_of_its_own(void **state) {
   rt_call_return(atomic_load(&kept), NULL);
 }
 
+/* Nobody is left to run it. */
+static void loading_after_the_stop(void **state) {
+  host h;
+  char path[128];
+  size_t loaded = 7;
+  (void)state;
+  open_host(&h);
+  snprintf(path, sizeof(path), "%s/one.lua", h.dir);
+  FILE *file = fopen(path, "w");
+  assert_non_null(file);
+  fputs("return capability { name = 'one', input = { 'a' },"
+        " invoke = function() end }",
+        file);
+  fclose(file);
+  rt_registry *registry = rt_runtime_registry(h.rt);
+  assert_int_equal(rt_registry_load(registry, path, NULL, NULL, &loaded, NULL),
+                   RT_OK);
+  assert_int_equal(loaded, 1);
+  rt_runtime_stop(h.rt, 0);
+  assert_int_equal(rt_registry_load(registry, path, NULL, NULL, &loaded, NULL),
+                   RT_ECLOSED);
+  assert_int_equal(loaded, 0);
+  close_host(&h);
+}
+
 /* --- processes that are waited for -----------------------------------------
  */
 
@@ -301,6 +326,7 @@ int main(void) {
       cmocka_unit_test(ended_after_the_runtime),
       cmocka_unit_test(ended_while_the_runtime_goes),
       cmocka_unit_test(ended_after_a_runtime_of_its_own),
+      cmocka_unit_test(loading_after_the_stop),
       cmocka_unit_test(processes_that_are_waited_for),
       cmocka_unit_test(processes_that_a_thread_waits_for),
   };
