@@ -91,7 +91,7 @@ done
 rounds=1000
 [ -z "$san" ] || rounds=60
 check "created, used and freed $rounds times, nothing is left" quietly "$bin/many" "$rounds"
-check "also on a loop of the program's own, with sessions" quietly "$bin/many_hosted" "$rounds" "$TMP/hosted"
+check "also on a loop of the program's own, with sessions" quietly "$bin/many_hosted" "$((rounds / 2))" "$TMP/hosted"
 
 # --- what the pages show: the first program of each; the other pieces of C, which must compile
 page() { # FILE OUTPUT
