@@ -41,11 +41,15 @@ typedef struct rt_capability_opts {
   rt_match_fn match;
   rt_invoke_fn invoke;
   void *arg;
+  const char *version; /* told with its jobs and assets; NULL: none */
+  /* When it runs again on an asset: "once" (NULL), "on_change", "always" or
+   * "after:24h". */
+  const char *rerun;
 } rt_capability_opts;
 #define RT_CAPABILITY_OPTS_INIT                                                \
   {                                                                            \
     sizeof(rt_capability_opts), NULL, NULL, NULL, 0, NULL, 0, 0, 0, 0, 0, 0,   \
-        NULL, NULL, NULL                                                       \
+        NULL, NULL, NULL, NULL, NULL                                           \
   }
 
 /* Add a capability written in C; `opts` is copied, its `arg` used until

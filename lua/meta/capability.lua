@@ -70,7 +70,7 @@ function Job:deadline() end
 ---@class rt.Declaration
 ---@field name string
 ---@field description string?
----@field input string[]?   classes or patterns; required without `every`
+---@field input string[]?   classes, patterns, or events ("asset.gone:ipv4"); required without `every`
 ---@field output string[]?  classes it may send
 ---@field invoke fun(job: rt.Job, asset: rt.Asset)
 ---@field tags string[]?    words by which it is chosen: --only tag:WORD
@@ -87,6 +87,8 @@ function Job:deadline() end
 ---@field rate_key (fun(asset: rt.Asset): string)?
 ---@field prioritize (fun(asset: rt.Asset): integer)?
 ---@field options table<string, rt.Option>?
+---@field rerun string?    "once" (the default), "on_change", "always", "after:24h"
+---@field version string?  told with its jobs and assets; without it the hash of its file
 
 --- Declare a capability; a script file returns one, or a list of them.
 ---@param declaration rt.Declaration

@@ -69,12 +69,21 @@ local function is_class(value)
   return type(value) == "string" and value:find("^[%w_.*()|-]+$") ~= nil
 end
 
-local function classes(value)
+local EVENTS = { new = true, changed = true, gone = true }
+
+-- A class, a pattern, or an event: "asset.gone", "asset.changed:ipv4".
+local function is_input(value)
+  local event, class = tostring(value):match("^asset%.(%a+):(.+)$")
+  if not event then return is_class(value) end
+  return EVENTS[event] ~= nil and is_class(class)
+end
+
+local function list_of(value, is)
   local count = type(value) == "table" and list_length(value)
   if not count then return nil, 'a list of classes such as { "domain" }' end
   local copy = {}
   for i = 1, count do
-    if not is_class(value[i]) then
+    if not is(value[i]) then
       return nil, ("a class or a pattern at [%d], got %s"):format(i, got(value[i])), true
     end
     copy[i] = value[i]
@@ -82,12 +91,16 @@ local function classes(value)
   return copy
 end
 
+local function classes(value)
+  return list_of(value, is_class)
+end
+
 local function some_classes(value, raw)
   local scheduled = raw.every ~= nil
   if type(value) == "table" and next(value) == nil and not scheduled then
     return nil, "at least one class, got an empty list", true
   end
-  return classes(value)
+  return list_of(value, is_input)
 end
 
 -- Words by which capabilities are chosen.
@@ -144,6 +157,22 @@ local function every(value)
   local ok, why = cron(value)
   if ok then return value end
   return nil, "a cron expression, " .. why, true
+end
+
+local RERUN = { once = true, on_change = true, always = true }
+
+-- When it runs again on an asset: "once" (never), "on_change", "always", "after:24h".
+local function rerun(value)
+  local after = type(value) == "string" and value:match("^after:(.+)$")
+  local seconds = after and duration.parse(after)
+  if RERUN[value] or (seconds and seconds > 0) then return value end
+  return nil, '"once", "on_change", "always" or "after:" and a duration such as "after:24h"'
+end
+
+local function version(value)
+  local ok = type(value) == "string" and value ~= "" and #value <= 100 and not value:find("%c")
+  if ok then return value end
+  return nil, 'a string of 1 to 100 bytes such as "1.2"'
 end
 
 local OPTION_TYPES = { string = true, number = true, boolean = true }
@@ -210,6 +239,8 @@ local FIELDS = {
   { "retries", a_count, default = 0 },
   { "rate", rate },
   { "options", options },
+  { "rerun", rerun, default = "once" },
+  { "version", version },
 }
 
 local KNOWN = {}
@@ -292,6 +323,8 @@ function M.plain(declaration)
     every = not dry_run and declaration.every or nil,
     scheduled = declaration.every ~= nil,
     active = declaration.active,
+    rerun = declaration.rerun,
+    version = declaration.version,
     has_setup = declaration.setup ~= nil,
     has_finish = declaration.finish ~= nil,
     has_match = declaration.match ~= nil,

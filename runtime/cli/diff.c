@@ -126,15 +126,30 @@ static bool same_metadata(rt_view a, rt_view b) {
   return same(a, b);
 }
 
+/* Known, but not found any more by a later run of its session. */
+static bool is_gone(rt_view asset) {
+  return rt_view_number(rt_view_get(asset, "gone"), 0) > 0;
+}
+
+/* What a session noted of others is no asset of its own. */
+static bool is_event(rt_view asset) {
+  size_t size = 0;
+  const char *text = rt_view_string(rt_view_get(asset, "class"), &size);
+  return text && memchr(text, '.', size);
+}
+
 static rt_err compare(comparison *k, rt_view asset, rt_error *err) {
   rt_value *found = NULL;
   size_t size = 0;
+  if (is_gone(asset) || is_event(asset)) return RT_OK;
   rt_view none = {0};
   const char *text = rt_view_string(rt_view_get(asset, "key"), &size);
   char *key = text ? strndup(text, size) : NULL;
   rt_err rc = key ? rt_report_asset(k->other, key, &found, err) : RT_ENOMEM;
   free(key);
-  if (rc == RT_ENOTFOUND) {
+  bool lost = rc == RT_OK && is_gone(rt_value_view(found));
+  if (rc == RT_ENOTFOUND || lost) {
+    rt_value_unref(found);
     tell(k, k->gone ? "gone" : "new", asset, none);
     *(k->gone ? &k->lost : &k->added) += 1;
     return RT_OK;

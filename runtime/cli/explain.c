@@ -17,7 +17,9 @@ static int put_chain(cli *c, rt_view chain) {
     char *key = cli_member(step, "key");
     char *by = cli_member(step, "capability");
     const char *how = by && strcmp(by, "-") ? by : "seed";
-    fprintf(out, "  %3d  %-16s  %s\n", hop++, how, key ? key : "?");
+    bool gone = rt_view_number(rt_view_get(step, "gone"), 0) > 0;
+    fprintf(out, "  %3d  %-16s  %s%s\n", hop++, how, key ? key : "?",
+            gone ? "  (gone)" : "");
     free(key);
     free(by);
   }

@@ -400,7 +400,8 @@ static int exit_code(work *w, step last, const rt_value *stats) {
   rt_view view = rt_value_view(stats);
   if (last == STEP_FAILED) return EXIT_FAILED;
   if (last == STEP_STOP || w->end != PRINTER_DONE) return EXIT_STOPPED;
-  bool idle = was_finished(w) && completed(stats) == completed(w->before);
+  bool idle = was_finished(w) && completed(stats) == completed(w->before) &&
+              rt_view_int(rt_view_get(view, "reruns"), 0) == 0;
   if (idle) return EXIT_DONE;
   return rt_view_int(rt_view_get(view, "failed"), 0) > 0 ? EXIT_FAILED_JOBS
                                                          : EXIT_DONE;

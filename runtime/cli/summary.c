@@ -68,6 +68,8 @@ void cli_summary(cli *c, const char *dir, const char *name, const char *outcome,
           outcome, cli_sum(rt_view_get(view, "assets")),
           cli_count(view, "work_items_completed"), seconds);
   cli_print_stats(view, out);
+  int64_t again = rt_view_int(rt_view_get(view, "reruns"), 0);
+  if (again) fprintf(out, "  run again: %lld\n", (long long)again);
   cli_print_rejections(view, out);
   failures(dir, name, cli_count(view, "failed"), out);
   fclose(out);

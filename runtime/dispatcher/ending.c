@@ -14,6 +14,7 @@ static rt_err write_row(rt_session *s, const rt__live *live,
                         rt__job_state state, double due, const char *reason,
                         rt_error *err) {
   bool over = state >= RT__JOB_COMPLETED;
+  const rt__known *known = s->known[live->lane->capability - 1];
   rt__job_row row = {
       .asset = live->item->id,
       .capability = live->lane->capability,
@@ -26,7 +27,11 @@ static rt_err write_row(rt_session *s, const rt__live *live,
       .reason = reason,
       .errors = live->errors,
       .ended = over ? (int64_t)(rt__session_now(s) * 1000) : 0,
+      .run = over && s->rerunning ? s->run : 0,
+      .version = over ? known->version : 0,
   };
+  int64_t after = rt__again_after(live->lane->cap);
+  if (over && after >= 0) row.again = row.ended + after;
   return rt__store_put_job(s->store, &row, err);
 }
 
@@ -42,13 +47,20 @@ static const char *event_of(rt__job_state state) {
   return state == RT__JOB_SKIPPED ? "job.skipped" : "job.failed";
 }
 
+/* A success of those has a row as well: when it was, and in which version. */
+static bool eventful(const rt_session *s, const rt__lane *lane) {
+  bool again = lane->cap && lane->cap->decl->rerun != RT__RERUN_ONCE;
+  return again || s->known[lane->capability - 1]->versions;
+}
+
 /* The job is over; takes `live`, which is in no queue any more. */
 rt_err rt__live_settle(rt_session *s, rt__live *live, rt__job_state state,
                        const char *reason, rt_error *err) {
   rt__item *item = live->item;
   rt__lane *lane = live->lane;
   rt_err rc = RT_OK;
-  if (state != RT__JOB_COMPLETED || live->errors) {
+  bool again = live->again && lane->cap;
+  if (state != RT__JOB_COMPLETED || live->errors || eventful(s, lane)) {
     rc = write_row(s, live, state, 0, reason, err);
   } else if (live->aside) {
     rc = rt__store_delete_job(s->store, item->id, lane->capability, err);
@@ -59,6 +71,7 @@ rt_err rt__live_settle(rt_session *s, rt__live *live, rt__job_state state,
   rt__item_changed(s, item);
   count(lane, state);
   rt__live_free(s, live);
+  if (rc == RT_OK && again) rc = rt__again_run(s, item, lane, err);
   if (rc == RT_OK) rc = rt__item_advance(s, item, false, err);
   return rc;
 }

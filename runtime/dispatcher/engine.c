@@ -306,9 +306,9 @@ static void run_cap(rt__engine *engine, rt__cmd *cmd) {
       rc = rt__session_unschedule(s, cc->cap, &err);
   } else if (there && !s->drained && !cc->cap->gone) {
     rc = rt__session_add_cap(s, cc->cap, cc->backfill, &err);
-    if (rc == RT_OK && rt__session_open_jobs(s) > 0) {
-      rc = rt__session_round(s, &err);
-    }
+    bool work = rc == RT_OK && rt__session_open_jobs(s) > 0;
+    if (work) rc = rt__again_begin(s, &err);
+    if (work && rc == RT_OK) rc = rt__session_round(s, &err);
   }
   if (rc != RT_OK) rt__session_fail(s, &err);
   rt__cmd_free(cmd);

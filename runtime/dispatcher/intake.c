@@ -247,10 +247,12 @@ static rt_err relax(rt_session *s, int64_t id, int64_t depth, rt_error *err) {
 }
 
 /* --- outcomes -------------------------------------------------------- */
-static rt_err duplicate(rt_session *s, rt__asset_row *found, rt__text key,
-                        const rt__class *cls, const origin *from,
-                        rt_error *err) {
+static rt_err duplicate(rt_session *s, const rt__sighting *seen,
+                        const origin *from, rt_error *err) {
   rt_err rc = RT_OK;
+  rt__asset_row *found = seen->found;
+  const rt__class *cls = seen->cls;
+  rt__text key = seen->key;
   bool first_edge = found->parent == from->parent &&
                     found->capability == (int64_t)from->capability;
   if (from->parent && from->parent != found->id && !first_edge) {
@@ -258,11 +260,19 @@ static rt_err duplicate(rt_session *s, rt__asset_row *found, rt__text key,
                         err);
   }
   rt__note_asset(s, "asset.duplicate", key, found, cls->name, NULL);
+  if (rc == RT_OK && from->depth >= found->depth) {
+    return rt__session_sighted(s, seen, err);
+  }
   if (rc == RT_OK && from->depth < found->depth) {
     found->depth = from->depth;
     rt__note_asset(s, "asset.updated", key, found, cls->name,
                    "found by a shorter path");
     rc = relax(s, found->id, from->depth, err);
+    /* relax() may have used the buffer of the key. */
+    rt__sighting again = *seen;
+    input in = {.value = seen->value, .key = seen->own_key};
+    again.key = key_text(s, cls, &in);
+    if (rc == RT_OK) rc = rt__session_sighted(s, &again, err);
   }
   return rc;
 }
@@ -310,6 +320,19 @@ static void origin_of(rt__live *live, origin *from) {
   }
 }
 
+static rt_err reject(rt_session *s, rt__class *cls, rt__asset_row *row,
+                     uint64_t hash, rt__text key, const origin *from,
+                     const char *kind, const char *why, rt_error *err) {
+  row->class_id = cls->id;
+  row->parent = from->parent;
+  row->capability = from->capability;
+  row->depth = from->depth;
+  row->created = (int64_t)(rt__session_now(s) * 1000);
+  rt__budget_tripped(s, kind);
+  rt__note_asset(s, "asset.rejected", key, row, cls->name, why);
+  return rt__store_reject(s->store, row, hash, kind, why, err);
+}
+
 static rt_err take_new(rt_session *s, rt__class *cls, rt__asset_row *row,
                        uint64_t hash, rt__text key, const origin *from,
                        const rt_dispatch_opts *opts, rt_outcome *outcome,
@@ -322,20 +345,26 @@ static rt_err take_new(rt_session *s, rt__class *cls, rt__asset_row *row,
   *outcome = !has_work(cls) ? RT_STORED : at_once ? RT_STARTED : RT_QUEUED;
   rt__note_asset(s, "asset.discovered", key, row, cls->name, NULL);
   rt__note_queued(s, cls, key, row->id);
-  return RT_OK;
+  return rt__session_event_new(s, row, cls, key, err);
 }
 
-static rt_err reject(rt_session *s, rt__class *cls, rt__asset_row *row,
-                     uint64_t hash, rt__text key, const origin *from,
-                     const char *kind, const char *why, rt_error *err) {
-  row->class_id = cls->id;
-  row->parent = from->parent;
-  row->capability = from->capability;
-  row->depth = from->depth;
-  row->created = (int64_t)(rt__session_now(s) * 1000);
-  rt__budget_tripped(s, kind);
-  rt__note_asset(s, "asset.rejected", key, row, cls->name, why);
-  return rt__store_reject(s->store, row, hash, kind, why, err);
+rt_err rt__session_put(rt_session *s, rt__class *cls, rt__asset_row *row,
+                       rt_error *err) {
+  char why[300];
+  input in = {.value = row->value, .key = row->key};
+  origin from = {.parent = row->parent, .depth = row->depth, .root = row->root};
+  rt__text key = key_text(s, cls, &in);
+  uint64_t hash = rt__store_hash(s->store, key);
+  rt__asset_row found;
+  rt_outcome outcome;
+  rt_err rc = rt__store_find(s->store, hash, key, &found, err);
+  if (rc != RT_OK || found.id) return rc;
+  const char *kind =
+      rt__budget_over(s, NULL, row->depth, row->root, why, sizeof(why));
+  if (!kind) {
+    return take_new(s, cls, row, hash, key, &from, NULL, &outcome, err);
+  }
+  return reject(s, cls, row, hash, key, &from, kind, why, err);
 }
 
 static rt_err decide(rt_session *s, rt__class *cls, input *in,
@@ -360,7 +389,15 @@ static rt_err decide(rt_session *s, rt__class *cls, input *in,
   if (found.id) {
     *outcome = RT_DUPLICATE;
     found.value = in->value;
-    return duplicate(s, &found, key, cls, from, err);
+    rt__sighting seen = {.found = &found,
+                         .cls = cls,
+                         .key = key,
+                         .value = in->value,
+                         .own_key = in->key,
+                         .hash = hash,
+                         .metadata = metadata,
+                         .by = from->live};
+    return duplicate(s, &seen, from, err);
   }
   const char *kind =
       rt__budget_over(s, from->live, from->depth, from->root, why, sizeof(why));
@@ -387,7 +424,9 @@ rt_err rt__session_take(rt_session *s, rt_view asset, rt__live *live,
   if (rc == RT_OK) rc = read_metadata(&in, &metadata, err);
   if (rc != RT_OK) return rc;
   origin_of(live, &from);
-  rt__class *cls = rt__session_class(s, in.class_.at, in.class_.size, err);
+  rt__class *cls = rt__again_begin(s, err) == RT_OK
+                       ? rt__session_class(s, in.class_.at, in.class_.size, err)
+                       : NULL;
   /* From here on a failure is the store's, told with another code. */
   rc = cls ? decide(s, cls, &in, metadata, &from, opts, outcome, err)
            : RT_EUNAVAIL;
@@ -423,7 +462,8 @@ rt_err rt__session_take_tick(rt_session *s, rt__class *cls, const char *value,
   rt__text key = key_text(s, cls, &in);
   uint64_t hash = rt__store_hash(s->store, key);
   rt__asset_row row = {.value = in.value}, found;
-  rt_err rc = rt__store_find(s->store, hash, key, &found, err);
+  rt_err rc = rt__again_begin(s, err);
+  if (rc == RT_OK) rc = rt__store_find(s->store, hash, key, &found, err);
   if (rc != RT_OK || found.id) return rc;
   return take_new(s, cls, &row, hash, key, &from, NULL, &outcome, err);
 }

@@ -153,6 +153,7 @@ struct rt__live {
   bool promised; /* counted in its bucket */
   bool asked;    /* to end */
   bool killed;   /* by hand: it fails */
+  bool again;    /* its asset changed meanwhile: it runs once more */
   char *rate_key;
   char *fault;       /* a bad result: the job fails when it ends */
   rt_value *errors;  /* of earlier attempts */
@@ -206,6 +207,8 @@ typedef struct rt__known {
   bool starved;
   const rt__cap *armed; /* whose schedule `due` is for */
   double due;           /* unix seconds: its next tick */
+  int64_t version;      /* its number in the file; 0: none */
+  bool versions;        /* it had another one before */
 } rt__known;
 
 /* --- sessions -------------------------------------------------------- */
@@ -281,6 +284,10 @@ struct rt_session {
   void *opened_arg;
   int64_t told_asset;
   int64_t round;
+  int64_t run, run_first, run_began; /* as RT__META_RUN */
+  int64_t gone_run, reruns;          /* looked for what is gone; jobs again */
+  bool run_open;
+  bool rerunning, watched; /* a capability runs again, or takes events */
   bool round_open, paused, touched, held, discard;
   bool draining, drained, closing, failed, loaded, rescanned, killed;
   bool refused; /* its opening came to nothing */
@@ -485,6 +492,53 @@ void rt__note_queued(rt_session *s, const rt__class *cls, rt__text key,
                      int64_t asset);
 void rt__notes_send(rt_session *s);
 void rt__notes_drop(rt_session *s);
+/* An asset that the engine makes: of `row` its value, key, metadata, parent,
+ * depth and root count. */
+rt_err rt__session_put(rt_session *s, rt__class *cls, rt__asset_row *row,
+                       rt_error *err);
+/* again.c: jobs that run again. */
+/* Each round is a run; before its first asset. */
+rt_err rt__again_begin(rt_session *s, rt_error *err);
+void rt__again_read(rt_session *s);
+/* A capability was attached: its version and its rule. */
+rt_err rt__again_known(rt_session *s, rt__known *known, rt_error *err);
+/* At opening: what is stale is queued. */
+rt_err rt__again_stale(rt_session *s, rt_error *err);
+/* A capability is gone: nobody waits for it. */
+rt_err rt__again_unhold(rt_session *s, rt__class *cls, rt_error *err);
+/* One job, which has ended. */
+rt_err rt__again_run(rt_session *s, rt__item *item, rt__lane *lane,
+                     rt_error *err);
+/* The asset was found again, by a seed or otherwise: what is stale runs. */
+rt_err rt__again_found(rt_session *s, int64_t asset, const rt__class *cls,
+                       bool seed, rt_error *err);
+/* Its metadata changed by a result of `by`, or a seed (NULL). */
+rt_err rt__again_changed(rt_session *s, int64_t asset, const rt__class *cls,
+                         const rt__live *by, rt_error *err);
+bool rt__again_by_time(const rt__cap *cap);
+/* In ms after it has ended; negative: not by time. */
+int64_t rt__again_after(const rt__cap *cap);
+/* merge.c: a total order of data; 0: the same. */
+int rt__view_compare(rt_view a, rt_view b);
+/* Of two values those of `more` stay when it is newer, else the greater. */
+rt_value *rt__metadata_merge(const rt_value *base, const rt_value *more,
+                             bool newer);
+/* found.c: assets that are found again, change, or are gone. */
+typedef struct rt__sighting {
+  rt__asset_row *found; /* as rt__store_find() */
+  rt__class *cls;
+  rt__text key, value, own_key; /* own_key.at NULL: CLASS:VALUE */
+  uint64_t hash;
+  rt_value *metadata; /* what it was found with; NULL: nothing */
+  rt__live *by;       /* the job that found it; NULL: a seed */
+} rt__sighting;
+rt_err rt__session_sighted(rt_session *s, const rt__sighting *seen,
+                           rt_error *err);
+/* A new one: an event in each run after the first. */
+rt_err rt__session_event_new(rt_session *s, const rt__asset_row *row,
+                             const rt__class *cls, rt__text key, rt_error *err);
+/* Before a round ends: what did it not find any more? */
+rt_err rt__session_gone(rt_session *s, rt_error *err);
 /* budgets.c: the name of the budget that stands against a result of a job (or a
  * seed, live NULL) and why, or NULL. */
 const char *rt__budget_over(rt_session *s, rt__live *live, int64_t depth,

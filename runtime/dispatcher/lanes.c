@@ -223,6 +223,7 @@ rt_err rt__session_add_cap(rt_session *s, rt__cap *cap, bool backfill,
   }
   if (rc != RT_OK) return rc;
   known->cap = cap;
+  rc = rt__again_known(s, known, err);
   for (size_t i = 0; rc == RT_OK && i < s->class_count; i++) {
     if (takes(known, s->classes[i])) {
       rc = add_lane(s, s->classes[i], known, backfill, err);
@@ -272,6 +273,7 @@ rt_err rt__session_drop_cap(rt_session *s, rt__cap *cap, rt_error *err) {
     lane->cap = NULL;
     lane->row.loaded = 0;
     rt__class_rescan(lane->cls);
+    if (rc == RT_OK) rc = rt__again_unhold(s, lane->cls, err);
   }
   for (size_t i = 0; i < s->known_count; i++) {
     if (s->known[i]->cap == cap) s->known[i]->cap = NULL;

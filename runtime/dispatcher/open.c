@@ -228,7 +228,6 @@ static rt_err read_clock(rt_session *s, rt_error *err) {
 
 static rt_err read_state(rt_session *s, rt_error *err) {
   char *state = rt__store_meta_text(s->store, "state");
-  s->round = rt__store_meta_int(s->store, "round", 0);
   s->paused_told = rt__store_meta_int(s->store, RT__META_PAUSED, 0) != 0;
   s->told_asset = rt__store_last_asset(s->store);
   s->round_open =
@@ -238,6 +237,7 @@ static rt_err read_state(rt_session *s, rt_error *err) {
   if (!state) rc = rt__store_set_text(s->store, "state", "new", err);
   if (s->round_open) {
     rc = rt__store_set_text(s->store, "state", "running", err);
+    if (rc == RT_OK) rc = rt__again_begin(s, err);
   }
   free(state);
   if (rc == RT_OK) rc = read_clock(s, err);
@@ -261,7 +261,10 @@ static rt_err load(rt_session *s, bool again, rt_error *err) {
   if (rc == RT_OK)
     rc = take_back_running(s, !again && rt__store_died(s->store), &list, &count,
                            err);
+  s->round = rt__store_meta_int(s->store, "round", 0);
+  rt__again_read(s);
   if (rc == RT_OK) rc = attach_caps(s, err);
+  if (rc == RT_OK && !again) rc = rt__again_stale(s, err);
   if (rc == RT_OK) rc = read_state(s, err);
   s->loaded = true;
   for (size_t i = 0; rc == RT_OK && i < count; i++) {

@@ -68,13 +68,29 @@ static rt_err enqueue(rt_session *s, rt__lane *lane, rt__item *item,
   return put_aside(s, lane, item, err);
 }
 
+/* One that runs again and was held for an earlier stage. */
+static rt_err release(rt_session *s, rt__item *item, rt__lane *lane,
+                      rt_error *err) {
+  bool open = s->rerunning && (item->aside & lane->bit) &&
+              !(item->done & lane->bit) && rt__item_open_for(item, lane);
+  uint64_t id = RT__JOB_ID(item->id, lane->capability);
+  if (!open || rt__idmap_get(&s->lives, id)) return RT_OK;
+  bool released;
+  rt_err rc =
+      rt__store_release(s->store, item->id, lane->capability, &released, err);
+  if (released) lane->asides = true;
+  return rc;
+}
+
 rt_err rt__item_advance(rt_session *s, rt__item *item, bool at_once,
                         rt_error *err) {
   rt_err rc = RT_OK;
   rt__class *cls = item->cls;
   for (size_t i = 0; rc == RT_OK && i < cls->lane_count; i++) {
     rt__lane *lane = cls->lanes[i];
-    if (!concerns(lane, item) || ((item->done | item->aside) & lane->bit)) {
+    if (!concerns(lane, item)) continue;
+    if ((item->done | item->aside) & lane->bit) {
+      rc = release(s, item, lane, err);
       continue;
     }
     if (!rt__item_open_for(item, lane)) continue;

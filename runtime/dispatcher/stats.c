@@ -76,6 +76,7 @@ rt_value *rt__session_stats_value(rt_session *s) {
   sum.running = s->running;
   rt_builder_begin_map(b);
   rt__counts_build(b, &sum);
+  put(b, "reruns", s->reruns);
   rt_builder_key(b, "oldest_waiting");
   rt_builder_number(b, oldest_waiting(s));
   rt_builder_key(b, "assets");

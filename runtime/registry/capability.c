@@ -7,6 +7,7 @@
  * SPDX-License-Identifier: MIT */
 #include "registry/capability_make.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -87,6 +88,20 @@ static rt_err read_schedule(rt_capability *c, rt_view map, rt_error *err) {
   return rc == RT_OK ? rc : rt_fail(err, rc, "every: %s", why.message);
 }
 
+static rt_err unpack_rerun(rt_capability *c, rt_view map, rt_error *err) {
+  char *rerun = copy_text(rt_view_get(map, "rerun"));
+  bool good = !rerun || rt__rerun_parse(rerun, &c->rerun, &c->rerun_after);
+  free(rerun);
+  if (!good)
+    return rt_fail(err, RT_EINVAL,
+                   "rerun: expected once, on_change, always or after: and a "
+                   "duration such as after:24h");
+  c->version = copy_text(rt_view_get(map, "version"));
+  for (size_t i = 0; i < c->input_count; i++)
+    c->watches = c->watches || rt__input_is_event(c->input[i]);
+  return RT_OK;
+}
+
 static rt_err unpack(rt_capability *c, rt_view map, rt_error *err) {
   if (!name_ok(rt_view_get(map, "name")))
     return rt_fail(err, RT_EINVAL,
@@ -120,7 +135,7 @@ static rt_err unpack(rt_capability *c, rt_view map, rt_error *err) {
   c->has_finish = rt_view_bool(rt_view_get(map, "has_finish"), false);
   c->active = rt_view_bool(rt_view_get(map, "active"), false);
   c->has_setup = rt_view_bool(rt_view_get(map, "has_setup"), false);
-  return RT_OK;
+  return unpack_rerun(c, map, err);
 }
 
 rt_err rt__capability_new(rt_capability **out, const rt_value *declaration,
@@ -139,6 +154,16 @@ rt_err rt__capability_new(rt_capability **out, const rt_value *declaration,
   return RT_OK;
 }
 
+/* FNV-1a: the same on every machine, so that files tell the same. */
+static char *hash_text(const char *source, size_t size) {
+  uint64_t hash = 14695981039346656037u;
+  char text[24];
+  for (size_t i = 0; i < size; i++)
+    hash = (hash ^ (unsigned char)source[i]) * 1099511628211u;
+  snprintf(text, sizeof(text), "#%016llx", (unsigned long long)hash);
+  return strdup(text);
+}
+
 rt_err rt__capability_set_source(rt_capability *c, const char *file,
                                  const char *source, size_t source_size,
                                  uint32_t index, rt_error *err) {
@@ -150,6 +175,7 @@ rt_err rt__capability_set_source(rt_capability *c, const char *file,
   c->source[source_size] = '\0';
   c->source_size = source_size;
   c->index = index;
+  if (!c->version) c->version = hash_text(source, source_size);
   return RT_OK;
 }
 
@@ -197,6 +223,12 @@ rt_err rt__capability_declare(rt_value **out, const rt_capability_opts *o,
   build_numbers(b, o);
   rt_builder_key(b, "has_match");
   rt_builder_bool(b, o->match != NULL);
+  if (o->version) {
+    rt_builder_key(b, "version");
+    rt_builder_string(b, o->version);
+  }
+  rt_builder_key(b, "rerun");
+  rt_builder_string(b, o->rerun ? o->rerun : "once");
   rt_builder_end(b);
   rt_err rc = rt_builder_finish(b, out, err);
   rt_builder_free(b);
@@ -221,6 +253,7 @@ void rt__capability_unref(rt_capability *c) {
   free(c->name);
   free(c->description);
   free(c->file);
+  free(c->version);
   free(c->source);
   rt_value_unref(c->declaration);
   free(c);
@@ -240,7 +273,9 @@ bool rt__capability_takes(const rt_capability *capability, const char *class_,
     return rt__capability_scheduled(capability) &&
            strlen(capability->name) == size - tick &&
            memcmp(capability->name, class_ + tick, size - tick) == 0;
-  return any_matches(capability->input, capability->input_count, class_, size);
+  for (size_t i = 0; i < capability->input_count; i++)
+    if (rt__input_takes(capability->input[i], class_, size)) return true;
+  return false;
 }
 
 bool rt__capability_sends(const rt_capability *capability, const char *class_,

@@ -17,6 +17,14 @@
 
 typedef struct rt_capability rt_capability;
 
+/* When it runs again on an asset that it has ended on. */
+typedef enum rt__rerun {
+  RT__RERUN_ONCE, /* never */
+  RT__RERUN_ON_CHANGE,
+  RT__RERUN_AFTER, /* in a later run, after so many seconds */
+  RT__RERUN_ALWAYS /* in each later run */
+} rt__rerun;
+
 struct rt_capability {
   uint32_t refs;    /* atomic */
   uint32_t users;   /* sessions that brought it along; guarded by registry */
@@ -30,6 +38,10 @@ struct rt_capability {
   double timeout;         /* seconds; negative: none */
   uint32_t retries;
   double rate; /* tokens a second; 0: no bound */
+  rt__rerun rerun;
+  double rerun_after;
+  char *version; /* declared, or a hash of its text; NULL: none */
+  bool watches;  /* takes events: asset.new, asset.changed, asset.gone */
   bool has_match, has_rate_key, has_prioritize, has_setup, has_finish;
   double every;  /* seconds between two ticks; 0: none */
   bool has_cron; /* ticks at the times of `cron` */
@@ -53,6 +65,11 @@ void rt__capability_unref(rt_capability *capability);
 static inline bool rt__capability_scheduled(const rt_capability *capability) {
   return capability->every > 0 || capability->has_cron;
 }
+/* "once", "on_change", "always", "after:24h"; false: none of them. */
+bool rt__rerun_parse(const char *text, rt__rerun *rerun, double *seconds);
+/* Does an input take a class? Events ("asset.gone:ipv4") are named as such. */
+bool rt__input_takes(const char *input, const char *class_, size_t size);
+bool rt__input_is_event(const char *input);
 /* Does it take / may it send assets of this class? */
 bool rt__capability_takes(const rt_capability *capability, const char *class_,
                           size_t size);

@@ -54,6 +54,10 @@ static size_t each_choice(const char *group, const char *other, class_fn fn,
 
 /* Calls `fn` for each class that can go from output `o` to input `i`. */
 static void common(const char *o, const char *i, class_fn fn, void *arg) {
+  if (rt__input_is_event(i)) { /* what happens to that class */
+    const char *class_ = strchr(i, ':');
+    i = class_ ? class_ + 1 : "**";
+  }
   size_t o_size = strlen(o), i_size = strlen(i);
   if (!is_pattern(o)) {
     if (rt_pattern_match(i, i_size, o, o_size)) fn(o, o_size, arg);

@@ -237,7 +237,7 @@ rt_err rt__store_count_before(rt__store *store, int64_t class_id, int64_t id,
 }
 
 /* Needed by few sessions, so the indexes are made by the first that asks. */
-static rt_err parent_index(rt__store *store, rt_error *err) {
+rt_err rt__store_parent_index(rt__store *store, rt_error *err) {
   rt_err rc = rt__store_begin(store, err);
   if (rc != RT_OK || store->stmts[RT__SQL_CHILDREN]) return rc;
   return rt__sql_exec(store->db,
@@ -250,7 +250,7 @@ static rt_err parent_index(rt__store *store, rt_error *err) {
 
 rt_err rt__store_children(rt__store *store, int64_t from, rt__asset_fn fn,
                           void *arg, rt_error *err) {
-  rt_err rc = parent_index(store, err);
+  rt_err rc = rt__store_parent_index(store, err);
   if (rc != RT_OK) return rc;
   sqlite3_stmt *stmt = rt__sql(store, RT__SQL_CHILDREN, err);
   if (!stmt) return RT_EUNAVAIL;

@@ -65,9 +65,9 @@
   X(ROOTS, "SELECT root,count(*) FROM asset WHERE id<>root GROUP BY root")     \
   X(UNREJECT, "DELETE FROM rejected WHERE parent=?1 AND kind='depth'")         \
   X(JOB_PUT, "INSERT OR REPLACE INTO job(asset,capability,class,state,"        \
-             "attempt,crashes,fanout,priority,due,reason,errors,ended)"        \
-             " SELECT ?1,?2,class,?3,?4,?5,?6,?7,?8,?9,?10,?11 FROM asset"     \
-             " WHERE id=?1")                                                   \
+             "attempt,crashes,fanout,priority,due,reason,errors,ended,again,"  \
+             "run,version) SELECT ?1,?2,class,?3,?4,?5,?6,?7,?8,?9,?10,?11,"   \
+             "?12,?13,?14 FROM asset WHERE id=?1")                             \
   X(JOB_GET, RT__JOB_COLUMNS " WHERE asset=?1 AND capability=?2")              \
   X(JOB_DELETE, "DELETE FROM job WHERE asset=?1 AND capability=?2")            \
   X(JOB_ASIDE, RT__JOB_COLUMNS " WHERE class=?1 AND capability=?2 AND"         \
@@ -81,13 +81,61 @@
               " WHERE asset=?1 AND capability=?2")                             \
   X(JOB_UNTAKE, "UPDATE job SET state='queued' WHERE state='taken'")           \
   X(JOB_CANCEL, "UPDATE job SET state='canceled',due=NULL"                     \
-                " WHERE state IN ('queued','taken','delayed')")                \
+                " WHERE state IN ('queued','taken','delayed','held')")         \
   X(JOB_FAILED, RT__JOB_COLUMNS " WHERE state='failed' ORDER BY asset"         \
                                 " LIMIT ?1")                                   \
   X(RUNNING_PUT, "INSERT OR REPLACE INTO running VALUES(?1,?2)")               \
   X(RUNNING_GET, "SELECT j.value->>0, j.value->>1, j.value->>2"                \
                  " FROM running, json_each(running.jobs) j")                   \
-  X(RUNNING_CLEAR, "DELETE FROM running")
+  X(RUNNING_CLEAR, "DELETE FROM running")                                      \
+  X(FOUND_GET, "SELECT run,seen,version,changed,changes,gone,fresh"            \
+               " FROM found WHERE asset=?1")                                   \
+  X(FOUND_PUT, "INSERT OR REPLACE INTO found VALUES(?1,?2,?3,?4,?5,?6,?7,?8)") \
+  X(FOUND_DROP, "DELETE FROM found WHERE asset=?1")                            \
+  X(METADATA, "UPDATE asset SET metadata=?2 WHERE id=?1")                      \
+  X(RELEASE, "UPDATE job SET state='queued' WHERE asset=?1 AND capability=?2"  \
+             " AND state='held'")                                              \
+  X(UNHOLD, "UPDATE job SET state='queued' WHERE class=?1 AND capability=?2"   \
+            " AND state='held' AND NOT"                                        \
+            " (SELECT aside FROM asset WHERE id=job.asset)&?3")                \
+  X(CLAMP, "UPDATE job SET ended=?3,again=again-ended+?3 WHERE class=?1"       \
+           " AND capability=?2 AND again IS NOT NULL AND ended>?3")            \
+  X(STALE_COUNT, "SELECT state,count(*) FROM job" RT__STALE " GROUP BY state") \
+  X(STALE_ASSETS, "UPDATE asset SET done=done&~?4,aside=aside|?4 WHERE id IN"  \
+                  " (SELECT asset FROM job" RT__STALE ")")                     \
+  X(STALE_JOBS, "UPDATE job SET state=CASE WHEN (SELECT aside FROM asset"      \
+                " WHERE id=job.asset)&?5 THEN 'held' ELSE 'queued' END,"       \
+                "attempt=1,crashes=0,fanout=0,due=NULL,reason=NULL,"           \
+                "errors=NULL,ended=NULL,again=NULL" RT__STALE)                 \
+  X(ADOPT_ROWS, "UPDATE job SET again=ended+?3 WHERE class=?1"                 \
+                " AND capability=?2"                                           \
+                " AND state IN ('completed','skipped','failed')"               \
+                " AND ended IS NOT NULL")                                      \
+  X(ADOPT_NEW,                                                                 \
+    "INSERT INTO job(asset,capability,class,state,attempt,crashes,"            \
+    "fanout,priority,ended,again) SELECT a.id,?2,a.class,"                     \
+    "'completed',1,0,0,0,a.created,a.created+?4 FROM asset a"                  \
+    " WHERE a.class=?1 AND a.done&?3 AND NOT EXISTS(SELECT 1 FROM job j"       \
+    " WHERE j.asset=a.id AND j.capability=?2)")                                \
+  X(VERSIONS, "SELECT id,version FROM version WHERE capability=?1"             \
+              " ORDER BY id")                                                  \
+  X(VERSION_PUT, "INSERT INTO version(capability,version,since,created)"       \
+                 " VALUES(?1,?2,?3,?4)")                                       \
+  X(GONE, "SELECT DISTINCT a.id FROM job j CROSS JOIN asset a"                 \
+          " ON a.parent=j.asset AND a.capability=j.capability"                 \
+          " WHERE j.run=?1 AND j.state='completed' AND a.id<=?2"               \
+          " AND NOT EXISTS(SELECT 1 FROM found f WHERE f.asset=a.id"           \
+          " AND (f.run=?1 OR f.gone IS NOT NULL))"                             \
+          " AND NOT EXISTS(SELECT 1 FROM edge e LEFT JOIN job k"               \
+          " ON k.asset=e.parent AND k.capability=e.capability"                 \
+          " WHERE e.asset=a.id AND (k.run IS NULL OR k.run<>?1"                \
+          " OR k.state<>'completed')) ORDER BY a.id")
+/* Ended before ?3, of a capability that runs again by time. What is gone waits
+ * until it is found. */
+#define RT__STALE                                                              \
+  " WHERE class=?1 AND capability=?2 AND again IS NOT NULL AND ended<=?3"      \
+  " AND NOT EXISTS(SELECT 1 FROM found f WHERE f.asset=job.asset AND f.gone "  \
+  "IS NOT NULL)"
 #define RT__FIND_COLUMNS                                                       \
   "SELECT a.id,a.parent,a.capability,a.depth,a.root,a.key,a.value,a.class,"    \
   "a.done,a.aside "
@@ -131,6 +179,9 @@ sqlite3_stmt *rt__sql_change(rt__store *store, rt__sql_id which, rt_error *err);
 /* Step to a row (true); at the end or on an error reset it and set *rc. */
 bool rt__sql_row(rt__store *store, sqlite3_stmt *stmt, rt_err *rc,
                  rt_error *err);
+
+/* Indexes by parent, made by the first who asks for children. */
+rt_err rt__store_parent_index(rt__store *store, rt_error *err);
 
 /* Keep the name of a class; false: no memory. */
 bool rt__store_name_class(rt__store *store, int64_t id, const char *name);

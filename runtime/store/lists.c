@@ -103,7 +103,10 @@ rt_err rt_report_edges(rt_report *report, int64_t after, uint32_t limit,
   "l.position AS pos,l.capability AS cap,p.name AS capability,"                \
   "c.name||':'||a.value AS target," JOB_STATE " AS state,"                     \
   "coalesce(j.attempt,1) AS attempt,j.reason AS reason,j.errors AS errors,"    \
-  "(a.done>>l.position)&1 AS done,l.loaded AS loaded FROM "
+  "(a.done>>l.position)&1 AS done,l.loaded AS loaded,coalesce((SELECT"         \
+  " v.version FROM version v WHERE v.id=j.version),(SELECT v.version FROM"     \
+  " version v WHERE v.capability=l.capability ORDER BY v.id LIMIT 1))"         \
+  " AS version,j.ended AS ended FROM "
 #define JOB_TAIL                                                               \
   " JOIN class c ON c.id=a.class JOIN capability p ON p.id=l.capability"       \
   " LEFT JOIN run r ON r.id=a.id*4096+l.capability"                            \
@@ -137,6 +140,7 @@ static void build_job(rt_builder *b, sqlite3_stmt *stmt) {
     rt__build_text(b, "reason", stmt, 7);
   }
   rt__build_value(b, "errors", stmt, 8);
+  rt__build_text(b, "version", stmt, 11);
   rt_builder_end(b);
 }
 

@@ -11,10 +11,21 @@
 
 #define ASSET                                                                  \
   "SELECT a.id,coalesce(a.key,c.name||':'||a.value),c.name,a.value,"           \
-  "a.metadata,a.depth,coalesce(q.key,d.name||':'||q.value),p.name,a.created"   \
+  "a.metadata,a.depth,coalesce(q.key,d.name||':'||q.value),p.name,a.created,"  \
+  "coalesce(f.seen,a.created),coalesce(f.version,1),f.gone,"                   \
+  "(SELECT v.version FROM version v WHERE v.capability=a.capability"           \
+  " AND v.since<=a.id ORDER BY v.id DESC LIMIT 1)"                             \
   " FROM asset a JOIN class c ON c.id=a.class"                                 \
   " LEFT JOIN asset q ON q.id=a.parent LEFT JOIN class d ON d.id=q.class"      \
-  " LEFT JOIN capability p ON p.id=a.capability"
+  " LEFT JOIN capability p ON p.id=a.capability"                               \
+  " LEFT JOIN found f ON f.asset=a.id"
+
+static void build_time(rt_builder *b, const char *name, sqlite3_stmt *stmt,
+                       int column) {
+  if (sqlite3_column_type(stmt, column) == SQLITE_NULL) return;
+  rt_builder_key(b, name);
+  rt_builder_number(b, (double)sqlite3_column_int64(stmt, column) / 1000);
+}
 
 static void build_asset(rt_builder *b, sqlite3_stmt *stmt) {
   rt_builder_begin_map(b);
@@ -26,8 +37,12 @@ static void build_asset(rt_builder *b, sqlite3_stmt *stmt) {
   rt__build_int(b, "depth", sqlite3_column_int64(stmt, 5));
   rt__build_text(b, "parent", stmt, 6);
   rt__build_text(b, "capability", stmt, 7);
-  rt_builder_key(b, "created");
-  rt_builder_number(b, (double)sqlite3_column_int64(stmt, 8) / 1000);
+  rt__build_text(b, "capability_version", stmt, 12);
+  build_time(b, "created", stmt, 8);
+  build_time(b, "first_seen", stmt, 8);
+  build_time(b, "last_seen", stmt, 9);
+  rt__build_int(b, "version", sqlite3_column_int64(stmt, 10));
+  build_time(b, "gone", stmt, 11);
   rt_builder_end(b);
 }
 

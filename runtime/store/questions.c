@@ -11,14 +11,15 @@
 typedef struct link {
   int64_t id;
   char *key, *capability;
-  int64_t depth;
+  int64_t depth, version, gone;
 } link;
 
 static bool read_link(rt_report *report, int64_t id, link *out) {
   sqlite3_stmt *stmt = rt__report_sql(
       report,
-      "SELECT coalesce(a.key,c.name||':'||a.value),a.depth FROM asset a"
-      " JOIN class c ON c.id=a.class WHERE a.id=?1",
+      "SELECT coalesce(a.key,c.name||':'||a.value),a.depth,f.version,f.gone"
+      " FROM asset a JOIN class c ON c.id=a.class"
+      " LEFT JOIN found f ON f.asset=a.id WHERE a.id=?1",
       NULL);
   if (!stmt) return false;
   sqlite3_bind_int64(stmt, 1, id);
@@ -27,6 +28,8 @@ static bool read_link(rt_report *report, int64_t id, link *out) {
     out->id = id;
     out->key = strdup((const char *)sqlite3_column_text(stmt, 0));
     out->depth = sqlite3_column_int64(stmt, 1);
+    out->version = sqlite3_column_int64(stmt, 2);
+    out->gone = sqlite3_column_int64(stmt, 3);
   }
   sqlite3_finalize(stmt);
   return found;
@@ -65,6 +68,11 @@ static void build_link(rt_builder *b, const link *one) {
     rt_builder_string(b, one->capability);
   }
   rt__build_int(b, "depth", one->depth);
+  if (one->version > 1) rt__build_int(b, "version", one->version);
+  if (one->gone) {
+    rt_builder_key(b, "gone");
+    rt_builder_number(b, (double)one->gone / 1000);
+  }
   rt_builder_end(b);
 }
 

@@ -22,9 +22,10 @@ static rt_err drop(rt__store *store, rt__sql_id which, int64_t id,
 rt_err rt__store_delete_asset(rt__store *store, int64_t id, rt_error *err) {
   static const rt__sql_id tables[] = {
       RT__SQL_JOB_DROP, RT__SQL_EDGE_DROP, RT__SQL_REJECT_DROP,
+      RT__SQL_FOUND_DROP,
       RT__SQL_DELETE_ASSET}; /* the row last: the key is found by it */
   rt_err rc = rt__seen_remove(store, id, err);
-  for (size_t i = 0; rc == RT_OK && i < 4; i++) {
+  for (size_t i = 0; rc == RT_OK && i < 5; i++) {
     rc = drop(store, tables[i], id, err);
   }
   return rc;

@@ -130,8 +130,9 @@ static rt_err open_read_only(rt_report *report, const char *path,
     return rt__sql_fail(report->db, path, err);
   }
   sqlite3_busy_timeout(report->db, 10000);
-  sqlite3_exec(report->db, "PRAGMA query_only=1", NULL, NULL, NULL);
   rt_err rc = rt__schema_check(report->db, path, err);
+  if (rc == RT_OK) rc = rt__schema_shim(report->db, err);
+  sqlite3_exec(report->db, "PRAGMA query_only=1", NULL, NULL, NULL);
   if (rc == RT_OK) return RT_OK;
   /* In a folder that cannot be written, a file nobody has open is read as it
    * is. */
@@ -144,7 +145,8 @@ static rt_err open_read_only(rt_report *report, const char *path,
       uri, &report->db, flags | SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL);
   sqlite3_free(uri);
   if (code != SQLITE_OK) return rt__sql_fail(report->db, path, err);
-  return rt__schema_check(report->db, path, err);
+  rc = rt__schema_check(report->db, path, err);
+  return rc == RT_OK ? rt__schema_shim(report->db, err) : rc;
 }
 
 static rt_err read_hash_key(rt_report *report, rt_error *err) {

@@ -126,8 +126,9 @@ bool rt__store_get_times(rt__store *store, int64_t capability, void *data,
 
 /* --- jobs -------------------------------------------------------------------
  */
-static const char *const STATES[] = {
-    "queued", "taken", "delayed", "completed", "skipped", "failed", "canceled"};
+static const char *const STATES[] = {"queued", "taken",     "delayed",
+                                     "held",   "completed", "skipped",
+                                     "failed", "canceled"};
 
 const char *rt__job_state_text(rt__job_state state) {
   return STATES[state];
@@ -138,6 +139,14 @@ static rt__job_state state_of(const char *text) {
     if (strcmp(text, STATES[i]) == 0) return (rt__job_state)i;
   }
   return RT__JOB_QUEUED;
+}
+
+static void bind_some(sqlite3_stmt *stmt, int index, int64_t number) {
+  if (number) {
+    sqlite3_bind_int64(stmt, index, number);
+  } else {
+    sqlite3_bind_null(stmt, index);
+  }
 }
 
 rt_err rt__store_put_job(rt__store *store, const rt__job_row *row,
@@ -158,11 +167,10 @@ rt_err rt__store_put_job(rt__store *store, const rt__job_row *row,
   }
   sqlite3_bind_text(stmt, 9, row->reason, -1, SQLITE_STATIC);
   rt__sql_bind_value(stmt, 10, row->errors);
-  if (row->ended) {
-    sqlite3_bind_int64(stmt, 11, row->ended);
-  } else {
-    sqlite3_bind_null(stmt, 11);
-  }
+  bind_some(stmt, 11, row->ended);
+  bind_some(stmt, 12, row->again);
+  bind_some(stmt, 13, row->run);
+  bind_some(stmt, 14, row->version);
   return rt__sql_run(store, stmt, err);
 }
 

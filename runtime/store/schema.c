@@ -10,6 +10,20 @@
 
 #include "base/utf8.h"
 
+/* What running again needs, since format 3. */
+#define FOUND                                                                  \
+  "TABLE found(asset INTEGER PRIMARY KEY, run INTEGER NOT NULL,"               \
+  " seen INTEGER NOT NULL, version INTEGER NOT NULL, changed INTEGER,"         \
+  " changes INTEGER NOT NULL, gone INTEGER, fresh);"
+#define VERSION                                                                \
+  "TABLE version(id INTEGER PRIMARY KEY, capability INTEGER NOT NULL,"         \
+  " version TEXT NOT NULL, since INTEGER NOT NULL, created INTEGER NOT NULL);"
+#define AGAIN                                                                  \
+  "CREATE " FOUND "CREATE " VERSION                                            \
+  "CREATE INDEX job_again ON job(class, capability, ended)"                    \
+  " WHERE again IS NOT NULL;"                                                  \
+  "CREATE INDEX job_held ON job(class, capability) WHERE state='held';"
+
 /* Few b-trees, append order, integer keys; a job has a row only when it is no
  * uneventful success. docs/schema.md says more. */
 static const char TABLES[] =
@@ -47,39 +61,48 @@ static const char TABLES[] =
     " class INTEGER NOT NULL, state TEXT NOT NULL, attempt INTEGER NOT NULL,"
     " crashes INTEGER NOT NULL, fanout INTEGER NOT NULL,"
     " priority INTEGER NOT NULL, due REAL, reason TEXT, errors,"
-    " ended INTEGER, PRIMARY KEY(asset, capability)) WITHOUT ROWID;"
+    " ended INTEGER, again INTEGER, run INTEGER, version INTEGER,"
+    " PRIMARY KEY(asset, capability)) WITHOUT ROWID;"
     "CREATE INDEX job_aside ON job(class, capability, priority, asset)"
     " WHERE state='queued';"
     "CREATE INDEX job_due ON job(due) WHERE state='delayed';"
     "CREATE INDEX job_taken ON job(state) WHERE state='taken';"
     "CREATE INDEX job_failed ON job(asset) WHERE state='failed';"
-    "CREATE TABLE running(segment INTEGER PRIMARY KEY, jobs TEXT NOT NULL);";
+    "CREATE TABLE running(segment INTEGER PRIMARY KEY, jobs TEXT NOT "
+    "NULL);" AGAIN;
 
 static const char VIEWS[] =
     "CREATE VIEW assets AS SELECT a.id AS id,"
     " coalesce(a.key, c.name || ':' || a.value) AS key, c.name AS class,"
     " a.value AS value, a.depth AS depth, a.parent AS parent,"
     " p.name AS capability, a.metadata AS metadata,"
-    " datetime(a.created / 1000, 'unixepoch') AS created"
+    " datetime(a.created / 1000, 'unixepoch') AS created,"
+    " datetime(coalesce(f.seen, a.created) / 1000, 'unixepoch') AS last_seen,"
+    " coalesce(f.version, 1) AS version,"
+    " datetime(f.gone / 1000, 'unixepoch') AS gone"
     " FROM asset a JOIN class c ON c.id = a.class"
+    " LEFT JOIN found f ON f.asset = a.id"
     " LEFT JOIN capability p ON p.id = a.capability;"
     "CREATE VIEW edges AS"
     " SELECT e.asset AS asset, e.parent AS parent, p.name AS capability"
     " FROM (SELECT id AS asset, parent, capability FROM asset"
     " WHERE parent IS NOT NULL UNION ALL"
     " SELECT asset, parent, capability FROM edge) e"
-    " LEFT JOIN capability p ON p.id = e.capability;"
+    " LEFT JOIN capability p ON p.id = e.capability"
+    " WHERE EXISTS(SELECT 1 FROM asset q WHERE q.id = e.parent);"
     "CREATE VIEW jobs AS SELECT a.id * 4096 + l.capability AS id,"
     " p.name AS capability, c.name || ':' || a.value AS target,"
     " CASE WHEN j.state IS NOT NULL THEN j.state"
     " WHEN (a.done >> l.position) & 1 THEN 'completed'"
     " ELSE 'queued' END AS state,"
     " coalesce(j.attempt, 1) AS attempt, j.reason AS reason,"
-    " j.errors AS errors"
+    " j.errors AS errors, coalesce(v.version, (SELECT w.version FROM version w"
+    " WHERE w.capability = l.capability ORDER BY w.id LIMIT 1)) AS version"
     " FROM asset a JOIN lane l ON l.class = a.class AND a.id >= l.since"
     " JOIN class c ON c.id = a.class"
     " JOIN capability p ON p.id = l.capability"
-    " LEFT JOIN job j ON j.asset = a.id AND j.capability = l.capability;";
+    " LEFT JOIN job j ON j.asset = a.id AND j.capability = l.capability"
+    " LEFT JOIN version v ON v.id = j.version;";
 
 /* What the system said of the write that failed. SQLite does not keep it for
  * a commit (sqlite3_system_errno), and all it did since then went well. */
@@ -155,14 +178,29 @@ rt_err rt__schema_create(sqlite3 *db, rt_error *err) {
   return rc;
 }
 
-/* From 1: an index on asset(hash) became the table `seen`. */
+/* From 1: an index on asset(hash) became the table `seen`. From 2: what
+ * running again needs; the views follow at the end. */
 static const char *const UPGRADES[] = {
     "CREATE TABLE seen(hash INTEGER NOT NULL, asset INTEGER NOT NULL,"
     " PRIMARY KEY(hash, asset)) WITHOUT ROWID;"
     "INSERT INTO seen SELECT hash, id FROM asset ORDER BY hash, id;"
     "DROP INDEX asset_hash;"
     "INSERT INTO meta SELECT 'seen', coalesce(max(id), 0) FROM asset;",
+    "ALTER TABLE job ADD COLUMN again INTEGER;"
+    "ALTER TABLE job ADD COLUMN run INTEGER;"
+    "ALTER TABLE job ADD COLUMN version INTEGER;" AGAIN,
 };
+static const char NO_VIEWS[] = "DROP VIEW IF EXISTS assets;"
+                               "DROP VIEW IF EXISTS edges;"
+                               "DROP VIEW IF EXISTS jobs;";
+static const char SHIM[] =
+    "CREATE TEMP " FOUND "CREATE TEMP " VERSION "CREATE TEMP VIEW job AS"
+    " SELECT *, NULL AS again, NULL AS run, NULL AS version FROM main.job;";
+
+rt_err rt__schema_shim(sqlite3 *db, rt_error *err) {
+  if (rt__schema_version(db) >= 3) return RT_OK;
+  return rt__sql_exec(db, SHIM, err);
+}
 
 int64_t rt__schema_version(sqlite3 *db) {
   return pragma_int(db, "PRAGMA user_version");
@@ -174,9 +212,11 @@ rt_err rt__schema_upgrade(sqlite3 *db, rt_error *err) {
   if (version == RT__SCHEMA_VERSION) return RT_OK;
   rt_err rc = rt__sql_exec(db, "BEGIN IMMEDIATE", err);
   if (rc != RT_OK) return rc;
+  rc = rt__sql_exec(db, NO_VIEWS, err);
   while (rc == RT_OK && version < RT__SCHEMA_VERSION) {
     rc = rt__sql_exec(db, UPGRADES[version++ - 1], err);
   }
+  if (rc == RT_OK) rc = rt__sql_exec(db, VIEWS, err);
   snprintf(tail, sizeof(tail), "PRAGMA user_version=%d; COMMIT",
            RT__SCHEMA_VERSION);
   if (rc == RT_OK) rc = rt__sql_exec(db, tail, err);

@@ -8,7 +8,7 @@
 
 #include "store/store.h"
 
-#define RT__SCHEMA_VERSION 2
+#define RT__SCHEMA_VERSION 3
 #define RT__APPLICATION_ID 0x52744c73 /* "RtLs" */
 
 /* Nothing in it: new, or its making was cut short. */
@@ -19,6 +19,8 @@ rt_err rt__schema_check(sqlite3 *db, const char *path, rt_error *err);
 /* Bring an older one up to date, in one transaction. Its owner only. */
 rt_err rt__schema_upgrade(sqlite3 *db, rt_error *err);
 int64_t rt__schema_version(sqlite3 *db);
+/* A report's connection to an older file: what it lacks is there, empty. */
+rt_err rt__schema_shim(sqlite3 *db, rt_error *err);
 /* What SQLite says, as a status; `what` is what was being done. */
 rt_err rt__sql_fail(sqlite3 *db, const char *what, rt_error *err);
 rt_err rt__sql_exec(sqlite3 *db, const char *sql, rt_error *err);

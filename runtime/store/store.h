@@ -202,6 +202,7 @@ typedef enum rt__job_state {
   RT__JOB_QUEUED,  /* put aside, can be taken */
   RT__JOB_TAKEN,   /* in memory, or running */
   RT__JOB_DELAYED, /* until `due`: a retry or a snooze */
+  RT__JOB_HELD,    /* runs again when an earlier stage has */
   RT__JOB_COMPLETED,
   RT__JOB_SKIPPED,
   RT__JOB_FAILED,
@@ -212,6 +213,9 @@ typedef struct rt__job_row {
   int64_t class_id; /* when read; known by the asset when written */
   rt__job_state state;
   int64_t attempt, crashes, fanout, priority, ended;
+  int64_t again;          /* when its capability may run again by time, in ms */
+  int64_t run;            /* in which it ended */
+  int64_t version;        /* of its capability; 0: none, or the first */
   double due;             /* unix seconds */
   const char *reason;     /* NULL: none */
   const rt_value *errors; /* array of maps, or NULL; borrowed */
@@ -245,6 +249,54 @@ rt_err rt__store_cancel_jobs(rt__store *store, rt_error *err);
 /* Failed ones, for a retry by command. */
 rt_err rt__store_failed_jobs(rt__store *store, int64_t limit, rt__job_fn fn,
                              void *arg, rt_error *err);
+
+/* --- running again ----------------------------------------------------- */
+/* Named value: the run there is: its number, the last asset before it and its
+ * begin in ms. Named value: this, and a capability's name: its rule. */
+#define RT__META_RUN   "run"
+#define RT__META_RERUN "rerun:"
+/* An asset that was found again in a later run, changed, or is gone. */
+typedef struct rt__found_row {
+  int64_t asset, run, seen;          /* when it was found, in ms */
+  int64_t version, changed, changes; /* how often, in this run */
+  int64_t gone;
+  rt_value *fresh; /* what this run found of its metadata [own] */
+} rt__found_row;
+/* row->version is 0 when there is none. */
+rt_err rt__store_get_found(rt__store *store, int64_t asset, rt__found_row *row,
+                           rt_error *err);
+rt_err rt__store_put_found(rt__store *store, const rt__found_row *row,
+                           rt_error *err);
+rt_err rt__store_set_metadata(rt__store *store, int64_t id,
+                              const rt_value *metadata, rt_error *err);
+/* Let a job that is held be taken; *released: it was held. */
+rt_err rt__store_release(rt__store *store, int64_t asset, int64_t capability,
+                         bool *released, rt_error *err);
+/* A lane, and where its stale jobs begin: what ended up to `before` (ms).
+ * `bit` is its own, `earlier` those of the stages before it. */
+typedef struct rt__stale {
+  int64_t class_id, capability, before, now;
+  uint64_t bit, earlier;
+} rt__stale;
+/* Of a lane all that are held for no reason any more. */
+rt_err rt__store_unhold(rt__store *store, const rt__stale *lane, rt_error *err);
+/* Put what is stale aside. `counts` of those that were completed, skipped and
+ * failed. */
+rt_err rt__store_stale(rt__store *store, const rt__stale *lane,
+                       int64_t counts[3], rt_error *err);
+/* The rule of a capability is another now: so many ms after a job has ended;
+ * negative: not by time. */
+rt_err rt__store_adopt(rt__store *store, const rt__stale *lane, int64_t after,
+                       rt_error *err);
+/* The number of a capability's version, noted when it is new; *several: it is
+ * not the first. */
+rt_err rt__store_version(rt__store *store, int64_t capability,
+                         const char *version, int64_t *id, bool *several,
+                         rt_error *err);
+/* Assets up to `upto` that run `run` did not find, though all jobs that had
+ * found them have run in it. */
+rt_err rt__store_gone(rt__store *store, int64_t run, int64_t upto,
+                      rt__asset_fn fn, void *arg, rt_error *err);
 
 /* --- what is running: lists of [job, attempt, fanout] ---------------- */
 typedef struct rt__running {

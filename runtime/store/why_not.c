@@ -226,6 +226,39 @@ static void add_refused(question *q) {
   sqlite3_finalize(stmt);
 }
 
+/* Of a capability that runs again: when, and what of it is known. */
+static const char RERUN[] =
+    "SELECT m.value,datetime(j.ended/1000,'unixepoch'),"
+    "datetime(j.again/1000,'unixepoch'),datetime(f.changed/1000,'unixepoch'),"
+    "f.changed>j.ended FROM meta m JOIN capability p ON p.name=?2"
+    " JOIN job j ON j.asset=?1 AND j.capability=p.id AND j.ended IS NOT NULL"
+    " LEFT JOIN found f ON f.asset=?1 WHERE m.name='" RT__META_RERUN "'||?2";
+
+static void add_rerun(question *q) {
+  size_t used = strlen(q->answer), left = sizeof(q->answer) - used;
+  sqlite3_stmt *stmt = ask(q, RERUN, q->id, q->capability);
+  if (!stmt) return;
+  const char *rule = (const char *)sqlite3_column_text(stmt, 0);
+  const char *ended = (const char *)sqlite3_column_text(stmt, 1);
+  const char *again = (const char *)sqlite3_column_text(stmt, 2);
+  const char *changed = (const char *)sqlite3_column_text(stmt, 3);
+  char *at = q->answer + used;
+  if (!ended) ended = "?";
+  if (strncmp(rule, "after:", 6) == 0) {
+    snprintf(at, left, "; ended at %s UTC, runs again after %s UTC", ended,
+             again ? again : "?");
+  } else if (strcmp(rule, "always") == 0) {
+    snprintf(at, left, "; ended at %s UTC, runs again in the next run", ended);
+  } else if (strcmp(rule, "on_change") == 0 && sqlite3_column_int(stmt, 4)) {
+    snprintf(at, left, "; ended at %s UTC, its asset changed at %s UTC", ended,
+             changed ? changed : "?");
+  } else if (strcmp(rule, "on_change") == 0) {
+    snprintf(at, left, "; ended at %s UTC, its asset has not changed since",
+             ended);
+  }
+  sqlite3_finalize(stmt);
+}
+
 /* The one job, by its asset's number and its capability's name. */
 static rt_err find_job(question *q, bool *found, rt_error *err) {
   char cursor[64];
@@ -308,6 +341,7 @@ static rt_err answer(question *q, rt_error *err) {
   rt_err rc = find_job(q, &found, err);
   if (rc == RT_OK) (found ? of_state : never_matched)(q);
   if (rc == RT_OK && found) add_refused(q);
+  if (rc == RT_OK && found) add_rerun(q);
   return rc;
 }
 
