@@ -96,7 +96,13 @@ function M.run(file, args, opts)
   if has_zero(file) or (cwd and has_zero(cwd)) then return nil, refuse("path with a zero byte") end
   local code, signal, out, fault =
     task.await(core.run(file, argv, env, cwd, input, max, 0), timeout)
-  if code == nil then return nil, signal end
+  if code == nil then
+    if signal:kind() == "TIMEOUT" then
+      local text = ("exec: '%s' timed out after %g s, and was ended"):format(file, timeout or 0)
+      return nil, errors.make(text, "TIMEOUT", true)
+    end
+    return nil, signal
+  end
   return { code = code, signal = signal ~= 0 and signal or nil, stdout = out, stderr = fault }
 end
 

@@ -114,11 +114,27 @@ function M.chain(err, stack)
   return inner .. "\nawaited in " .. stack
 end
 
+-- What a table that was raised has in it: a few of its plain fields.
+local function fields_of(value)
+  local names, parts = {}, {}
+  for key, item in next, value do
+    local plain = type(item) == "string" or type(item) == "number" or type(item) == "boolean"
+    if type(key) == "string" and plain then names[#names + 1] = key end
+  end
+  table.sort(names)
+  for i = 1, math.min(#names, 5) do
+    local text = tostring(rawget(value, names[i]))
+    parts[i] = names[i] .. " = " .. (#text > 60 and text:sub(1, 60) .. "..." or text)
+  end
+  return #parts > 0 and ": " .. table.concat(parts, ", ") or ""
+end
+
 -- Text of anything that runs no code of a script: C may ask where nothing would end that code.
 local function raw_words(value)
   local kind = type(value)
   if kind == "string" then return value end
-  if kind == "table" or kind == "userdata" then
+  if kind == "table" then return "(error object is a table value" .. fields_of(value) .. ")" end
+  if kind == "userdata" or kind == "function" or kind == "thread" then
     return "(error object is a " .. kind .. " value)"
   end
   return tostring(value)
@@ -126,6 +142,11 @@ end
 
 -- Text of anything, also of what has a failing __tostring.
 local function words(value)
+  local own = type(value) == "table" and getmetatable(value)
+  if type(value) == "table" and not (own and rawget(own, "__tostring")) then
+    return raw_words(value)
+  end
+  if type(value) == "function" or type(value) == "thread" then return raw_words(value) end
   local ok, text = pcall(tostring, value)
   if ok and type(text) == "string" then return text end
   return raw_words(value)

@@ -44,6 +44,9 @@ local methods = {}
 ---@param asset table  {class=, value=, key?, metadata?}
 ---@return string|string[]|nil outcome, rt.Error? err  as session:dispatch
 function methods.send(job, asset)
+  if type(job) ~= "userdata" then
+    error("send: a job is missing in front: call it with a colon, job:send { class =, value = }", 2)
+  end
   if type(asset) ~= "table" then check.table(asset, 1, "send") end
   local op, err = core.send(job, asset)
   if not op then return nil, err end

@@ -4,6 +4,7 @@
 -- library's are shared and frozen.
 -- SPDX-License-Identifier: MIT
 local core = require("rt.core.task")
+local declaration = require("rt.declaration")
 local host = require("rt.host")
 local permit = require("rt.permit")
 local sandbox = require("rt.sandbox")
@@ -283,6 +284,21 @@ local function run_child(parent, fn, ...)
   return fn(...)
 end
 
+-- A file of capabilities that is run as a script would do nothing, and not say so.
+local function answer_of(name, value, ...)
+  local first = type(value) == "table" and rawget(value, 1)
+  if declaration.is(value) or (first and declaration.is(first)) then
+    local file = name:sub(1, 1) == "@" and name:sub(2) or "FILE"
+    error(("%s declares a capability, it is no script: runtime run -c %s -s CLASS:VALUE"):format(
+      file, file), 0)
+  end
+  return value, ...
+end
+
+local function run_main(fn, name, ...)
+  return answer_of(name, fn(...))
+end
+
 local function child(kind, text, name, parent, ...)
   local function with_parent(globals, fn, ...)
     return globals, run_child, parent, fn, ...
@@ -314,6 +330,7 @@ function start(text, name, kind, ...)
   if not fn then return globals, fail, err end
   if kind == "main" then
     globals.arg = script_args(name, ...)
+    if text:find("return%s+capability%f[^%w_]") then return globals, run_main, fn, name, ... end
     return globals, fn, ...
   end
   return globals, run_source, fn, ...

@@ -260,6 +260,35 @@ static int merge(cli *c, cli_settings *settings, const writing *w) {
   return status;
 }
 
+/* Of a list, those that were not there before. */
+static void note_new(cli_settings *settings, const cli_list *now,
+                     const cli_list *before) {
+  for (size_t i = 0; i < now->count; i++) {
+    bool there = false;
+    for (size_t j = 0; j < before->count && !there; j++)
+      there = now->items[i] == before->items[j];
+    if (!there) cli_list_add(&settings->from_config, now->items[i]);
+  }
+}
+
+static void copy_list(cli_list *out, const cli_list *list) {
+  for (size_t i = 0; i < list->count; i++) cli_list_add(out, list->items[i]);
+}
+
+/* Notes what the configuration brings, for messages. */
+static int merge_noted(cli *c, cli_settings *settings, const writing *w) {
+  cli_list *lists[] = {&settings->sets, &settings->only, &settings->without,
+                       &settings->scope};
+  cli_list before[4] = {{NULL, 0}};
+  for (int i = 0; i < 4; i++) copy_list(&before[i], lists[i]);
+  int status = merge(c, settings, w);
+  for (int i = 0; i < 4; i++) {
+    if (!status) note_new(settings, lists[i], &before[i]);
+    cli_list_free(&before[i]);
+  }
+  return status;
+}
+
 int cli_config(cli *c, cli_settings *settings) {
   const char *path = settings->config;
   rt_value *table = NULL;
@@ -270,7 +299,7 @@ int cli_config(cli *c, cli_settings *settings) {
   }
   w.status = evaluate(c, path, &table);
   if (!w.status) add_all(&w, rt_value_view(table));
-  if (!w.status) w.status = merge(c, settings, &w);
+  if (!w.status) w.status = merge_noted(c, settings, &w);
   for (size_t i = 0; i < w.args.count; i++) free((void *)w.args.items[i]);
   cli_list_free(&w.args);
   rt_value_unref(table);

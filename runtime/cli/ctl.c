@@ -50,6 +50,8 @@ static char *line_of(cli *c, const cli_list *words, int *status) {
   return text;
 }
 
+#define ANSWER_SECONDS 10
+
 /* --- the connection ---------------------------------------------------- */
 
 static int connect_to(cli *c, const char *dir, const char *name) {
@@ -85,6 +87,14 @@ static bool send_line(int fd, const char *line) {
   return size > 0 && at == size;
 }
 
+/* One that was stopped (SIGSTOP) or hangs does not answer; a trace has no
+ * limit once it has begun. */
+static void set_limit(int fd, int seconds) {
+  struct timeval limit = {.tv_sec = seconds};
+  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+}
+
 /* --- answers ----------------------------------------------------------- */
 
 typedef struct answer {
@@ -92,6 +102,7 @@ typedef struct answer {
   const char *verb;
   bool json, head;
   int status; /* -1: not over */
+  int fd;
 } answer;
 
 static int put_stat(cli *c, rt_view stats) {
@@ -173,6 +184,7 @@ static void take_line(answer *a, const char *text, size_t size) {
   if (rt_view_type(rt_view_get(line, "ok")) == RT_BOOL) {
     a->status = verdict(a, line);
   } else if (rt_view_type(rt_view_get(line, "tracing")) == RT_BOOL) {
+    set_limit(a->fd, 0);
     console_say(&a->c->console, "tracing; Ctrl-C ends it\n");
   } else if (a->json || !strcmp(a->verb, "trace")) {
     put = cli_put_json(a->c, value);
@@ -186,6 +198,7 @@ static void take_line(answer *a, const char *text, size_t size) {
 }
 
 static int read_answer(answer *a, int fd) {
+  a->fd = fd;
   FILE *in = fdopen(fd, "r");
   char *line = NULL;
   size_t room = 0;
@@ -198,9 +211,13 @@ static int read_answer(answer *a, int fd) {
     if (line[n - 1] == '\n') n--;
     take_line(a, line, (size_t)n);
   }
+  bool late = a->status < 0 && ferror(in) && errno == EAGAIN;
   free(line);
   fclose(in);
   if (a->status >= 0) return a->status;
+  if (late)
+    return cli_fail(a->c, "the session does not answer within %d s",
+                    ANSWER_SECONDS);
   if (!strcmp(a->verb, "trace")) {
     console_say(&a->c->console, "the session has ended\n");
     return EXIT_DONE;
@@ -249,6 +266,8 @@ static int run(cli *c, int argc, char **argv) {
   if (fd >= 0) {
     a.verb = p->bare.items[1];
     a.json = r.json;
+    /* A cancel is answered when what runs has had its grace. */
+    if (strcmp(a.verb, "cancel")) set_limit(fd, ANSWER_SECONDS);
     if (!send_line(fd, line)) console_say(&c->console, "runtime: not sent\n");
     status = read_answer(&a, fd);
   }

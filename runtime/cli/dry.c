@@ -251,7 +251,8 @@ int cli_dry_run(cli *c, rt_runtime *rt, const cli_dry *asked, bool json) {
   for (size_t i = 0; i < asked->without.count && !status; i++) {
     status = cli_check_choice(c, rt, "--without", asked->without.items[i]);
   }
-  if (!status) status = cli_typed_options(c, rt, &asked->sets, &d.options);
+  if (!status)
+    status = cli_typed_options(c, rt, &asked->sets, NULL, NULL, &d.options);
   if (!status) status = make_folder(&d);
   if (!status) status = go(&d, asked);
   if (!status) status = tell(&d, json);

@@ -158,7 +158,7 @@ int cli_check_capability(cli *c, rt_runtime *rt, const char *option,
                          const char *name) {
   rt_value *found = NULL, *list = NULL;
   rt_registry *registry = rt_runtime_registry(rt);
-  char what[64];
+  char what[300];
   if (rt_registry_get(registry, name, &found, NULL) == RT_OK) {
     rt_value_unref(found);
     return 0;
@@ -176,7 +176,7 @@ int cli_check_capability(cli *c, rt_runtime *rt, const char *option,
 
 typedef struct setting {
   char *capability, *option;
-  const char *value;
+  const char *value, *source;
 } setting;
 
 /* "a.b=c" in parts; the capability's name may have dots, the option's not. */
@@ -237,23 +237,24 @@ static const char *type_name(rt_type type) {
 static int put_setting(cli *c, rt_runtime *rt, rt_builder *b,
                        const setting *s) {
   rt_value *declared = NULL;
-  int status = cli_check_capability(c, rt, "--set", s->capability);
+  int status = cli_check_capability(c, rt, s->source, s->capability);
   if (status) return status;
   rt_registry_get(rt_runtime_registry(rt), s->capability, &declared, NULL);
   rt_view options = rt_view_get(rt_value_view(declared), "options");
   rt_view option = rt_view_get(options, s->option);
   if (rt_view_type(option) == RT_NIL) {
-    char what[200];
+    char what[400];
     char **names = names_of(options, NULL);
-    snprintf(what, sizeof(what), "--set: %s has no option", s->capability);
+    snprintf(what, sizeof(what), "%s: %s has no option", s->source,
+             s->capability);
     status = unknown(c, what, s->option, names);
     free_names(names);
   } else {
     rt_type type = type_of(option);
     rt_builder_key(b, s->option);
     if (!put_typed(b, type, s->value)) {
-      status = cli_usage(c, "--set %s.%s: '%s' is not %s", s->capability,
-                         s->option, s->value, type_name(type));
+      status = cli_usage(c, "%s %s.%s: '%s' is not %s", s->source,
+                         s->capability, s->option, s->value, type_name(type));
     }
   }
   rt_value_unref(declared);
@@ -295,7 +296,7 @@ static int put_all(cli *c, rt_runtime *rt, rt_builder *b, const setting *all,
 }
 
 int cli_typed_options(cli *c, rt_runtime *rt, const cli_list *sets,
-                      rt_value **out) {
+                      cli_source_fn source, void *arg, rt_value **out) {
   rt_error err = RT_ERROR_INIT;
   int status = 0;
   *out = NULL;
@@ -304,6 +305,7 @@ int cli_typed_options(cli *c, rt_runtime *rt, const cli_list *sets,
   setting *all = calloc(sets->count, sizeof(*all));
   if (!b || !all) status = cli_fail(c, "out of memory");
   for (size_t i = 0; i < sets->count && !status; i++) {
+    all[i].source = source ? source(sets->items[i], arg) : "--set";
     if (split(sets->items[i], &all[i])) continue;
     status = cli_usage(c, "--set: '%s' is not CAPABILITY.OPTION=VALUE",
                        sets->items[i]);

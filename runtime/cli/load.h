@@ -24,9 +24,12 @@ int cli_check_capability(cli *c, rt_runtime *rt, const char *option,
                          const char *name);
 /* Does such a word choose this capability, as the registry describes it? */
 bool cli_chooses(const char *word, rt_view capability);
+/* What a message calls one of the settings. */
+typedef const char *(*cli_source_fn)(const char *item, void *arg);
 /* "CAPABILITY.OPTION=VALUE"... as a map capability -> option -> value [own],
- * typed like the declared defaults. NULL when there are none. */
+ * typed like the declared defaults; `source` may be NULL. NULL when there are
+ * none. */
 int cli_typed_options(cli *c, rt_runtime *rt, const cli_list *sets,
-                      rt_value **out);
+                      cli_source_fn source, void *arg, rt_value **out);
 
 #endif

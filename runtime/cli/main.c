@@ -233,7 +233,28 @@ static const char *meant_command(const char *word) {
   return cli_nearest(word, names);
 }
 
+static int run_word(cli *c, int argc, char **argv);
+
+/* `runtime help [COMMAND]`. */
+static int run_help(cli *c, int argc, char **argv) {
+  char *asked[] = {argv[0], (char *)"--help"};
+  if (argc == 0) {
+    print_help(stdout);
+    return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
+  }
+  for (const cli_command *const *at = commands; *at; at++)
+    if (!strcmp((*at)->name, argv[0])) return run_word(c, 2, asked);
+  const char *meant = meant_command(argv[0]);
+  if (meant)
+    return cli_usage(c, "help: no command '%s'; did you mean '%s'?", argv[0],
+                     meant);
+  return cli_usage(c, "help: no command '%s' (runtime --help)", argv[0]);
+}
+
 static int run_word(cli *c, int argc, char **argv) {
+  struct stat there;
+  if (!strcmp(argv[0], "help") && stat("help", &there) != 0)
+    return run_help(c, argc - 1, argv + 1);
   for (const cli_command *const *at = commands; *at; at++) {
     if (!strcmp((*at)->name, argv[0])) {
       return run_command(c, *at, argc - 1, argv + 1);

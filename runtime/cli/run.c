@@ -194,9 +194,15 @@ static bool stopping(work *w) {
 static int check_names(work *w, const char *option, const cli_list *names) {
   int status = 0;
   for (size_t i = 0; i < names->count && !status; i++) {
-    status = cli_check_choice(w->c, w->rt, option, names->items[i]);
+    const char *word = names->items[i];
+    status = cli_check_choice(
+        w->c, w->rt, cli_settings_source(&w->settings, option, word), word);
   }
   return status;
+}
+
+static const char *set_source(const char *item, void *arg) {
+  return cli_settings_source(arg, "--set", item);
 }
 
 static int start_runtime(work *w) {
@@ -210,7 +216,8 @@ static int start_runtime(work *w) {
   if (!status) status = check_names(w, "--only", &w->settings.only);
   if (!status) status = check_names(w, "--without", &w->settings.without);
   if (!status) {
-    status = cli_typed_options(c, w->rt, &w->settings.sets, &w->options);
+    status = cli_typed_options(c, w->rt, &w->settings.sets, set_source,
+                               &w->settings, &w->options);
   }
   return status;
 }
@@ -240,16 +247,39 @@ static int open_failed(work *w, rt_err rc, const rt_error *err) {
   if (rc == RT_EEXIST) {
     return cli_fail(w->c,
                     "session '%s' exists in %s; go on with it: runtime resume "
-                    "%s",
-                    name, w->dir, name);
+                    "%s%s",
+                    name, w->dir, name[0] == '-' ? "--session " : "", name);
   }
   if (rc == RT_ENOTFOUND) {
     return cli_fail(w->c, "no session '%s' in %s", name, w->dir);
   }
   if (rc == RT_EINVAL && strncmp(err->message, "scope rule", 10) == 0) {
-    return cli_usage(w->c, "--scope: %s", err->message);
+    const char *source = "--scope";
+    for (size_t i = 0; i < w->settings.scope.count; i++) {
+      const char *rule = w->settings.scope.items[i];
+      if (strstr(err->message, rule))
+        source = cli_settings_source(&w->settings, "--scope", rule);
+    }
+    return cli_usage(w->c, "%s: %s", source, err->message);
   }
   return cli_fail(w->c, "%s", err->message);
+}
+
+/* A new session needs something to begin with. */
+static int check_begin(work *w) {
+  rt_value *list = NULL;
+  rt_view item;
+  bool scheduled = false;
+  if (w->settings.seeds.count) return 0;
+  rt_registry_list(rt_runtime_registry(w->rt), &list, NULL);
+  rt_iter iter = rt_iter_of(rt_value_view(list));
+  while (rt_iter_next(&iter, NULL, &item)) {
+    if (rt_view_type(rt_view_get(item, "every")) != RT_NIL) scheduled = true;
+  }
+  rt_value_unref(list);
+  if (scheduled) return 0;
+  return cli_usage(w->c, "run: no seeds: -s CLASS:VALUE, or -s - to read them "
+                         "from standard input");
 }
 
 static int open_session(work *w, rt_open_mode mode) {
@@ -440,7 +470,8 @@ static int live(work *w) {
   cli_summary(w->c, w->dir, w->settings.session, outcome, now() - w->started,
               stats);
   if (status == EXIT_STOPPED) {
-    console_say(&w->c->console, "go on with: runtime resume %s%s%s\n",
+    console_say(&w->c->console, "go on with: runtime resume %s%s%s%s\n",
+                w->settings.session[0] == '-' ? "--session " : "",
                 w->settings.session, w->settings.data ? " --data " : "",
                 w->settings.data ? w->settings.data : "");
   }
@@ -457,6 +488,7 @@ static int go(work *w, rt_open_mode mode) {
     status = cli_fail(w->c, "out of memory");
   }
   if (!status) status = start_runtime(w);
+  if (!status && mode == RT_OPEN_CREATE) status = check_begin(w);
   if (!status) {
     cli_warn_cycles(w->c, w->rt, &w->settings);
     cli_on_signal(w->c, on_signal, w);
@@ -499,10 +531,6 @@ static int run(cli *c, int argc, char **argv) {
   }
   if (!status) status = cli_seeds(c, &w.settings.seeds, &w.seeds);
   w.dir = cli_data_dir(w.settings.data);
-  if (!status && !w.settings.seeds.count) {
-    console_say(&c->console, "runtime: no seeds: nothing to do but to make "
-                             "the session (-s CLASS:VALUE)\n");
-  }
   if (!status) status = go(&w, RT_OPEN_CREATE);
   cli_list_free(&p.bare);
   work_deinit(&w);

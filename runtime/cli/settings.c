@@ -151,6 +151,7 @@ void cli_settings_deinit(cli_settings *s) {
   }
   for (size_t i = 0; i < s->kept.count; i++) free((void *)s->kept.items[i]);
   cli_list_free(&s->kept);
+  cli_list_free(&s->from_config);
 }
 
 int cli_settings_check(cli *c, cli_settings *s) {
@@ -167,7 +168,8 @@ int cli_settings_check(cli *c, cli_settings *s) {
   for (size_t i = 0; i < s->scope.count; i++) {
     const char *rule = s->scope.items[i];
     if (!*rule || !strcmp(rule, "!")) {
-      return cli_usage(c, "--scope: a rule is empty");
+      return cli_usage(c, "%s: a rule is empty",
+                       cli_settings_source(s, "--scope", rule));
     }
   }
   return cli_check_common(c, &s->common);
@@ -178,6 +180,19 @@ static const char *keep(cli_settings *s, char *text) {
   if (cli_list_add(&s->kept, text)) return text;
   free(text);
   return NULL;
+}
+
+const char *cli_settings_source(cli_settings *s, const char *option,
+                                const char *value) {
+  char *text = NULL;
+  for (size_t i = 0; i < s->from_config.count; i++) {
+    if (s->from_config.items[i] != value) continue;
+    const char *field = strcmp(option, "--set") ? option + 2 : "options";
+    if (asprintf(&text, "--config %s: %s", s->config, field) < 0) return option;
+    const char *kept = keep(s, text);
+    return kept ? kept : option;
+  }
+  return option;
 }
 
 bool cli_settings_absolute(cli_settings *s) {

@@ -13,6 +13,7 @@ typedef struct cli_settings {
   int64_t max_descendants, max_repeats;
   double deadline, grace; /* <0: not given */
   cli_common common;
+  cli_list from_config; /* of those in the lists above, by address */
   cli_list kept; /* strings [own] that came from a stored configuration */
 } cli_settings;
 
@@ -25,6 +26,10 @@ int cli_settings_check(cli *c, cli_settings *s);
 /* Make paths absolute, so that resume finds them from anywhere. */
 bool cli_settings_absolute(cli_settings *s);
 
+/* How a message calls this value: `option`, or the configuration that it is
+ * from. Good until the settings go. */
+const char *cli_settings_source(cli_settings *s, const char *option,
+                                const char *value);
 /* As the map that a session stores; `seeds` is an array of assets. */
 rt_err cli_settings_store(const cli_settings *s, const rt_value *seeds,
                           rt_value **out, rt_error *err);

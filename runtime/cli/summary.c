@@ -64,9 +64,11 @@ void cli_summary(cli *c, const char *dir, const char *name, const char *outcome,
   size_t size;
   FILE *out = open_memstream(&text, &size);
   if (!out) return;
-  fprintf(out, "session %s %s: %lld assets, %lld jobs in %.1f s\n", name,
-          outcome, cli_sum(rt_view_get(view, "assets")),
-          cli_count(view, "work_items_completed"), seconds);
+  long long assets = cli_sum(rt_view_get(view, "assets"));
+  long long jobs = cli_count(view, "work_items_completed");
+  fprintf(out, "session %s %s: %lld asset%s, %lld job%s in %.1f s\n", name,
+          outcome, assets, assets == 1 ? "" : "s", jobs, jobs == 1 ? "" : "s",
+          seconds);
   cli_print_stats(view, out);
   int64_t again = rt_view_int(rt_view_get(view, "reruns"), 0);
   if (again) fprintf(out, "  run again: %lld\n", (long long)again);

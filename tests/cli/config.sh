@@ -97,6 +97,16 @@ bad "an option of the wrong type" "lists.one.count: 'x' is not a number" \
   'return { options = { ["lists.one"] = { count = "x" } } }'
 bad "an unknown option" "has no option 'lits'; did you mean 'list'" \
   'return { options = { ["lists.one"] = { lits = "x" } } }'
+bad "an option of the wrong type, by its file" "--config conf/bad.lua: options lists.one.count: 'x' is not a number" \
+  'return { options = { ["lists.one"] = { count = "x" } } }'
+bad "an unknown option, by its file" "--config conf/bad.lua: options: lists.one has no option 'lits'" \
+  'return { options = { ["lists.one"] = { lits = "x" } } }'
+bad "an unknown capability, by its file" "--config conf/bad.lua: options: no capability 'nobody'" \
+  'return { options = { nobody = { lits = "x" } } }'
+bad "a name that chooses nothing" "--config conf/bad.lua: only: no capability 'nobody'" 'return { only = { "nobody" } }'
+bad "a faulty scope rule" "--config conf/bad.lua: scope: scope rule '10.0.0.0/99': the prefix is too long" \
+  'return { scope = { "10.0.0.0/99" } }'
+bad "an empty scope rule" "--config conf/bad.lua: scope: a rule is empty" 'return { scope = { "" } }'
 bad "what stands on the command line only" "session: expected an option of run" 'return { session = "x" }'
 bad "one that does not return" "did not return within 5 s" 'while true do end'
 expect "a configuration that is not there" 1 "cannot open nothere.lua" run --config nothere.lua -s n:1

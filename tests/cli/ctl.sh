@@ -35,6 +35,11 @@ expect "scale" 0 "" ctl live scale sleeper 0
 check "stat says so" answers stat "sleeper: scaled to 0"
 expect "scale of a capability that is not there" 1 "no capability 'nobody'" ctl live scale nobody 1
 expect "scale back" 0 "" ctl live scale sleeper default
+owner=$(head -n 1 "$data/live.lock" | tr -dc 0-9)
+kill -STOP "$owner"
+expect "a process that is stopped" 1 "does not answer within 10 s" ctl live stat
+kill -CONT "$owner"
+check "and goes on" until_true 30 answers stat "running"
 expect "pause" 0 "" ctl live pause
 check "stat says that it is paused" until_true 30 answers stat paused
 expect "resume" 0 "" ctl live resume

@@ -76,10 +76,10 @@ same "an output that is full: told once" 1 "$(grep -c 'No space left' err)"
 check "an output that is full: the reason" grep -q 'stopped (standard output cannot be written)' err
 rt run -c caps -s word:a --log-format json --log-level debug --progress always --session seven >out 2>err
 same "--progress always, JSON log: still 6 lines" 6 "$(wc -l <out)"
-expect "no seeds" 0 "no seeds" run -c caps --session eight
-expect "no seeds: status" 0 "" status eight
-check "no seeds: finished" grep -Eq '^ *state +finished' out
-expect "no seeds: resume" 0 "eight finished" resume eight
+expect "no seeds" 2 "no seeds: -s CLASS:VALUE" run -c caps --session eight
+expect "no seeds: nothing was made" 1 "no session 'eight'" status eight
+expect "seeds from an empty input" 0 "eight finished" run -c caps -s - --session eight
+expect "seeds from an empty input: resume" 0 "eight finished" resume eight
 
 # --- what reads
 expect "sessions" 0 "" sessions
