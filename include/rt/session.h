@@ -239,6 +239,9 @@ RT_API rt_err rt_report_query(rt_report *report, const rt_asset_query *query,
 /* The one with this key. RT_ENOTFOUND. */
 RT_API rt_err rt_report_asset(rt_report *report, const char *key,
                               rt_value **out, rt_error *err);
+/* Was there a seed with this key that was deleted? It may be there again. */
+RT_API rt_err rt_report_deleted(rt_report *report, const char *key,
+                                bool *deleted, rt_error *err);
 /* {id, from, to, capability, job} */
 RT_API rt_err rt_report_edges(rt_report *report, int64_t after, uint32_t limit,
                               rt_value **out, rt_error *err);

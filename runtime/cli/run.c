@@ -543,16 +543,12 @@ static int recall(work *w) {
   rt_report *report = NULL;
   rt_err rc = rt_report_open(&report, w->dir, w->settings.session, &err);
   if (rc == RT_OK) rc = rt_report_status(report, &w->before, &err);
-  rt_report_close(report);
-  if (rc != RT_OK) return open_failed(w, rc, &err);
   rt_view config = rt_view_get(rt_value_view(w->before), "config");
   rt_view seeds = rt_view_get(config, "seeds");
-  if (rt_view_type(seeds) == RT_ARRAY) {
-    rc = rt_view_copy(&w->seeds, seeds, &err);
-  } else {
-    rc = rt_value_from_json(&w->seeds, "[]", 2, &err);
-  }
-  if (rc != RT_OK || !cli_settings_merge(&w->settings, config)) {
+  if (rc == RT_OK) rc = cli_seeds_left(report, seeds, &w->seeds, &err);
+  rt_report_close(report);
+  if (rc != RT_OK) return open_failed(w, rc, &err);
+  if (!cli_settings_merge(&w->settings, config)) {
     return cli_fail(w->c, "out of memory");
   }
   rt_view paths = rt_view_get(config, "capabilities");

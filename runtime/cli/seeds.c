@@ -151,3 +151,42 @@ int cli_seeds(cli *c, const cli_list *seeds, rt_value **out) {
   rt_builder_free(r.out);
   return status;
 }
+
+/* --- stored ones ------------------------------------------------------- */
+
+static rt_err was_deleted(rt_report *report, rt_view seed, bool *deleted,
+                          rt_error *err) {
+  size_t class_size = 0, size = 0;
+  char *key = NULL;
+  const char *class_ = rt_view_string(rt_view_get(seed, "class"), &class_size);
+  const char *value = rt_view_string(rt_view_get(seed, "value"), &size);
+  *deleted = false;
+  if (!class_ || !value) return RT_OK;
+  if (asprintf(&key, "%.*s:%.*s", (int)class_size, class_, (int)size, value) <
+      0) {
+    return rt_fail(err, RT_ENOMEM, "out of memory");
+  }
+  rt_err rc = rt_report_deleted(report, key, deleted, err);
+  free(key);
+  return rc;
+}
+
+rt_err cli_seeds_left(rt_report *report, rt_view seeds, rt_value **out,
+                      rt_error *err) {
+  rt_builder *b = rt_builder_new();
+  rt_iter iter = rt_iter_of(seeds);
+  rt_view seed;
+  rt_err rc = RT_OK;
+  *out = NULL;
+  if (!b) return rt_fail(err, RT_ENOMEM, "out of memory");
+  rt_builder_begin_array(b);
+  while (rc == RT_OK && rt_iter_next(&iter, NULL, &seed)) {
+    bool deleted;
+    rc = was_deleted(report, seed, &deleted, err);
+    if (!deleted) rt_builder_view(b, seed);
+  }
+  rt_builder_end(b);
+  if (rc == RT_OK) rc = rt_builder_finish(b, out, err);
+  rt_builder_free(b);
+  return rc;
+}

@@ -61,6 +61,7 @@ rt_err rt__asset_delete(rt_session *s, const rt__asset_row *found,
   }
   if (rc == RT_OK) rc = rt__store_begin(s->store, err);
   if (rc == RT_OK) rc = drop_jobs(s, item, err);
+  if (rc == RT_OK) rc = rt__store_note_deleted(s->store, item->id, err);
   if (rc == RT_OK) rc = rt__store_delete_asset(s->store, item->id, err);
   if (rc == RT_OK) {
     item->cls->assets--;

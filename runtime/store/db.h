@@ -44,6 +44,10 @@
   X(MASKS, "UPDATE asset SET done=?2,aside=?3 WHERE id=?1")                    \
   X(DEPTH, "UPDATE asset SET depth=?2 WHERE id=?1 AND depth>?2")               \
   X(DELETE_ASSET, "DELETE FROM asset WHERE id=?1")                             \
+  X(SEED_GONE, "INSERT OR REPLACE INTO meta SELECT 'deleted:'||"               \
+               "coalesce(a.key,c.name||':'||a.value),1 FROM asset a"           \
+               " JOIN class c ON c.id=a.class"                                 \
+               " WHERE a.id=?1 AND a.parent IS NULL")                          \
   X(JOB_DROP, "DELETE FROM job WHERE asset=?1")                                \
   X(EDGE_DROP, "DELETE FROM edge WHERE asset=?1")                              \
   X(REJECT_DROP, "DELETE FROM rejected WHERE parent=?1")                       \

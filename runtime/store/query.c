@@ -235,3 +235,15 @@ rt_err rt_report_asset(rt_report *report, const char *key, rt_value **out,
   rt_builder_free(b);
   return rc;
 }
+
+rt_err rt_report_deleted(rt_report *report, const char *key, bool *deleted,
+                         rt_error *err) {
+  *deleted = false;
+  sqlite3_stmt *stmt = rt__report_sql(
+      report, "SELECT 1 FROM meta WHERE name='deleted:'||?1", err);
+  if (!stmt) return RT_EUNAVAIL;
+  sqlite3_bind_text(stmt, 1, key, -1, SQLITE_STATIC);
+  int code = sqlite3_step(stmt);
+  *deleted = code == SQLITE_ROW;
+  return rt__report_end(report, stmt, code, err);
+}

@@ -31,6 +31,10 @@ rt_err rt__store_delete_asset(rt__store *store, int64_t id, rt_error *err) {
   return rc;
 }
 
+rt_err rt__store_note_deleted(rt__store *store, int64_t id, rt_error *err) {
+  return drop(store, RT__SQL_SEED_GONE, id, err);
+}
+
 /* --- what its jobs were counted as ----------------------------------- */
 static rt_err on_job(const rt__job_row *row, void *arg) {
   *(rt__job_state *)arg = row->state;
@@ -103,6 +107,7 @@ static rt_err prune_one(pruning *p, const char *key, rt_error *err) {
   for (size_t i = 0; rc == RT_OK && i < p->class_count; i++) {
     if (p->classes[i].id == found.class_id) p->classes[i].assets--;
   }
+  if (rc == RT_OK) rc = rt__store_note_deleted(p->store, found.id, err);
   return rc == RT_OK ? rt__store_delete_asset(p->store, found.id, err) : rc;
 }
 

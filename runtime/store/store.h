@@ -154,6 +154,9 @@ rt_err rt__store_set_depth(rt__store *store, int64_t id, int64_t depth,
                            bool *nearer, rt_error *err);
 /* With its jobs, the ways to it and what was rejected below it. */
 rt_err rt__store_delete_asset(rt__store *store, int64_t id, rt_error *err);
+/* Before that: when it is a seed, note its key, so that who keeps a list of
+ * seeds does not bring it back. */
+rt_err rt__store_note_deleted(rt__store *store, int64_t id, rt_error *err);
 /* Before that, for each lane of its class: count its job no more. `done` are
  * the asset's bits; in memory there is no job of it. */
 rt_err rt__store_uncount(rt__store *store, rt__lane_row *lane, int64_t asset,

@@ -76,4 +76,7 @@ wait $run 2>/dev/null
 expect "once its owner is dead" 0 "" delete live gate:1
 rt assets live --json >out
 same "a deletion outlives a kill" "gate:2 letter:q" "$(keys out | tr '\n' ' ' | sed 's/ $//')"
+expect "a resumed run" 3 "stopped" resume live --deadline 1s
+rt assets live --json >out
+same "does not bring deleted seeds back" "gate:2 letter:q" "$(keys out | tr '\n' ' ' | sed 's/ $//')"
 finish
