@@ -63,7 +63,7 @@ cat >endless.lua <<'END'
 return capability { name = "endless", input = { "n" }, output = { "n" }, max_instances = 1,
   invoke = function(job, asset) job:send { class = "n", value = tostring(asset.value + 1) } end }
 END
-expect "recursion, by the deadline" 3 "deadline" run -c endless.lua -s n:1 --deadline 1s --session late
+expect "recursion, by the deadline" 3 "deadline" run -c endless.lua -s n:1 --deadline 3s --session late
 check "and can go on" test "$(rt status late | grep -c stopped)" = 1
 
 # A resumed session knows what a seed has already.

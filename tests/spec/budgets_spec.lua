@@ -67,12 +67,12 @@ describe("a budget", function()
   end
 
   it("deadline ends a session with what it has, and the words say so", function()
+    local sub = assert(events.subscribe("session", "session.canceled"))
     local s = env.open({ { name = "grow", input = { "n" }, output = { "n" }, max_instances = 1,
       invoke = function(job, asset)
         require("time").sleep(0.01)
         job:send({ class = "n", value = tostring(tonumber(asset.value) + 1) })
       end } }, { deadline = "500ms", grace = "100ms" })
-    local sub = assert(events.subscribe("session", "session.canceled"))
     s:dispatch({ class = "n", value = "1" })
     local summary, err = s:wait("60s")
     assert.is_nil(summary)
