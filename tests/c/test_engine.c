@@ -235,8 +235,12 @@ static void instances_are_honoured(void **state) {
   kit_cap(k, "any", (kit_opts){.input = "a", .fn = unwilling});
   rt_session *s = kit_open(k, "inst1", NULL);
   rt_session *t = kit_open(k, "inst2", NULL);
+  rt_session_pause(s); /* so that there is enough for more than two */
+  rt_session_pause(t);
   dispatch_many(s, "a", 60);
   dispatch_many(t, "a", 60);
+  rt_session_resume(s);
+  rt_session_resume(t);
   kit_wait(s);
   kit_wait(t);
   assert_in_range(atomic_load(&most_at_once), 1, 2);

@@ -91,6 +91,18 @@ describe("testing: states", function()
     fails("send", 'reason = "shut"', "expected skipped, got completed")
   end)
 
+  it("a fake is no more patient than the call", function()
+    local slow = 'fakes = { http = { ["*"] = { delay = "%s", %s } } },'
+    passes("patience", slow:format("4s", "body = ''") .. sends("answered 4"))
+    passes("patience", slow:format("40s", "body = ''") .. sends("TIMEOUT 5"))
+    passes("patience", slow:format("2s", "error = 'reset'") .. sends("UNAVAILABLE 2"))
+    passes("patience", slow:format("2s", "error = 'timeout'") .. sends("TIMEOUT 5"))
+  end)
+
+  it("a closed socket sends nothing", function()
+    passes("closed", sends("CANCELED"))
+  end)
+
   it("a job knows its key, and what earlier stages failed with", function()
     passes("earlier", sends("x:earlier"))
     passes("earlier", 'errors = { { capability = "first", message = "no route" } }, '

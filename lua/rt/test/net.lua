@@ -228,6 +228,7 @@ function socket:send(bytes, host, port)
   check.string(bytes, 1, "send")
   check.string(host, 2, "send")
   check.integer(port, 3, "send")
+  if self._closed then return nil, errors.make("send: closed", "CANCELED") end
   local world, place = self._world, ("%s:%d"):format(host, port)
   world:note(("udp.send %s %s"):format(place, bytes))
   local spec = world:fake("udp", { place, host })
@@ -256,6 +257,7 @@ function socket:address()
 end
 
 function socket:close()
+  self._closed = true
   self._channel:close()
   return true
 end

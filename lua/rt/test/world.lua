@@ -5,6 +5,7 @@
 -- SPDX-License-Identifier: MIT
 local clock = require("rt.test.clock")
 local coroutines = require("rt.coroutines")
+local duration = require("rt.duration")
 local errors = require("rt.errors")
 local sandbox = require("rt.sandbox")
 local source = require("rt.source")
@@ -114,12 +115,18 @@ local function error_of(spec, where)
   return short and errors.make(where .. ": " .. short[2], short[1], short[3])
 end
 
---- The error that a fake stands for, or nil; a time-out has taken `timeout` by then.
+--- The error that a fake stands for, or nil; what it takes has passed by then, which is no more
+--- than `timeout`: a fake that would answer later is a time-out.
 function world:failure(spec, where, timeout)
   local given = type(spec) == "table" and spec.error ~= nil
   local err = (given or type(spec) == "string") and error_of(spec, where) or nil
-  if type(spec) == "table" then self:delay(spec) end
-  if err and err:kind() == "TIMEOUT" and timeout then self.task.park(timeout) end
+  local delay = type(spec) == "table" and spec.delay and duration.seconds(spec.delay, 1, "delay")
+  local late = timeout and delay and delay > timeout
+  if late or (timeout and err and err:kind() == "TIMEOUT") then
+    self.task.park(timeout)
+    return err and err:kind() == "TIMEOUT" and err or error_of("timeout", where)
+  end
+  if delay then self.time.sleep(delay) end
   return err
 end
 

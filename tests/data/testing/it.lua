@@ -124,6 +124,17 @@ function does.fields(job)
   job:send({ class = "y", value = table.concat(words, " ") })
   job:send({ class = "y", value = tostring(job:canceled()) .. (job:deadline() - time.now()) })
 end
+function does.patience(job)
+  local response, err = http.get("http://a.test/", { timeout = "5s" })
+  local word = response and "answered" or err:kind()
+  job:send({ class = "y", value = word .. " " .. time.monotonic() })
+end
+function does.closed(job)
+  local socket = udp.open()
+  socket:close()
+  local sent, err = socket:send("x", "192.0.2.1", 53)
+  job:send({ class = "y", value = sent and "sent" or err:kind() })
+end
 function does.earlier(job)
   local before = job.errors[1]
   job:send({ class = "y", value = before and job.key .. " " .. before.message or job.key })
