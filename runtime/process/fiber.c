@@ -106,6 +106,18 @@ static lua_State *find_thread(lua_State *L, const rt__vm *vm, int *ref) {
   return rt__slot_thread(L, rt__slot_top(L));
 }
 
+static void make_ready(rt__fiber *fiber) {
+  rt__process *process = fiber->process;
+  fiber->state = RT__FIBER_READY;
+  fiber->ready_next = NULL;
+  if (process->ready)
+    process->ready_last->ready_next = fiber;
+  else
+    process->ready = fiber;
+  process->ready_last = fiber;
+  rt__process_ready(process);
+}
+
 /* Whatever may raise comes before the struct is made. */
 rt__fiber *rt__fiber_new(lua_State *L, rt__process *process, int args) {
   rt__vm *vm = process->vm;
@@ -140,7 +152,7 @@ rt__fiber *rt__fiber_new(lua_State *L, rt__process *process, int args) {
   fiber->next = process->fibers;
   if (fiber->next) fiber->next->prev = fiber;
   process->fibers = fiber;
-  rt__fiber_ready(fiber);
+  make_ready(fiber);
   return fiber;
 }
 
@@ -148,7 +160,7 @@ void rt__fiber_wake(rt__fiber *fiber) {
   if (fiber->state == RT__FIBER_PARKED) {
     if (fiber->timer.at)
       rt__timer_stop(fiber->process->vm->worker, &fiber->timer);
-    rt__fiber_ready(fiber);
+    make_ready(fiber);
   } else if (fiber->parking) {
     fiber->woken = true;
   }

@@ -59,57 +59,28 @@ rt_err rt__route(rt_runtime *rt, rt__worker *from, rt__package *package) {
 /* --- monitors and links
  * ------------------------------------------------------- */
 
-static bool add_peer(rt__peer **list, rt_pid pid) {
-  for (rt__peer *peer = *list; peer; peer = peer->next)
-    if (peer->pid == pid) return true;
-  rt__peer *peer = malloc(sizeof(*peer));
-  if (!peer) return false;
-  peer->pid = pid;
-  peer->next = *list;
-  *list = peer;
-  return true;
-}
-
-static void remove_peer(rt__peer **list, rt_pid pid) {
-  for (rt__peer **at = list; *at; at = &(*at)->next)
-    if ((*at)->pid == pid) {
-      rt__peer *peer = *at;
-      *at = peer->next;
-      free(peer);
-      return;
-    }
-}
-
-void rt__peers_free(rt__peer **list) {
-  while (*list) {
-    rt__peer *peer = *list;
-    *list = peer->next;
-    free(peer);
-  }
-}
-
 bool rt__process_watch(rt__process *process, rt_pid watcher) {
   rt__rare *rare = rt__process_rare(process);
   rt__guard(process->vm->worker);
-  bool added = rare && add_peer(&rare->watchers, watcher);
+  bool added = rare && rt__peers_add(&rare->watchers, watcher);
   rt__unguard(process->vm->worker);
   return added;
 }
 bool rt__process_link(rt__process *process, rt_pid other) {
   rt__rare *rare = rt__process_rare(process);
   rt__guard(process->vm->worker);
-  bool added = rare && add_peer(&rare->links, other);
+  bool added = rare && rt__peers_add(&rare->links, other);
   rt__unguard(process->vm->worker);
   return added;
 }
 static void unwatch(rt__process *process, rt_pid watcher) {
   rt__guard(process->vm->worker);
-  remove_peer(&process->rare->watchers, watcher);
+  rt__peers_remove(&process->rare->watchers, watcher);
   rt__unguard(process->vm->worker);
 }
 void rt__process_unlink(rt__process *process, rt_pid other) {
   rt__guard(process->vm->worker);
-  remove_peer(&process->rare->links, other);
+  rt__peers_remove(&process->rare->links, other);
   rt__unguard(process->vm->worker);
 }
 

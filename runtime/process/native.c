@@ -105,24 +105,6 @@ static void answer_dead(rt_runtime *rt, rt__package_kind kind, rt_pid dead,
 
 /* --- peers ---------------------------------------------------------------- */
 
-static void add_peer(rt__peer **list, rt_pid pid) {
-  for (rt__peer *p = *list; p; p = p->next)
-    if (p->pid == pid) return;
-  rt__peer *p = malloc(sizeof(*p));
-  if (!p) return;
-  p->pid = pid;
-  p->next = *list;
-  *list = p;
-}
-
-static void remove_peer(rt__peer **list, rt_pid pid) {
-  while (*list && (*list)->pid != pid) list = &(*list)->next;
-  rt__peer *p = *list;
-  if (!p) return;
-  *list = p->next;
-  free(p);
-}
-
 /* Monitors and links. False: it is mail. */
 static bool take_control(native *n, const rt__package *package) {
   bool control = true;
@@ -130,19 +112,19 @@ static bool take_control(native *n, const rt__package *package) {
   bool over = n->over;
   switch (over ? RT__MESSAGE : package->kind) {
   case RT__MONITOR:
-    add_peer(&n->watchers, package->from);
+    rt__peers_add(&n->watchers, package->from);
     break;
   case RT__UNMONITOR:
-    remove_peer(&n->watchers, package->from);
+    rt__peers_remove(&n->watchers, package->from);
     break;
   case RT__LINK:
-    add_peer(&n->links, package->from);
+    rt__peers_add(&n->links, package->from);
     break;
   case RT__UNLINK:
-    remove_peer(&n->links, package->from);
+    rt__peers_remove(&n->links, package->from);
     break;
   case RT__LINK_DOWN:
-    remove_peer(&n->links, package->from);
+    rt__peers_remove(&n->links, package->from);
     control = false;
     break;
   default:

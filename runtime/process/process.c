@@ -55,7 +55,7 @@ void rt__resource_remove(rt__resource *resource) {
   resource->owner = NULL;
 }
 
-void rt__resources_close(rt__process *process) {
+static void close_resources(rt__process *process) {
   while (process->resources) {
     rt__resource *resource = process->resources;
     rt__resource_remove(resource);
@@ -286,7 +286,7 @@ void rt__process_end(rt__process *process, rt_err how, rt_value *result,
   rt__process_set_deadline(process, -1);
   drop_fibers(process);
   rt__ops_drop(process);
-  rt__resources_close(process);
+  close_resources(process);
   rt__names_drop(&vm->worker->rt->names, process->pid);
   rt__mail_clear(process);
   bool known = !unlist_process(process);

@@ -271,7 +271,6 @@ void rt__ops_drop(rt__process *process);
 void rt__ops_sweep(rt__process *process);
 /* The task of an operation that was posted. */
 void rt__op_run_end(rt__worker *worker, rt__task *task);
-void rt__resources_close(rt__process *process);
 
 /* --- mail, monitors, links ---------------------------------------------- */
 /* [any] Hand a package to the process it is for. RT_ENOTFOUND: no such one;
@@ -290,6 +289,9 @@ void rt__mail_clear(rt__process *process);
 /* Tell monitors and links how it ended. */
 void rt__process_announce(rt__process *process, rt_err how, rt_value *result,
                           rt_value *error);
+/* False: no memory. Those in it already are not added. */
+bool rt__peers_add(rt__peer **list, rt_pid pid);
+void rt__peers_remove(rt__peer **list, rt_pid pid);
 void rt__peers_free(rt__peer **list);
 bool rt__process_watch(rt__process *process, rt_pid watcher);
 bool rt__process_link(rt__process *process, rt_pid other);
