@@ -100,7 +100,7 @@ static int l_expired(lua_State *L) {
 static bool wake(lua_State *L, rt__fiber *fiber, int args) {
   if (!fiber || fiber->state != RT__FIBER_PARKED || fiber->op) return false;
   if (fiber->process != rt__process_of(L)) return false;
-  luaL_checkstack(fiber->co, args + 4, "too many values");
+  rt__fiber_widen(L, fiber->co, args + 4);
   lua_xmove(L, fiber->co, args);
   fiber->args = args;
   rt__fiber_wake(fiber);

@@ -106,16 +106,17 @@ static lua_State *find_thread(lua_State *L, const rt__vm *vm, int *ref) {
   return rt__slot_thread(L, rt__slot_top(L));
 }
 
-static void make_ready(rt__fiber *fiber) {
-  rt__process *process = fiber->process;
-  fiber->state = RT__FIBER_READY;
-  fiber->ready_next = NULL;
-  if (process->ready)
-    process->ready_last->ready_next = fiber;
-  else
-    process->ready = fiber;
-  process->ready_last = fiber;
-  rt__process_ready(process);
+/* The error is the caller's: nobody would catch it in a coroutine that does
+ * not run. */
+void rt__fiber_widen(lua_State *L, lua_State *co, int slots) {
+#ifdef RT_LUAJIT_SYSTEM /* there it raises where there is no memory */
+  size_t bytes = (size_t)(lua_gettop(co) + slots) * 4 * sizeof(lua_Number);
+  rt__vm *vm = rt__vm_of(L);
+  if (!rt__vm_charge(vm, bytes)) luaL_error(L, "not enough memory");
+  rt__vm_discharge(vm, bytes);
+#endif
+  if (!lua_checkstack(co, slots))
+    luaL_error(L, "not enough memory for %d values", slots);
 }
 
 /* Whatever may raise comes before the struct is made. */
@@ -125,8 +126,7 @@ rt__fiber *rt__fiber_new(lua_State *L, rt__process *process, int args) {
   if (!rt__slot_has_room(L, 8)) luaL_checkstack(L, 8, "too many arguments");
   rt__slot_push_ref(L, vm->fibers);
   lua_State *co = find_thread(L, vm, &spare);
-  if (!rt__slot_has_room(co, args + 8))
-    luaL_checkstack(co, args + 8, "too many arguments");
+  if (!rt__slot_has_room(co, args + 8)) rt__fiber_widen(L, co, args + 8);
   if (process->globals != LUA_NOREF) {
     rt__slot_push_ref(L, process->globals);
     rt__slot_set_globals(L, co);
@@ -152,7 +152,7 @@ rt__fiber *rt__fiber_new(lua_State *L, rt__process *process, int args) {
   fiber->next = process->fibers;
   if (fiber->next) fiber->next->prev = fiber;
   process->fibers = fiber;
-  make_ready(fiber);
+  rt__fiber_ready(fiber);
   return fiber;
 }
 
@@ -160,7 +160,7 @@ void rt__fiber_wake(rt__fiber *fiber) {
   if (fiber->state == RT__FIBER_PARKED) {
     if (fiber->timer.at)
       rt__timer_stop(fiber->process->vm->worker, &fiber->timer);
-    make_ready(fiber);
+    rt__fiber_ready(fiber);
   } else if (fiber->parking) {
     fiber->woken = true;
   }

@@ -238,6 +238,8 @@ rt__fiber *rt__fiber_of(lua_State *L);
 /* A fiber for the function and `args` arguments on top of L, which are popped.
  * May raise. */
 rt__fiber *rt__fiber_new(lua_State *L, rt__process *process, int args);
+/* Room on the stack of `co`, or an error raised in L. */
+void rt__fiber_widen(lua_State *L, lua_State *co, int slots);
 /* Its handle, and the fiber of a handle, or NULL when it has ended. */
 double rt__fiber_handle(const rt__fiber *fiber);
 /* Likewise the fiber of a wait for one value of one channel (ready.h). */

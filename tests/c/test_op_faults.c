@@ -140,6 +140,78 @@ static void no_operation_stays(void **state) {
   runner_free(r);
 }
 
+/* --- many arguments ------------------------------------------------------
+ * They go onto the stack of a coroutine that does not run yet. */
+
+#define MANY      3000
+#define WIDE_ROOM (192 * 1024)
+#define WIDE_STEP 1024
+
+/* (spawn, function, room) */
+static int l_spawn_many(lua_State *L) {
+  rt__vm *vm = rt__vm_of(L);
+  size_t limit = vm->limit, room = (size_t)lua_tointeger(L, 3);
+  lua_settop(L, 2);
+  if (!lua_checkstack(L, MANY + 40)) return 0;
+  for (int i = 0; i < MANY; i++) lua_pushinteger(L, i);
+  vm->spares = 0; /* theirs are wide already */
+  vm->limit = vm->used + room;
+  lua_pcall(L, MANY + 1, 0, 0);
+  vm->limit = limit;
+  return 0;
+}
+
+static int push_spawn(lua_State *L) {
+  faults *f = lua_touserdata(L, 1);
+  if (luaL_loadstring(L, "return {require('rt.core.task').spawn,"
+                         "  function() end}") != 0)
+    return lua_error(L);
+  lua_call(L, 0, 1);
+  f->cases = luaL_ref(L, LUA_REGISTRYINDEX);
+  return 0;
+}
+
+static void spawn_all(rt__worker *worker, rt__task *task) {
+  faults *f = (faults *)task;
+  rt__vm *vm = worker->vm;
+  lua_State *L = vm->L;
+  rt__start start = RT__START_INIT;
+  rt_error err = RT_ERROR_INIT;
+  vm->shielded = true;
+  if (lua_cpcall(L, push_spawn, f) != 0)
+    print_error("%s\n", lua_tostring(L, -1));
+  vm->shielded = false;
+  start.on_exit = on_end;
+  start.exit_arg = f;
+  start.internal = true;
+  for (int room = 0; room < WIDE_ROOM; room += WIDE_STEP) {
+    lua_pushcfunction(L, l_spawn_many);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, f->cases);
+    lua_rawgeti(L, -1, 1);
+    lua_rawgeti(L, -2, 2);
+    lua_remove(L, -3);
+    lua_pushinteger(L, room);
+    if (rt__process_start(NULL, vm, &start, 3, &err) == RT_OK) f->started++;
+  }
+  atomic_store(&f->ready, true);
+}
+
+static void a_coroutine_with_many_arguments(void **state) {
+  (void)state;
+  runner *r = runner_new(1, 0);
+  uint64_t end = uv_hrtime() + 60u * 1000000000ull;
+  faults f = {.task = {NULL, spawn_all}};
+  rt__worker_post(rt__runtime_worker(runner_runtime(r), 0), &f.task);
+  while (!atomic_load(&f.ready) && uv_hrtime() < end) uv_sleep(1);
+  assert_int_equal(f.started, WIDE_ROOM / WIDE_STEP);
+  while (atomic_load(&f.ended) < f.started && uv_hrtime() < end) uv_sleep(1);
+  assert_int_equal(atomic_load(&f.ended), f.started);
+  assert_true(atomic_load(&f.refused) > 10);
+  assert_true(atomic_load(&f.refused) < f.started);
+  assert_int_equal(runner_run(r, "print('still')"), 0);
+  runner_free(r);
+}
+
 /* --- a result ------------------------------------------------------------
  * It is encoded when its coroutine has ended, where no error can be caught. */
 
@@ -213,7 +285,9 @@ static void a_result_without_memory(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(no_operation_stays),
-                                     cmocka_unit_test(a_result_without_memory)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(no_operation_stays),
+      cmocka_unit_test(a_coroutine_with_many_arguments),
+      cmocka_unit_test(a_result_without_memory)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
