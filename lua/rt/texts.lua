@@ -12,25 +12,32 @@ local M = {}
 
 local SETTLED = 1 -- seconds since the last change
 local MOST = 256 -- files
+local MOST_BYTES = 4 * 1024 * 1024 -- of text; a file with more than a quarter of it is not kept
 
 -- path -> {text=, and what stamp() said before it was read}
-local known, count = {}, 0
-
-local function keep(path, file)
-  if not known[path] then
-    if count == MOST then
-      known, count = {}, 0
-    end
-    count = count + 1
-  end
-  known[path] = file
-end
+local known, count, bytes = {}, 0, 0
 
 local function forget(path)
-  if known[path] then
-    known[path] = nil
-    count = count - 1
+  local file = known[path]
+  if not file then return end
+  known[path] = nil
+  count, bytes = count - 1, bytes - #file.text
+end
+
+local function keep(path, file)
+  local size = #file.text
+  forget(path)
+  if size > MOST_BYTES / 4 then return end
+  if count == MOST or bytes + size > MOST_BYTES then
+    known, count, bytes = {}, 0, 0
   end
+  known[path] = file
+  count, bytes = count + 1, bytes + size
+end
+
+--- How many texts are kept, and their bytes.
+function M.kept()
+  return count, bytes
 end
 
 --- The text of a file, or nil, err.
