@@ -2,6 +2,8 @@
 -- SPDX-License-Identifier: MIT
 local coroutines = require("rt.coroutines")
 local errors = require("rt.errors")
+local callbacks = require("rt.callbacks")
+local match = require("rt.match")
 local sandbox = require("rt.sandbox")
 local source = require("rt.source")
 local task = require("rt.task")
@@ -31,4 +33,5 @@ return {
   inlet = task.on_mail,
   start = source.start,
   trace = trace,
+  long = { match.find, match.match, callbacks.long_gsub },
 }

@@ -1,12 +1,13 @@
 --- rt.callbacks - library functions that call back into scripts, in Lua instead of C.
 -- The C versions of table.sort, string.gsub and tostring hold a C frame while the script's function
 -- runs: such a function could neither wait nor be preempted. These behave alike and hold none. What
--- calls nothing back is still left to C.
+-- calls nothing back is still left to C; a gsub that takes long there begins again here.
 -- SPDX-License-Identifier: MIT
 local error, type, select = error, type, select
 local floor, raw_tostring = math.floor, tostring
 local getmetatable = debug.getmetatable
-local byte, find, sub, raw_gsub = string.byte, string.find, string.sub, string.gsub
+local byte, find, sub = string.byte, string.find, string.sub
+local raw_gsub, raw_gmatch = string.gsub, string.gmatch
 local concat, raw_sort = table.concat, table.sort
 
 local M = {}
@@ -123,11 +124,47 @@ function M.sort(t, less)
   quick(t, 1, count, less, depth)
 end
 
+-- --- patterns ------------------------------------------------------------------------------------
+
+-- What string.find is to be given for what gsub and gmatch got: a pattern ends at a zero. nil: for
+-- find it would be no pattern, and all there is to do is to raise an error.
+local function as_pattern(pattern)
+  pattern = raw_tostring(pattern)
+  local zero = find(pattern, "\0", 1, true)
+  if zero then pattern = sub(pattern, 1, zero - 1) end
+  if find(pattern, ")", 1, true) and not find(pattern, "[%^%$%*%+%?%.%(%[%%%-]") then return nil end
+  return pattern
+end
+
 -- --- string.gsub ---------------------------------------------------------------------------------
+
+-- The replacement's text, with what its %0 to %9 stand for.
+local function expand(repl, whole, ...)
+  local out, pos = {}, 1
+  local at = find(repl, "%", 1, true)
+  while at do
+    out[#out + 1] = sub(repl, pos, at - 1)
+    local digit = byte(repl, at + 1)
+    digit = digit and digit - 48
+    if digit == 0 then
+      out[#out + 1] = whole
+    elseif digit and digit >= 1 and digit <= 9 then
+      if digit > 1 and digit > select("#", ...) then error("invalid capture index", 0) end
+      out[#out + 1] = select(digit, ...) or whole
+    else
+      out[#out + 1] = sub(repl, at + 1, at + 1)
+    end
+    pos = at + 2
+    at = find(repl, "%", pos, true)
+  end
+  out[#out + 1] = sub(repl, pos)
+  return concat(out)
+end
 
 local function replacement(repl, whole, capture, ...)
   local value
   if capture == nil then capture = whole end
+  if type(repl) == "string" then return expand(repl, whole, capture, ...) end
   if type(repl) == "table" then
     value = repl[capture]
   else
@@ -140,25 +177,28 @@ local function replacement(repl, whole, capture, ...)
   return value
 end
 
+local PIECES = 4096 -- of the result, before they become one
+
 -- Adds the replacement of one match to `out`; returns where the match was.
 local function replace(s, repl, out, pos, first, last, ...)
   if not first then return nil end
+  if #out > PIECES then
+    local text = concat(out)
+    for i = #out, 2, -1 do
+      out[i] = nil
+    end
+    out[1] = text
+  end
   out[#out + 1] = sub(s, pos, first - 1)
   out[#out + 1] = replacement(repl, sub(s, first, last), ...)
   return first, last
 end
 
-function M.gsub(s, pattern, repl, max)
-  local kind = type(repl)
-  if
-    not (kind == "function" or (kind == "table" and getmetatable(repl)))
-    or (type(s) ~= "string" and type(s) ~= "number")
-    or (type(pattern) ~= "string" and type(pattern) ~= "number")
-    or (max ~= nil and type(max) ~= "number")
-  then
-    return raw_gsub(s, pattern, repl, max)
-  end
-  s, pattern = raw_tostring(s), raw_tostring(pattern)
+local function gsub(s, given, repl, max)
+  local pattern = as_pattern(given)
+  if not pattern then return raw_gsub(s, given, repl, max) end
+  s = raw_tostring(s)
+  if type(repl) == "number" then repl = raw_tostring(repl) end
   local anchored = byte(pattern) == 94
   local out, pos, count, size = {}, 1, 0, #s
   while (not max or count < max) and pos <= size + 1 do
@@ -176,6 +216,50 @@ function M.gsub(s, pattern, repl, max)
   end
   if pos <= size then out[#out + 1] = sub(s, pos) end
   return concat(out), count
+end
+
+function M.gsub(s, pattern, repl, max)
+  local kind = type(repl)
+  if
+    not (kind == "function" or (kind == "table" and getmetatable(repl)))
+    or (type(s) ~= "string" and type(s) ~= "number")
+    or (type(pattern) ~= "string" and type(pattern) ~= "number")
+    or (max ~= nil and type(max) ~= "number")
+  then
+    return raw_gsub(s, pattern, repl, max)
+  end
+  return gsub(s, pattern, repl, max)
+end
+
+--- What a string.gsub that takes long in C goes on as: from the beginning.
+M.long_gsub = gsub
+
+-- --- string.gmatch -------------------------------------------------------------------------------
+
+--- As in C, but each of its matches is a string.find, which may take long.
+function M.gmatch(s, given)
+  if (type(s) ~= "string" and type(s) ~= "number")
+    or (type(given) ~= "string" and type(given) ~= "number") then
+    return raw_gmatch(s, given) -- says what is wrong
+  end
+  local pattern = as_pattern(given)
+  if not pattern then return raw_gmatch(s, given) end
+  s = raw_tostring(s)
+  if byte(pattern) == 94 then pattern = "%" .. pattern end -- no anchor here
+  local pos, size = 1, #s
+  local function found(first, last, capture, ...)
+    if not first then
+      pos = size + 2
+      return nil
+    end
+    pos = last < first and first + 1 or last + 1
+    if capture == nil then return sub(s, first, last) end
+    return capture, ...
+  end
+  return function()
+    if pos > size + 1 then return nil end
+    return found(find(s, pattern, pos))
+  end
 end
 
 -- --- tostring ------------------------------------------------------------------------------------

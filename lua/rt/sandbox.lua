@@ -351,6 +351,7 @@ function M.globals()
 end
 
 rawset(string, "gsub", callbacks.gsub)
+rawset(string, "gmatch", callbacks.gmatch)
 math.randomseed(settings.seed) -- else every VM would begin alike
 if not settings.unsafe then getmetatable("").__metatable = false end
 

@@ -163,6 +163,10 @@ void rt__vm_collect(rt__vm *vm) {
 }
 
 bool rt__vm_check_memory(rt__vm *vm) {
+  if (vm->unfinalized) {
+    vm->unfinalized = false;
+    rt__vm_gc(vm, LUA_GCSTEP, STEP_KB);
+  }
   if (vm->wanted > 0) return sweep(vm);
   if (plenty(vm)) return false;
   if (!vm->paced) pace(vm, PAUSE_SHORT, STEPS_SHORT);

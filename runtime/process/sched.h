@@ -355,6 +355,7 @@ struct rt__vm {
   rt_builder *builder; /* for what is encoded here */
   bool refused;        /* an allocation of the running process */
   bool shielded;       /* library work outside of fibers: hands off */
+  bool unfinalized;    /* finalizers wait for the end of the turn */
   size_t next_look;    /* bytes; memory is looked at again from there on */
   bool paced;          /* the collector is set to let nothing pile up */
   bool small;          /* or to come late, as there is little */
@@ -500,6 +501,8 @@ struct rt__worker {
 rt_err rt__worker_new(rt__worker **out, rt_runtime *rt, unsigned index,
                       uint32_t generation, rt_error *err);
 rt_err rt__worker_start(rt__worker *worker, rt_error *err);
+/* Its thread, from within a process: is there something else to be done? */
+bool rt__worker_is_awaited(rt__worker *worker);
 /* Keep calls of this Lua state within the worker's C stack. */
 void rt__worker_bound_stack(const rt__worker *worker, lua_State *L);
 /* Ask its thread to end; then rt__worker_join(). */

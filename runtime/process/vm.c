@@ -16,7 +16,11 @@
 #define HOOK_IN_C (-1)
 #endif
 
-#define HOLD_UP_NS 1000000000u /* of CPU, where it cannot be preempted */
+/* Of CPU, where it cannot be preempted: when others wait, when nobody does, and
+ * before a pattern match goes on in Lua, where it can. */
+#define HOLD_UP_NS 250000000u
+#define ALONE_NS   1000000000u
+#define LEAVE_NS   20000000u
 
 #define REFS 100
 
@@ -132,6 +136,28 @@ static void widen_registry(lua_State *L) {
   while (--i >= 0) luaL_unref(L, LUA_REGISTRYINDEX, refs[i]);
 }
 
+#ifndef RT_LUAJIT_SYSTEM
+/* Not in the middle of the library, where it may call that again: it would find
+ * a channel half written. Those of safe scripts are ours. */
+static int may_finalize(lua_State *L) {
+  lua_Debug ar;
+  for (int level = 0; level < 2 && lua_getstack(L, level, &ar); level++) {
+    if (!lua_getinfo(L, "S", &ar) || *ar.what == 'C') continue;
+    if (strncmp(ar.source, "=rt/", 4) != 0) return true;
+    rt__vm_of(L)->unfinalized = true;
+    return false;
+  }
+  return true;
+}
+
+static void on_finalizer_error(lua_State *L) {
+  const char *text =
+      lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "error";
+  rt_runtime_log(rt__runtime_of(L), RT_LOG_ERROR, NULL, "in a finalizer: %s",
+                 text);
+}
+#endif
+
 /* (vm): opens the libraries, loads rt.boot and keeps what C calls. */
 static int open_vm(lua_State *L) {
   static const char *const names[RT__REF_COUNT] = {"globals", "inlet", "start",
@@ -161,6 +187,11 @@ static int open_vm(lua_State *L) {
   lua_call(L, 1, 1);
   for (int i = 0; i < RT__REF_COUNT; i++) vm->refs[i] = ref_field(L, names[i]);
 #ifndef RT_LUAJIT_SYSTEM
+  lua_getfield(L, -1, "long");
+  for (int i = 1; i <= 3; i++) lua_rawgeti(L, -i, i);
+  luaJIT_setleavefn(L);
+  luaJIT_setfinalizers(L, vm->worker->rt->opts.unsafe ? may_finalize : NULL,
+                       on_finalizer_error);
   luaJIT_sethookfn(L, rt__vm_hook);
 #else /* its compiled code never looks at a hook */
   luaJIT_setmode(L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
@@ -237,15 +268,20 @@ void rt__vm_free(rt__vm *vm) {
 
 /* --- the hook ----------------------------------------------------------- */
 
-/* Below a C function it cannot be preempted: it may hold up its worker only for
- * so long. */
-static bool held_up(rt__vm *vm, rt__process *process, uint64_t epoch) {
+/* How long has it been where it cannot be preempted? */
+static uint64_t held_for(rt__vm *vm, uint64_t epoch) {
   uint64_t now = rt__cpu_ns();
   if (vm->held_epoch != epoch) {
     vm->held_epoch = epoch;
     vm->held_cpu = now;
   }
-  if (now - vm->held_cpu < HOLD_UP_NS) return false;
+  return now - vm->held_cpu;
+}
+
+/* It may hold up its worker only for so long. */
+static bool held_up(rt__vm *vm, rt__process *process, uint64_t held) {
+  if (held < HOLD_UP_NS) return false;
+  if (held < ALONE_NS && !rt__worker_is_awaited(vm->worker)) return false;
   process->ending = RT_ETIMEOUT;
   if (process->dying) return true;
   rt__process_set_error(
@@ -253,6 +289,15 @@ static bool held_up(rt__vm *vm, rt__process *process, uint64_t epoch) {
       rt__error_map(RT_ETIMEOUT,
                     "held up its worker where it cannot be preempted", NULL));
   return true;
+}
+
+static void leave_c(lua_State *L, uint64_t held) {
+#ifndef RT_LUAJIT_SYSTEM
+  if (held >= LEAVE_NS) luaJIT_leave(L);
+#else
+  (void)L;
+  (void)held;
+#endif
 }
 
 /* Is the running process to end? Notes why. */
@@ -310,9 +355,13 @@ void rt__vm_hook(lua_State *L, lua_Debug *ar) {
     lua_yield(L, 0);
     return;
   }
-  if (!end && !held_up(vm, process, epoch)) {
+  uint64_t held = end ? 0 : held_for(vm, epoch);
+  if (!end && !held_up(vm, process, held)) {
     /* Inside a pattern match: it yields at the next instruction after that. */
-    if (ar->event == HOOK_IN_C) rt__vm_interrupt(vm);
+    if (ar->event == HOOK_IN_C) {
+      leave_c(L, held);
+      rt__vm_interrupt(vm);
+    }
     return;
   }
   rt__process_note(process, L);

@@ -236,7 +236,7 @@ end, { memory = true })
 attack("catastrophic pattern", function()
   local s = ("a"):rep(60000)
   while true do pcall(string.find, s, "a-a-a-a-a-a-a-a-b") end
-end, { held = true })
+end)
 
 attack("catastrophic gmatch and gsub", function()
   local s = ("a"):rep(60000)
@@ -244,7 +244,7 @@ attack("catastrophic gmatch and gsub", function()
     pcall(string.gsub, s, ".-.-.-.-b", "")
     pcall(function() for _ in s:gmatch(".-.-.-.-b") do end end)
   end
-end, { held = true })
+end)
 
 attack("plain search", function()
   local s = ("a"):rep(1e6)
