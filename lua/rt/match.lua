@@ -227,7 +227,8 @@ end
 
 -- What matches from `at` on: its state and where it ends.
 local function try(text, pattern, at)
-  local state = { text = text, parts = parts_of(pattern), depth = 0, level = 0, first = {}, length = {} }
+  local state = { text = text, parts = parts_of(pattern), depth = 0 }
+  state.level, state.first, state.length = 0, {}, {}
   return state, go(state, at, 1)
 end
 

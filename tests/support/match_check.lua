@@ -58,7 +58,6 @@ local function all_of(gmatch, text, pattern)
   return table.concat(list, "\1")
 end
 
-local differ = 0
 local function same(what, text, pattern, wanted, got)
   if wanted == got then return end
   -- C looks at a pattern only as far as it comes
@@ -69,8 +68,9 @@ local function same(what, text, pattern, wanted, got)
   if wanted:find("^error: pattern too complex") or got:find("^error: pattern too complex") then
     return
   end
-  differ = differ + 1
-  error(("seed %d: %s(%q, %q): %q, and in Lua %q"):format(seed, what, text, pattern, wanted, got), 0)
+
+  error(("seed %d: %s(%q, %q): %q, and in Lua %q"):format(
+    seed, what, text, pattern, wanted, got), 0)
 end
 
 local found = 0
