@@ -3,7 +3,7 @@
 -- runs: such a function could neither wait nor be preempted. These behave alike and hold none. What
 -- calls nothing back is still left to C; a gsub that takes long there begins again here.
 -- SPDX-License-Identifier: MIT
-local error, type, select = error, type, select
+local error, pcall, type, select = error, pcall, type, select
 local floor, raw_tostring = math.floor, tostring
 local getmetatable = debug.getmetatable
 local byte, find, sub = string.byte, string.find, string.sub
@@ -14,6 +14,7 @@ local M = {}
 
 -- --- table.sort ----------------------------------------------------------------------------------
 
+local MANY = 10000 -- items that C may work on at once
 local SMALL = 12 -- runs up to this length are sorted by insertion
 
 local function insertion(t, first, last, less)
@@ -114,7 +115,7 @@ function M.sort(t, less)
   if count < 2 then return end
   if not less then
     local kind = type(t[1])
-    if kind == "number" or kind == "string" then return raw_sort(t) end
+    if count <= MANY and (kind == "number" or kind == "string") then return raw_sort(t) end
     less = ascending
   end
   local depth, n = 2, count
@@ -122,6 +123,31 @@ function M.sort(t, less)
     n, depth = n / 2, depth + 2
   end
   quick(t, 1, count, less, depth)
+end
+
+-- --- table.concat --------------------------------------------------------------------------------
+
+local function concat_parts(t, separator, first, last)
+  local parts = {}
+  for i = first, last, MANY do
+    local stop = i + MANY - 1
+    local ok, part = pcall(concat, t, separator, i, stop < last and stop or last)
+    if not ok then error(part, 2) end
+    parts[#parts + 1] = part
+  end
+  return M.concat(parts, separator)
+end
+
+--- As in C, some items at a time. What is wrong with an argument is left to C to say.
+function M.concat(t, separator, first, last)
+  if type(t) == "table" and (first == nil or type(first) == "number")
+    and (last == nil or type(last) == "number") then
+    local from, to = first or 1, last or #t
+    if to - from >= MANY and from >= -2 ^ 31 and to < 2 ^ 31 and from % 1 == 0 then
+      return concat_parts(t, separator, from, to)
+    end
+  end
+  return concat(t, separator, first, last)
 end
 
 -- --- patterns ------------------------------------------------------------------------------------

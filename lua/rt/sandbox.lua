@@ -213,6 +213,7 @@ end
 local function safe_table()
   local made = copy(table)
   made.sort = callbacks.sort
+  made.concat = callbacks.concat
   for _, name in ipairs({ "insert", "remove", "sort" }) do
     local raw = made[name]
     made[name] = function(t, ...)

@@ -11,6 +11,9 @@
 
 #include "bind/json.h"
 #include "bind/lua_value.h"
+#include "process/sched.h"
+
+#define STEPS 1024 /* items between two looks at who is to end */
 
 #define JSON_OUT   lua_State *
 #define JSON_DEPTH RT__JSON_DEPTH
@@ -89,14 +92,20 @@ static bool json_begin(json *p, bool object) {
   return true;
 }
 
+/* A large text takes long, and nothing else looks at who is to end. */
+static bool goes_on(json *p, size_t done) {
+  if (done % STEPS != 0 || !rt__vm_is_ending(p->out)) return true;
+  return json_fail(p, "the process is ending");
+}
+
 static bool json_put_item(json *p, int i) {
   lua_rawseti(p->out, -2, i);
-  return true;
+  return goes_on(p, (size_t)i);
 }
 
 static bool json_put_member(json *p) {
   lua_rawset(p->out, -3);
-  return true;
+  return goes_on(p, (size_t)(p->at - p->start));
 }
 
 static bool json_end(json *p) {

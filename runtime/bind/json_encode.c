@@ -14,9 +14,12 @@
 #include "bind/json.h"
 #include "bind/lua_error.h"
 #include "bind/lua_value.h"
+#include "process/sched.h"
 
 /* Integers a double holds exactly. */
 #define EXACT 9007199254740992.0
+
+#define STEPS 1024 /* items between two looks at who is to end */
 
 typedef struct path path;
 struct path {
@@ -30,6 +33,7 @@ typedef struct writer {
   rt__buf *out;
   int indent, depth;
   rt_error *err;
+  unsigned steps;
 } writer;
 
 static bool put_value(writer *w, int index, const path *at);
@@ -51,6 +55,12 @@ static bool refuse(writer *w, const path *at, const char *why) {
   put_path(text, sizeof(text), at);
   rt_fail(w->err, RT_EINVAL, "json: %s: %s", text, why);
   return false;
+}
+
+/* A large value takes long, and nothing else looks at who is to end. */
+static bool goes_on(writer *w, const path *at) {
+  if (++w->steps % STEPS != 0 || !rt__vm_is_ending(w->L)) return true;
+  return refuse(w, at, "the process is ending");
 }
 
 /* --- scalars ------------------------------------------------------------ */
@@ -135,6 +145,7 @@ static bool put_array(writer *w, int index, size_t n, const path *at) {
     if (i > 1) rt__buf_putc(w->out, ',');
     new_line(w);
     lua_rawgeti(w->L, index, (int)i);
+    if (!goes_on(w, &item)) return false;
     if (!put_value(w, lua_gettop(w->L), &item)) return false;
     lua_pop(w->L, 1);
   }
@@ -210,6 +221,7 @@ static bool put_object(writer *w, int index, const path *at) {
     else
       lua_pushnumber(L, m->number);
     lua_rawget(L, index);
+    if (!goes_on(w, &item)) return false;
     if (!put_value(w, lua_gettop(L), &item)) return false;
     lua_pop(L, 1);
   }
@@ -282,7 +294,7 @@ static bool put_value(writer *w, int index, const path *at) {
 rt_err rt__json_encode(lua_State *L, int index, int indent, rt__buf *out,
                        rt_error *err) {
   rt_error local = RT_ERROR_INIT;
-  writer w = {L, out, indent, 0, err ? err : &local};
+  writer w = {L, out, indent, 0, err ? err : &local, 0};
   path root = {NULL, NULL, 0};
   luaL_checkstack(L, 10, "json");
   if (!put_value(&w, index, &root)) return w.err->code;

@@ -32,12 +32,15 @@ struct frame {
   lua_Number item;
 };
 
+#define STEPS 1024 /* items between two looks at who is to end */
+
 typedef struct encoder {
   lua_State *L;
   const char *what;
   rt__buf *out; /* marked as failed when memory is short, or it is large */
   uint64_t limit, tables; /* bytes: at most, and of tables so far */
   rt_error *err;          /* may be NULL */
+  unsigned steps;
 } encoder;
 
 /* --- refusing ----------------------------------------------------------- */
@@ -193,6 +196,12 @@ static inline void put_byte(encoder *e, unsigned char byte) {
   commit(e, at + 1);
 }
 
+/* A large value takes long, and nothing else looks at who is to end. */
+static bool goes_on(encoder *e, const frame *f) {
+  if (++e->steps % STEPS != 0 || !rt__vm_is_ending(e->L)) return true;
+  return refuse(e, f, "value: the process is ending");
+}
+
 static bool encode_array(encoder *e, int index, frame *f, size_t n, int depth) {
   lua_State *L = e->L;
   int item = lua_gettop(L) + 1;
@@ -201,7 +210,7 @@ static bool encode_array(encoder *e, int index, frame *f, size_t n, int depth) {
   for (size_t i = 1; i <= n; i++) {
     f->item = (lua_Number)i;
     lua_rawgeti(L, index, (int)i);
-    if (!encode(e, item, f, depth)) return false;
+    if (!goes_on(e, f) || !encode(e, item, f, depth)) return false;
     lua_settop(L, item - 1);
   }
   return true;
@@ -232,7 +241,8 @@ static bool encode_map(encoder *e, int index, frame *f, int depth) {
   f->key = key;
   lua_pushnil(L);
   while (lua_next(L, index)) {
-    if (!encode_key(e, f) || !encode(e, key + 1, f, depth)) return false;
+    if (!goes_on(e, f) || !encode_key(e, f) || !encode(e, key + 1, f, depth))
+      return false;
     lua_settop(L, key);
     count++;
   }
@@ -347,7 +357,7 @@ rt_err rt__lua_encode_into(lua_State *L, int index, const char *what,
                            rt_builder *builder, rt_error *err) {
   unsigned depth;
   rt__buf *out = rt__builder_slot(builder, &depth);
-  encoder e = {L, what, out, rt__vm_of(L)->limit, 0, err};
+  encoder e = {L, what, out, rt__vm_of(L)->limit, 0, err, 0};
   frame root = {NULL, NULL, 0, 0};
   int top = lua_gettop(L);
   if (index < 0 && index > LUA_REGISTRYINDEX) index += top + 1;

@@ -406,6 +406,9 @@ bool rt__vm_charge(rt__vm *vm, size_t bytes);
 void rt__vm_discharge(rt__vm *vm, size_t bytes);
 /* Let the hook fire at the next instruction of the running process. */
 void rt__vm_interrupt(rt__vm *vm);
+/* From a C function that takes long: is the running process to end? Then it
+ * does as soon as that returns. */
+bool rt__vm_is_ending(lua_State *L);
 /* The debug hook, set once for each VM. */
 void rt__vm_hook(lua_State *L, lua_Debug *ar);
 /* Its thread: is there room for another process, if need be after a whole

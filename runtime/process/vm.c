@@ -317,6 +317,15 @@ static bool must_end(rt__vm *vm, rt__process *process) {
   return process->ending != RT_OK;
 }
 
+bool rt__vm_is_ending(lua_State *L) {
+  rt__vm *vm = rt__vm_of(L);
+  rt__process *process = vm->running;
+  if (!process || !vm->fiber || vm->shielded) return false;
+  if (!must_end(vm, process)) return false;
+  rt__vm_interrupt(vm);
+  return true;
+}
+
 void rt__vm_interrupt(rt__vm *vm) {
   rt__worker *worker = vm->worker;
   atomic_store(&worker->armed, atomic_load(&worker->epoch));

@@ -283,6 +283,47 @@ attack("unpack", function()
   while true do pcall(unpack, {}, 1, 1e8) end
 end, { memory = true })
 
+-- --- much for one call ---------------------------------------------------------------------------
+
+local function many(make)
+  local t = {}
+  for i = 1, 5e5 do t[i] = make(i) end
+  return t
+end
+
+attack("sort of many numbers", function()
+  local t = many(math.random)
+  while true do
+    for i = 1, #t do t[i] = math.random() end
+    table.sort(t)
+  end
+end, { memory = true })
+
+attack("concat of many numbers", function()
+  local t = many(math.random)
+  while true do table.concat(t, ",") end
+end, { memory = true })
+
+attack("JSON of many", function()
+  local json = require("json")
+  local t = many(function() return { false } end)
+  while true do pcall(json.encode, t) end
+end, { memory = true })
+
+attack("JSON text of many", function()
+  local json = require("json")
+  local text = "[" .. ("[],"):rep(2e5) .. "[]]"
+  while true do pcall(json.decode, text) end
+end, { memory = true })
+
+attack("messages of many", function()
+  local t = many(function(i) return i end)
+  while true do
+    process.send(process.pid(), "many", t)
+    process.inbox():receive()
+  end
+end, { memory = true, waits = true })
+
 -- --- memory, and what others keep for it ---------------------------------------------------------
 
 attack("tables", function()
