@@ -209,6 +209,8 @@ void kit_cap(kit *k, const char *name, kit_opts opts) {
   o.max_instances = opts.max_instances;
   o.retries = opts.retries;
   o.rate = opts.rate;
+  o.rerun = opts.rerun;
+  o.version = opts.version;
   o.match = opts.match ? match_any : NULL;
   o.invoke = kit_never;
   KIT_OK(rt_registry_add(k->registry, &o, err));

@@ -40,6 +40,7 @@ typedef struct kit_opts {
   double rate;
   kit_fn fn; /* default: expand */
   bool match;
+  const char *rerun, *version;
 } kit_opts;
 
 struct kit {
