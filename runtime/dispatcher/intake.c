@@ -461,7 +461,7 @@ rt_err rt__session_take_tick(rt_session *s, rt__class *cls, const char *value,
   origin_of(NULL, &from);
   rt__text key = key_text(s, cls, &in);
   uint64_t hash = rt__store_hash(s->store, key);
-  rt__asset_row row = {.value = in.value}, found;
+  rt__asset_row row = {.value = in.value}, found = {0};
   rt_err rc = rt__again_begin(s, err);
   if (rc == RT_OK) rc = rt__store_find(s->store, hash, key, &found, err);
   if (rc != RT_OK || found.id) return rc;
