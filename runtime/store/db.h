@@ -53,7 +53,13 @@
   X(REJECT_DROP, "DELETE FROM rejected WHERE parent=?1")                       \
   X(CREATED, "SELECT created FROM asset WHERE id>=?1 ORDER BY id LIMIT 1")     \
   X(BEFORE, "SELECT count(*) FROM asset WHERE class=?1 AND id<?2")             \
-  X(LAST_ASSET, "SELECT coalesce(max(id),0) FROM asset")                       \
+  X(LAST_ASSET,                                                                \
+    "SELECT max((SELECT coalesce(max(id),0) FROM asset),"                      \
+    " (SELECT coalesce(max(max(since-1,mark)),0) FROM lane),"                  \
+    " (SELECT coalesce(max(id)>>20,0) FROM edge),"                             \
+    " (SELECT coalesce(max(CAST(value AS INTEGER)),0) FROM meta WHERE name"    \
+    " IN ('" RT__META_HIGHEST "','" RT__META_SEEN                              \
+    "','printed','discarded')))")                                              \
   X(LAST_EDGE, "SELECT coalesce(max(id),0) FROM edge")                         \
   X(EDGE, "INSERT OR IGNORE INTO edge(asset,parent,capability,id)"             \
           " VALUES(?1,?2,?3,?4)")                                              \
@@ -86,8 +92,9 @@
   X(JOB_UNTAKE, "UPDATE job SET state='queued' WHERE state='taken'")           \
   X(JOB_CANCEL, "UPDATE job SET state='canceled',due=NULL"                     \
                 " WHERE state IN ('queued','taken','delayed','held')")         \
-  X(JOB_FAILED, RT__JOB_COLUMNS " WHERE state='failed' ORDER BY asset"         \
-                                " LIMIT ?1")                                   \
+  X(JOB_FAILED, RT__JOB_COLUMNS " WHERE state='failed' AND asset IN"           \
+                                " (SELECT id FROM asset)"                      \
+                                " ORDER BY asset LIMIT ?1")                    \
   X(RUNNING_PUT, "INSERT OR REPLACE INTO running VALUES(?1,?2)")               \
   X(RUNNING_GET, "SELECT j.value->>0, j.value->>1, j.value->>2"                \
                  " FROM running, json_each(running.jobs) j")                   \

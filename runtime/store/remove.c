@@ -25,6 +25,9 @@ rt_err rt__store_delete_asset(rt__store *store, int64_t id, rt_error *err) {
       RT__SQL_FOUND_DROP,
       RT__SQL_DELETE_ASSET}; /* the row last: the key is found by it */
   rt_err rc = rt__seen_remove(store, id, err);
+  if (rc == RT_OK && id == store->last_asset) { /* nothing else tells of it */
+    rc = rt__store_set_int(store, RT__META_HIGHEST, id, err);
+  }
   for (size_t i = 0; rc == RT_OK && i < 5; i++) {
     rc = drop(store, tables[i], id, err);
   }

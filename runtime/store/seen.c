@@ -164,21 +164,13 @@ rt_err rt__seen_remove(rt__store *store, int64_t asset, rt_error *err) {
 }
 
 /* --- opening --------------------------------------------------------- */
-/* Assets that were deleted at the end leave their numbers to new ones. */
-static rt_err check_mark(rt__store *store, rt_error *err) {
-  rt__seen *seen = &store->seen;
-  seen->mark = rt__store_meta_int(store, RT__META_SEEN, 0);
-  if (seen->mark <= store->last_asset) return RT_OK;
-  seen->mark = store->last_asset;
-  return rt__store_set_int(store, RT__META_SEEN, seen->mark, err);
-}
-
 rt_err rt__seen_load(rt__store *store, rt_error *err) {
   rt__seen *seen = &store->seen;
   rt__seen_free(seen);
-  rt_err rc = check_mark(store, err), told = RT_OK;
+  rt_err rc = RT_OK, told = RT_OK;
+  seen->mark = rt__store_meta_int(store, RT__META_SEEN, 0);
   sqlite3_stmt *stmt = rt__sql(store, RT__SQL_SEEN_TAIL, err);
-  if (rc != RT_OK || !stmt) return rc == RT_OK ? RT_EUNAVAIL : rc;
+  if (!stmt) return RT_EUNAVAIL;
   sqlite3_bind_int64(stmt, 1, seen->mark);
   while (rt__sql_row(store, stmt, &rc, err)) {
     if (told != RT_OK) continue;

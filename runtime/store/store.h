@@ -182,6 +182,8 @@ rt_err rt__store_rejected(rt__store *store, int64_t parent, rt__asset_fn fn,
                           void *arg, rt_error *err);
 rt_err rt__store_unreject(rt__store *store, int64_t parent, rt_error *err);
 
+/* Named value: the last number of an asset, when that one was deleted. */
+#define RT__META_HIGHEST "highest"
 /* Named value: this, and a capability's name: its max_instances. */
 #define RT__META_INSTANCES "instances:"
 /* The same: when its next tick is due, in ms; 0: it has none. */
