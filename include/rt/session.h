@@ -53,11 +53,17 @@ typedef struct rt_session_opts {
   const rt_value *config;  /* kept in the file as it is, for the opener */
   int64_t max_descendants; /* assets below one seed; negative: no bound */
   int64_t max_repeats; /* of a capability on the way from a seed; negative */
+  /* Seconds for which a file that is damaged, gone or another one is waited
+   * for before the session ends; 0: 60; negative: for ever. */
+  double patience;
+  /* Bytes of the file's log above which nothing more is written while other
+   * programs read from it; 0: 512 MB; negative: no bound. */
+  int64_t max_journal;
 } rt_session_opts;
 #define RT_SESSION_OPTS_INIT                                                   \
   {                                                                            \
     sizeof(rt_session_opts), NULL, NULL, RT_OPEN_ANY, NULL, 0, NULL, 0, NULL,  \
-        0, -1, -1, -1, 0, 0, 0, false, false, NULL, NULL, -1, -1               \
+        0, -1, -1, -1, 0, 0, 0, false, false, NULL, NULL, -1, -1, 0, 0         \
   }
 
 typedef enum rt_outcome {

@@ -185,8 +185,21 @@ void rt__session_reply(rt__reply **list, rt_err code, const rt_error *err) {
   }
 }
 
+/* As callers are told a fault. */
+static rt_error fault_of(const rt_session *s) {
+  rt_error err = s->fault;
+  err.code = RT_EUNAVAIL;
+  err.retryable = !s->lost;
+  return err;
+}
+
 static void reply_canceled(rt_session *s) {
   rt_error err = RT_ERROR_INIT;
+  if (s->lost) {
+    err = fault_of(s);
+    rt__session_reply(&s->waiters, err.code, &err);
+    return;
+  }
   rt_fail(&err, RT_ECANCELED, "session '%s' was canceled: %s", s->name,
           s->reason ? s->reason : "closed");
   rt__session_reply(&s->waiters, RT_ECANCELED, &err);
@@ -247,26 +260,50 @@ void rt__session_hold(rt_session *s) {
 }
 
 /* --- faults ---------------------------------------------------------- */
+/* A disk becomes free again; a file that is damaged or gone seldom comes back,
+ * so that is waited for no longer than `patience`. */
+static void set_fault(rt_session *s, const rt_error *err) {
+  s->fault = *err;
+  bool lasts = err->code == RT_EINVAL || err->code == RT_ENOTFOUND;
+  if (!lasts || s->patience < 0) {
+    s->lost_ns = 0;
+  } else if (!s->lost_ns) {
+    s->lost_ns = in_seconds(s, s->patience);
+  }
+  if (s->lost_ns) rt__wake_at(&s->wake_ns, s->lost_ns);
+}
+
 void rt__session_fail(rt_session *s, const rt_error *err) {
   bool first = !s->failed;
   if (first) {
     rt__session_log(s, RT_LOG_ERROR, "session '%s' waits: %s", s->name,
                     err->message);
   }
-  s->fault = *err;
+  set_fault(s, err);
   s->failed = true;
   s->locked = false;
   s->retry_ns = s->engine->now + RETRY_NS;
   rt__wake_at(&s->wake_ns, s->retry_ns);
   ask_running(s, true);
   rt__store_rollback(s->store);
-  rt__session_reply(&s->replies, err->code, err);
+  rt_error told = fault_of(s);
+  rt__session_reply(&s->replies, told.code, &told);
   s->replies_last = &s->replies;
   rt__notes_drop(s);
   rt__session_clear(s);
-  rt__store_tell(s->store, s->fault.message);
+  rt__session_tell(s);
   if (first) rt__note_session(s, "session.paused", s->fault.message);
   rt__notes_send(s);
+}
+
+/* It does not come back: everybody is told, and the session has ended. */
+static void give_up_lost(rt_session *s) {
+  rt__session_log(s, RT_LOG_ERROR, "session '%s' ends: %s", s->name,
+                  s->fault.message);
+  s->lost = s->draining = s->drained = true;
+  if (!s->reason) s->reason = strdup(s->fault.message);
+  rt__session_unpark(s->engine, s);
+  rt__session_settled(s, false);
 }
 
 static void try_again(rt_session *s) {
@@ -276,12 +313,15 @@ static void try_again(rt_session *s) {
   rt__wake_at(&s->wake_ns, s->retry_ns);
   if (early) return;
   if (rt__session_load(s, &err) != RT_OK) {
-    s->fault = err;
+    set_fault(s, &err);
     rt__session_clear(s);
-    rt__store_tell(s->store, err.message);
+    rt__session_tell(s);
+    if (s->lost_ns && s->engine->now >= s->lost_ns) give_up_lost(s);
     return;
   }
   s->failed = false;
+  s->lost_ns = 0;
+  rt__session_tell(s);
   rt__note_session(s, "session.resumed", "the fault is gone");
   rt__session_log(s, RT_LOG_INFO, "session '%s' goes on", s->name);
   /* What opened a round may not have reached the disk: nothing is open. */
@@ -301,11 +341,11 @@ static void deadline_timer(rt_session *s) {
  * it is opened next. */
 static void give_up_locked(rt_session *s) {
   rt_error err = RT_ERROR_INIT;
-  rt_fail(&err, RT_EUNAVAIL, "%s", RT__LOCKED_WORDS);
+  rt_fail(&err, RT_EUNAVAIL, "%s", s->lock_words);
   rt__session_log(s, RT_LOG_WARN,
                   "session '%s' ends, and %s: what is not on disk is done "
                   "again by the next run",
-                  s->name, RT__LOCKED_WORDS);
+                  s->name, s->lock_words);
   rt__session_fail(s, &err);
   s->drained = true;
   rt__session_unpark(s->engine, s);

@@ -174,12 +174,8 @@ static void tick(rt__engine *engine) {
   engine->tick_ns = engine->now + TICK_NS;
   rt__engine_touch_all(engine);
   for (rt_session *s = engine->sessions; s; s = s->next) {
-    if (s->loaded && !s->failed && !rt__store_present(s->store)) {
-      rt_error err = RT_ERROR_INIT;
-      if (rt__store_check_file(s->dir, s->name, s->file, &err) == RT_OK) {
-        rt_fail(&err, RT_EUNAVAIL, "the log %s/%s.sqlite-wal is gone", s->dir,
-                s->name);
-      }
+    rt_error err = RT_ERROR_INIT;
+    if (s->loaded && !s->failed && rt__store_present(s->store, &err) != RT_OK) {
       rt__session_fail(s, &err);
     }
     rt__session_tell_held(s);

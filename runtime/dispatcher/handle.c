@@ -28,9 +28,14 @@ static void free_names(char **names, size_t count) {
   free(names);
 }
 
+#define PATIENCE    60.0
+#define MAX_JOURNAL (512ll << 20)
+
 static void copy_opts(rt_session *s, const rt_session_opts *o) {
   s->mode = o->mode;
   s->sync_normal = o->sync_normal;
+  s->patience = o->patience ? o->patience : PATIENCE;
+  s->max_journal = o->max_journal ? o->max_journal : MAX_JOURNAL;
   s->max_depth = o->max_depth;
   s->max_assets = o->max_assets;
   s->max_fanout = o->max_fanout;

@@ -236,7 +236,8 @@ struct rt_session {
   size_t only_count, without_count;
   int64_t max_depth, max_assets, max_fanout, max_descendants, max_repeats;
   uint32_t concurrency;
-  double deadline, grace;
+  double deadline, grace, patience;
+  int64_t max_journal;
   rt_value *options, *config;
   rt__scope scope;
   /* [any] */
@@ -296,11 +297,13 @@ struct rt_session {
   double wall_last;     /* unix seconds, when schedules were last looked at */
   uint64_t farewell_ns; /* it ends without */
   bool lock_logged, held_told, memory_told, paused_told;
+  char lock_words[160], held_words[160]; /* what it waits for, or suffers */
   uint64_t unlock_ns, lock_log_ns, open_until_ns;
-  rt__file_id file;               /* once it was opened */
   rt__cmd *parked, **parked_last; /* commands that wait for the file */
   char *reason;                   /* why it is draining */
   rt_error fault;                 /* while failed */
+  uint64_t lost_ns;               /* no use to wait longer; 0: it may end */
+  bool lost;                      /* it was, and the session has ended */
   uint64_t wake_ns, kill_ns, giveup_ns, deadline_ns, retry_ns, times_ns;
   int64_t rejections[RT__BUDGETS]; /* since it was opened, by name */
   rt__idmap roots; /* assets below each seed, once that is asked for */
@@ -318,6 +321,7 @@ typedef struct rt__memory {
   uint64_t collections, pauses;
   bool collected;                 /* the next look finds what was left */
   bool over;                      /* above the ceiling: no new work */
+  char words[120];                /* about that */
   bool releasing;                 /* one that waited is run */
   bool one_job, one_dispatch;     /* one more, all the same */
   uint64_t stall_ns, moved_ns;    /* moved: a job ended, or something began */
@@ -363,6 +367,8 @@ void rt__session_unpark(rt__engine *engine, rt_session *s);
 /* In each step: is it free (again)? Then what was parked has run. */
 bool rt__session_unlocked(rt_session *s);
 void rt__session_tell_held(rt_session *s);
+/* What reports say that it waits for: the gravest there is. */
+void rt__session_tell(rt_session *s);
 /* Takes the command that opens, when its file is locked and there is time. */
 bool rt__session_open_later(rt__engine *engine, rt__cmd *cmd,
                             const rt_error *err);

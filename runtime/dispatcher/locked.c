@@ -17,21 +17,36 @@
 
 #define PATIENCE_MS   50
 #define AGAIN_NS      20000000ull
+#define AGAIN_LOG_NS  250000000ull /* each attempt looks at all of it */
 #define OPEN_NS       5000000000ull
 #define OPEN_AGAIN_NS 250000000ull
 #define TELL_NS       10000000000ull /* not more often in the log */
 
 /* --- telling --------------------------------------------------------- */
+void rt__session_tell(rt_session *s) {
+  const char *words = NULL;
+  if (s->failed) {
+    words = s->fault.message;
+  } else if (s->locked) {
+    words = s->lock_words;
+  } else if (s->memory_told) {
+    words = s->engine->memory.words;
+  } else if (s->held_told) {
+    words = s->held_words;
+  }
+  rt__store_tell(s->store, words);
+}
+
 static void tell_locked(rt_session *s) {
   uint64_t now = rt__now_ns();
   s->lock_logged = now >= s->lock_log_ns;
   if (s->lock_logged) {
     s->lock_log_ns = now + TELL_NS;
     rt__session_log(s, RT_LOG_WARN, "session '%s' waits: %s", s->name,
-                    RT__LOCKED_WORDS);
+                    s->lock_words);
   }
-  rt__store_tell(s->store, RT__LOCKED_WORDS);
-  rt__note_session(s, "session.paused", RT__LOCKED_WORDS);
+  rt__session_tell(s);
+  rt__note_session(s, "session.paused", s->lock_words);
   rt__notes_send(s);
 }
 
@@ -39,31 +54,39 @@ static void tell_free(rt_session *s) {
   if (s->lock_logged) {
     rt__session_log(s, RT_LOG_INFO, "session '%s' goes on", s->name);
   }
-  rt__store_tell(s->store, NULL);
+  rt__session_tell(s);
   rt__note_session(s, "session.resumed", "the file is free again");
 }
 
-/* A reader that stays keeps the log from being taken into the file: nothing
- * waits, but the log grows. */
+/* A reader that stays keeps the log from being taken into the file: the log
+ * grows, and when it is full nothing more is written. */
 void rt__session_tell_held(rt_session *s) {
-  char words[120];
   int64_t bytes = s->loaded ? rt__store_held_bytes(s->store) : 0;
   if (s->locked || s->failed || (bytes > 0) == s->held_told) return;
   s->held_told = bytes > 0;
-  snprintf(words, sizeof(words),
-           "another program goes on reading the file, its journal has grown "
-           "to %lld MB",
+  snprintf(s->held_words, sizeof(s->held_words), RT__HELD_WORDS " %lld MB",
            (long long)(bytes >> 20));
-  rt__store_tell(s->store, s->held_told ? words : NULL);
+  rt__session_tell(s);
   if (s->held_told) {
-    rt__session_log(s, RT_LOG_WARN, "session '%s': %s", s->name, words);
+    rt__session_log(s, RT_LOG_WARN, "session '%s': %s", s->name, s->held_words);
   }
 }
 
 /* --- the gate -------------------------------------------------------- */
-static void again_at(rt_session *s, uint64_t when) {
-  s->unlock_ns = when;
-  rt__wake_at(&s->wake_ns, when);
+static void look_again(rt_session *s) {
+  bool full = rt__store_log_full(s->store);
+  s->unlock_ns = rt__now_ns() + (full ? AGAIN_LOG_NS : AGAIN_NS);
+  rt__wake_at(&s->wake_ns, s->unlock_ns);
+}
+
+/* RT_OK: what is to be written can be, now. RT_ETIMEOUT: not while another
+ * program does what it does. The end of a session has room in a full log. */
+static rt_err try_lock(rt_session *s, int patience_ms, rt_error *err) {
+  rt_err rc = RT_OK;
+  if (!s->draining && rt__store_log_full(s->store)) {
+    rc = rt__store_empty_log(s->store, err);
+  }
+  return rc == RT_OK ? rt__store_lock(s->store, patience_ms, err) : rc;
 }
 
 bool rt__session_gate(rt_session *s) {
@@ -71,14 +94,15 @@ bool rt__session_gate(rt_session *s) {
   if (!s->loaded || s->failed) return true;
   s->touched = true;
   if (s->locked) return false;
-  rt_err rc = rt__store_lock(s->store, PATIENCE_MS, &err);
+  rt_err rc = try_lock(s, PATIENCE_MS, &err);
   if (rc == RT_OK) return true;
   if (rc != RT_ETIMEOUT) {
     rt__session_fail(s, &err);
     return true;
   }
   s->locked = true;
-  again_at(s, rt__now_ns() + AGAIN_NS);
+  snprintf(s->lock_words, sizeof(s->lock_words), "%.159s", err.message);
+  look_again(s);
   tell_locked(s);
   return false;
 }
@@ -114,9 +138,10 @@ bool rt__session_unlocked(rt_session *s) {
     return false;
   }
   if (s->locked) {
-    rt_err rc = rt__store_lock(s->store, 0, &err);
+    rt_err rc = try_lock(s, 0, &err);
     if (rc == RT_ETIMEOUT) {
-      again_at(s, now + AGAIN_NS);
+      snprintf(s->lock_words, sizeof(s->lock_words), "%.159s", err.message);
+      look_again(s);
       rt__notes_send(s); /* progress and the like: nothing that is to be kept */
       return false;
     }

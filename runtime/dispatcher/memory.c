@@ -94,15 +94,14 @@ static void tell_session(rt_session *s, bool over, const char *words) {
   s->memory_told = over;
   s->touched = true;
   rt__note_session(s, over ? "session.paused" : "session.resumed", words);
-  if (s->locked || s->failed || s->held_told) return; /* that is told */
-  rt__store_tell(s->store, over ? words : NULL);
+  rt__session_tell(s);
 }
 
 /* Also those that were opened meanwhile. */
 static void tell(rt__engine *engine, bool changed) {
-  const rt__memory *m = &engine->memory;
-  char words[120];
-  snprintf(words, sizeof(words),
+  rt__memory *m = &engine->memory;
+  char *words = m->words;
+  snprintf(words, sizeof(m->words),
            "memory: %llu MB are %s the ceiling of %llu MB%s", MB(m->resident),
            m->over ? "above" : "below", MB(m->ceiling),
            m->over ? "" : " again");

@@ -279,20 +279,17 @@ static rt_err load(rt_session *s, bool again, rt_error *err) {
 }
 
 rt_err rt__session_load(rt_session *s, rt_error *err) {
-  rt_err rc = RT_OK;
+  rt_err rc;
   bool again = s->failed;
   if (again) {
-    rt__store_close(s->store);
-    s->store = NULL;
-    rc = rt__store_check_file(s->dir, s->name, s->file, err);
-    if (rc != RT_OK) return rc;
+    rc = rt__store_reopen(s->store, s->sync_normal, err);
   } else {
     s->mono_base = rt__now_ns();
     s->wall_base = rt__now_unix();
+    rc = rt__store_open(&s->store, s->dir, s->name, s->mode, s->sync_normal,
+                        err);
   }
-  rc = rt__store_open(&s->store, s->dir, s->name,
-                      again ? RT_OPEN_RESUME : s->mode, s->sync_normal, err);
-  if (rc == RT_OK) s->file = rt__store_file(s->store);
+  if (rc == RT_OK) rt__store_bound_log(s->store, s->max_journal);
   if (rc == RT_OK) rc = load(s, again, err);
   s->touched = true;
   return rc;

@@ -91,7 +91,7 @@ rt_value *rt__session_stats_value(rt_session *s) {
   if (s->engine) rt__memory_stats(b, s->engine);
   if (s->failed || s->locked) {
     rt_builder_key(b, "fault");
-    rt_builder_string(b, s->failed ? s->fault.message : RT__LOCKED_WORDS);
+    rt_builder_string(b, s->failed ? s->fault.message : s->lock_words);
   }
   int64_t held = s->loaded ? rt__store_held_bytes(s->store) : 0;
   if (held > 0) put(b, "journal_bytes", held);

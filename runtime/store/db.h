@@ -176,6 +176,7 @@ struct rt__store {
   size_t class_count;
   uint64_t inode, device, journal; /* journal: the inode of its log */
   int frames;                      /* in the log, not all in the file yet */
+  int64_t log_max;                 /* bytes; 0: no bound */
   bool held;                       /* a reader keeps them there */
   uint64_t checkpoint_ns;          /* not to be tried before */
   sqlite3_stmt *stmts[RT__SQL_COUNT];

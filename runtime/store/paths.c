@@ -79,12 +79,11 @@ static pid_t read_pid(int fd) {
 
 /* The number of the owner, and what it waits for. In one write: who reads
  * meanwhile sees a number. */
-static void write_owner(int fd, const char *words) {
+static bool write_owner(int fd, const char *words) {
   char text[400];
   int size = snprintf(text, sizeof(text), "%ld\n%.300s%s", (long)getpid(),
                       words ? words : "", words ? "\n" : "");
-  if (pwrite(fd, text, (size_t)size, 0) < 0) return;
-  if (ftruncate(fd, size) != 0) return;
+  return pwrite(fd, text, (size_t)size, 0) == size && ftruncate(fd, size) == 0;
 }
 
 /* The file may have been removed between open and lock: then what is locked
@@ -121,9 +120,14 @@ static rt_err take(int *fd, const char *path, const char *name, bool *died,
     }
     if (still_named(file, path)) {
       if (died) *died = read_pid(file) != 0;
-      write_owner(file, NULL);
-      *fd = file;
-      return RT_OK;
+      if (write_owner(file, NULL)) {
+        *fd = file;
+        return RT_OK;
+      }
+      int code = errno; /* a death of ours could not be told from an end */
+      close(file);
+      return rt_fail(err, RT_EUNAVAIL, "cannot write %s: %s", path,
+                     strerror(code));
     }
     close(file);
   }
@@ -147,7 +151,8 @@ void rt__owner_release(int fd, bool clean) {
 }
 
 void rt__owner_tell(int fd, const char *words) {
-  if (fd >= 0) write_owner(fd, words);
+  /* What does not fit on the disk is not told. */
+  if (fd >= 0 && !write_owner(fd, words)) errno = 0;
 }
 
 char *rt__owner_told(const char *dir, const char *name) {

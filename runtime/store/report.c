@@ -160,6 +160,18 @@ static rt_err read_hash_key(rt_report *report, rt_error *err) {
   return rt__report_end(report, stmt, code, err);
 }
 
+/* There is none, or its owner is about to tell that it was lost. */
+static rt_err no_file(const char *dir, const char *name, rt_error *err) {
+  char *words = rt__owner_told(dir, name);
+  if (!words) {
+    return rt_fail(err, RT_ENOTFOUND, "no session '%s' in %s", name, dir);
+  }
+  rt_err rc = rt_fail(err, RT_EUNAVAIL, "session '%s' waits, process %ld: %s",
+                      name, (long)rt__owner_of(dir, name), words);
+  free(words);
+  return rc;
+}
+
 rt_err rt_report_open(rt_report **out, const char *dir, const char *name,
                       rt_error *err) {
   struct stat st;
@@ -177,7 +189,7 @@ rt_err rt_report_open(rt_report **out, const char *dir, const char *name,
   report->dir = strdup(dir);
   report->name = strdup(name);
   if (stat(path, &st) != 0) {
-    rc = rt_fail(err, RT_ENOTFOUND, "no session '%s' in %s", name, dir);
+    rc = no_file(dir, name, err);
   } else if (!S_ISREG(st.st_mode)) { /* opening a pipe would wait */
     rc = rt_fail(err, RT_EINVAL, "%s is not a session file", path);
   }

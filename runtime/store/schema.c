@@ -130,7 +130,9 @@ rt_err rt__sql_fail(sqlite3 *db, const char *what, rt_error *err) {
   if (code == SQLITE_NOTADB) words = "not a session file";
   if (code == SQLITE_FULL) words = "the disk is full";
   if (code == SQLITE_IOERR) words = io_words(words);
-  rt_fail(err, rc, "%s: %s", what, words);
+  const char *path = db ? sqlite3_db_filename(db, "main") : NULL;
+  if (!path || !*path || strchr(what, '/')) path = what;
+  rt_fail(err, rc, "%s: %s", path, words);
   if (err) err->retryable = rc == RT_EUNAVAIL;
   return rc;
 }

@@ -27,6 +27,10 @@ sqlite3_stmt *rt__sql(rt__store *store, rt__sql_id which, rt_error *err) {
   sqlite3_stmt **stmt = &store->stmts[which];
   /* cppcheck-suppress identicalInnerCondition ; prepare sets it below */
   if (*stmt) return *stmt;
+  if (!store->db) { /* between two attempts to open it again */
+    rt_fail(err, RT_EUNAVAIL, "%s is not open", store->path);
+    return NULL;
+  }
   int code = sqlite3_prepare_v3(store->db, SQL_TEXT[which], -1,
                                 SQLITE_PREPARE_PERSISTENT, stmt, NULL);
   if (code != SQLITE_OK) rt__sql_fail(store->db, store->path, err);
@@ -94,15 +98,45 @@ static void checkpoint(rt__store *store) {
   int all = 0, moved = 0;
   uint64_t now = rt__now_ns();
   if (now < store->checkpoint_ns) return;
-  sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &all,
-                            &moved);
-  store->held = moved < all;
-  store->checkpoint_ns = store->held ? now + LOG_AGAIN_NS : 0;
+  int code = sqlite3_wal_checkpoint_v2(store->db, NULL,
+                                       SQLITE_CHECKPOINT_PASSIVE, &all, &moved);
+  store->held = code == SQLITE_OK && moved < all;
+  store->checkpoint_ns = moved < all || code ? now + LOG_AGAIN_NS : 0;
+}
+
+static int64_t log_bytes(const rt__store *store) {
+  return (int64_t)store->frames * PAGE_BYTES;
 }
 
 int64_t rt__store_held_bytes(const rt__store *store) {
   bool held = store->held && store->frames >= LOG_HELD;
-  return held ? (int64_t)store->frames * PAGE_BYTES : 0;
+  return held || rt__store_log_full(store) ? log_bytes(store) : 0;
+}
+
+void rt__store_bound_log(rt__store *store, int64_t bytes) {
+  store->log_max = bytes;
+}
+
+bool rt__store_log_full(const rt__store *store) {
+  return store->log_max > 0 && log_bytes(store) >= store->log_max;
+}
+
+/* All of it into the file, and the next commit begins it anew: for that nobody
+ * may read from it at this moment. */
+rt_err rt__store_empty_log(rt__store *store, rt_error *err) {
+  int all = 0, moved = 0;
+  if (store->open || !store->db) return RT_OK;
+  sqlite3_busy_timeout(store->db, 0);
+  int code = sqlite3_wal_checkpoint_v2(store->db, NULL,
+                                       SQLITE_CHECKPOINT_RESTART, &all, &moved);
+  sqlite3_busy_timeout(store->db, PATIENCE_MS);
+  store->held = (code & 0xff) == SQLITE_BUSY;
+  if (code == SQLITE_OK) store->frames = 0;
+  if (store->held) {
+    return rt_fail(err, RT_ETIMEOUT, RT__HELD_WORDS " %lld MB",
+                   (long long)(log_bytes(store) >> 20));
+  }
+  return code == SQLITE_OK ? RT_OK : rt__sql_fail(store->db, store->path, err);
 }
 
 rt_err rt__store_commit(rt__store *store, rt_error *err) {
@@ -132,6 +166,7 @@ static rt_err read_last(rt__store *store, rt_error *err) {
 }
 
 void rt__store_rollback(rt__store *store) {
+  if (!store->db) return;
   if (!sqlite3_get_autocommit(store->db)) {
     sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
   }
@@ -208,8 +243,8 @@ static uint64_t journal_inode(const rt__store *store) {
 
 static rt_err open_db(rt__store *store, bool exists, bool normal,
                       rt_error *err) {
-  int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
-              SQLITE_OPEN_NOFOLLOW;
+  int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX |
+              SQLITE_OPEN_NOFOLLOW | (exists ? 0 : SQLITE_OPEN_CREATE);
   if (sqlite3_open_v2(store->path, &store->db, flags, NULL) != SQLITE_OK) {
     return rt__sql_fail(store->db, store->path, err);
   }
@@ -275,16 +310,29 @@ static void remove_suffix(const rt__store *store, const char *suffix) {
   free(path);
 }
 
+/* Let go of the connection and of what was read through it. */
+static void close_db(rt__store *store) {
+  for (int i = 0; i < RT__SQL_COUNT; i++) {
+    sqlite3_finalize(store->stmts[i]);
+    store->stmts[i] = NULL;
+  }
+  sqlite3_close(store->db);
+  store->db = NULL;
+  rt__seen_free(&store->seen);
+  for (size_t i = 0; i < store->class_count; i++) free(store->classes[i]);
+  free(store->classes);
+  store->classes = NULL;
+  store->class_count = 0;
+  store->open = store->cleared = store->held = false;
+  store->frames = 0;
+  store->checkpoint_ns = 0;
+}
+
 void rt__store_abandon(rt__store *store) {
   static const char *const suffixes[] = {".sqlite", ".sqlite-wal",
                                          ".sqlite-shm", ".lock"};
   if (store && store->fresh && store->lock >= 0) {
-    for (int i = 0; i < RT__SQL_COUNT; i++) {
-      sqlite3_finalize(store->stmts[i]);
-      store->stmts[i] = NULL;
-    }
-    sqlite3_close(store->db);
-    store->db = NULL;
+    close_db(store);
     for (int i = 0; i < 4; i++) remove_suffix(store, suffixes[i]);
   }
   rt__store_close(store);
@@ -292,12 +340,8 @@ void rt__store_abandon(rt__store *store) {
 
 void rt__store_close(rt__store *store) {
   if (!store) return;
-  for (int i = 0; i < RT__SQL_COUNT; i++) sqlite3_finalize(store->stmts[i]);
-  sqlite3_close(store->db);
+  close_db(store);
   rt__owner_release(store->lock, !store->died);
-  rt__seen_free(&store->seen);
-  for (size_t i = 0; i < store->class_count; i++) free(store->classes[i]);
-  free(store->classes);
   free(store->path);
   free(store);
 }
@@ -306,29 +350,50 @@ bool rt__store_created(const rt__store *store) {
   return store->created;
 }
 
-bool rt__store_present(const rt__store *store) {
+/* --- after a fault --------------------------------------------------- */
+rt_err rt__store_present(const rt__store *store, rt_error *err) {
   struct stat st;
-  return stat(store->path, &st) == 0 && st.st_ino == store->inode &&
-         st.st_dev == store->device &&
-         (!store->journal || journal_inode(store) == store->journal);
-}
-
-rt__file_id rt__store_file(const rt__store *store) {
-  return (rt__file_id){store->inode, store->device};
-}
-
-rt_err rt__store_check_file(const char *dir, const char *name, rt__file_id id,
-                            rt_error *err) {
-  struct stat st;
-  char *path = rt__session_path(dir, name, ".sqlite");
-  if (!path) return rt_fail(err, RT_ENOMEM, "no memory");
-  rt_err rc = RT_OK;
-  if (stat(path, &st) != 0) {
-    rc = rt_fail(err, RT_EUNAVAIL, "its file %s is gone", path);
-  } else if (id.inode && (st.st_ino != id.inode || st.st_dev != id.device)) {
-    rc = rt_fail(err, RT_EUNAVAIL, "its file %s was replaced by another", path);
+  if (stat(store->path, &st) != 0) {
+    return rt_fail(err, RT_ENOTFOUND, "its file %s is gone", store->path);
   }
-  free(path);
+  if (st.st_ino != store->inode || st.st_dev != store->device) {
+    return rt_fail(err, RT_ENOTFOUND, "its file %s was replaced by another",
+                   store->path);
+  }
+  if (st.st_size == 0) {
+    return rt_fail(err, RT_EINVAL, "%s: the file is damaged: it is empty",
+                   store->path);
+  }
+  if (store->db && store->journal && journal_inode(store) != store->journal) {
+    return rt_fail(err, RT_EUNAVAIL, "the log %s-wal is gone", store->path);
+  }
+  return RT_OK;
+}
+
+/* A write that failed may have left a whole transaction in the log all the
+ * same, which nobody knows to be on disk: the system forgets what it could not
+ * write (a sync that fails once succeeds the next time). Who opened the log
+ * anew would believe that transaction and add to it. This connection does not:
+ * what it writes next takes that place. */
+static rt_err write_over(rt__store *store, rt_error *err) {
+  int64_t faults = rt__store_meta_int(store, RT__META_FAULTS, 0);
+  rt_err rc = rt__store_set_int(store, RT__META_FAULTS, faults + 1, err);
+  if (rc == RT_OK) rc = rt__store_commit(store, err);
+  if (rc != RT_OK) rt__store_rollback(store);
+  return rc;
+}
+
+rt_err rt__store_reopen(rt__store *store, bool normal, rt_error *err) {
+  rt_err rc = RT_OK, there = rt__store_present(store, err);
+  bool log_gone = there == RT_EUNAVAIL;
+  if (store->db && there == RT_OK) rc = write_over(store, err);
+  if (rc == RT_EUNAVAIL || rc == RT_ENOMEM) return rc;
+  close_db(store);
+  if (there != RT_OK && !log_gone) return there;
+  rc = rt__store_present(store, err);
+  if (rc == RT_OK) rc = check_writable(store->path, err);
+  if (rc == RT_OK) rc = open_db(store, true, normal, err);
+  if (rc != RT_OK) close_db(store);
   return rc;
 }
 

@@ -20,6 +20,8 @@ typedef struct rt__text {
 
 /* How a fault begins or ends that only lasts as long as somebody's lock. */
 #define RT__LOCKED_WORDS "the file is locked by another program"
+#define RT__HELD_WORDS                                                         \
+  "another program goes on reading the file, its journal has grown to"
 
 /* A job's number: its asset and its capability. */
 #define RT__CAPABILITIES_MAX 4096
@@ -48,16 +50,18 @@ void rt__store_rollback(rt__store *store);
 /* Bytes of the log that cannot be moved into the file, since another program
  * goes on reading what was there before; 0: none. */
 int64_t rt__store_held_bytes(const rt__store *store);
-/* Are the file and its log still those that were opened? */
-bool rt__store_present(const rt__store *store);
-/* Which file it is, and whether a session's file is still that one: another
- * must not be opened, since the log of the first may still be there. */
-typedef struct rt__file_id {
-  uint64_t inode, device; /* inode 0: not known */
-} rt__file_id;
-rt__file_id rt__store_file(const rt__store *store);
-rt_err rt__store_check_file(const char *dir, const char *name, rt__file_id id,
-                            rt_error *err);
+/* How large the log may become, for rt__store_log_full(); 0: no bound. */
+void rt__store_bound_log(rt__store *store, int64_t bytes);
+bool rt__store_log_full(const rt__store *store);
+/* Outside of a transaction: RT_ETIMEOUT while another program reads from it. */
+rt_err rt__store_empty_log(rt__store *store, rt_error *err);
+/* Are the file and its log still those that were opened? RT_ENOTFOUND: the file
+ * is gone, or another; RT_EINVAL: emptied; RT_EUNAVAIL: its log is gone. */
+rt_err rt__store_present(const rt__store *store, rt_error *err);
+/* After a fault: open the same file anew, and never another or an empty one.
+ * It stays owned throughout. After a failure nothing can be read or written
+ * until this succeeds. */
+rt_err rt__store_reopen(rt__store *store, bool sync_normal, rt_error *err);
 /* Did its last owner die? Until a commit that cleared what ran then. */
 bool rt__store_died(const rt__store *store);
 /* Leave words about what it waits for, for reports; NULL: for nothing. */
@@ -182,6 +186,8 @@ rt_err rt__store_rejected(rt__store *store, int64_t parent, rt__asset_fn fn,
                           void *arg, rt_error *err);
 rt_err rt__store_unreject(rt__store *store, int64_t parent, rt_error *err);
 
+/* Named value: how often it was opened anew after a fault. */
+#define RT__META_FAULTS "faults"
 /* Named value: the last number of an asset, when that one was deleted. */
 #define RT__META_HIGHEST "highest"
 /* Named value: this, and a capability's name: its max_instances. */
