@@ -1,0 +1,306 @@
+/* test_lost_file.c - a file that is damaged, emptied or taken away while its
+ * session runs, and does not come back: the session says so, waits as long as
+ * it was told to, and ends. And a log that readers keep from being emptied.
+ * SPDX-License-Identifier: MIT */
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <stdatomic.h>
+#include <sys/stat.h>
+
+#include "engine_kit.h"
+
+#define LOG_MAX (3 << 20)
+
+/* --- what is seen of it ---------------------------------------------- */
+typedef struct heard {
+  atomic_int paused, canceled;
+  char why[600]; /* of the end */
+} heard;
+
+static void on_event(const rt_event *event, void *arg) {
+  heard *h = arg;
+  size_t size = 0;
+  const char *why =
+      rt_view_string(rt_view_get(rt_value_view(event->data), "reason"), &size);
+  if (!strcmp(event->kind, "session.paused")) atomic_fetch_add(&h->paused, 1);
+  if (strcmp(event->kind, "session.canceled") != 0) return;
+  snprintf(h->why, sizeof(h->why), "%.*s", (int)size, why ? why : "");
+  atomic_fetch_add(&h->canceled, 1);
+}
+
+static bool status_says(kit *k, const char *name, const char *words) {
+  rt_report *report = NULL;
+  rt_value *status = NULL;
+  rt_error why = RT_ERROR_INIT;
+  char text[600] = "";
+  size_t size = 0;
+  if (rt_report_open(&report, k->dir, name, &why) != RT_OK ||
+      rt_report_status(report, &status, &why) != RT_OK) {
+    snprintf(text, sizeof(text), "%s", why.message);
+  } else {
+    const char *at =
+        rt_view_string(rt_view_get(rt_value_view(status), "fault"), &size);
+    if (at) snprintf(text, sizeof(text), "%.*s", (int)size, at);
+  }
+  rt_value_unref(status);
+  rt_report_close(report);
+  return strstr(text, words) != NULL;
+}
+
+static void slow(kit_job *job, rt__end *end) {
+  usleep(200);
+  kit_expand(job, end);
+}
+
+static void path_of(kit *k, const char *name, const char *suffix, char *out) {
+  snprintf(out, 300, "%s/%s.sqlite%s", k->dir, name, suffix);
+}
+
+/* --- it does not come back ------------------------------------------- */
+typedef void (*harm_fn)(const char *path);
+
+static void remove_it(const char *path) {
+  assert_int_equal(unlink(path), 0);
+}
+
+static void empty_it(const char *path) {
+  assert_int_equal(truncate(path, 0), 0);
+}
+
+/* All that is in the file but its first page, which is cached, and the log
+ * which would mend it. */
+static void damage_it(const char *path) {
+  static char junk[1 << 16];
+  char log[320];
+  struct stat st;
+  memset(junk, 0x5a, sizeof(junk));
+  snprintf(log, sizeof(log), "%s-wal", path);
+  int fd = open(path, O_WRONLY | O_CLOEXEC);
+  assert_true(fd >= 0 && fstat(fd, &st) == 0);
+  for (off_t at = 0; at < st.st_size; at += (off_t)sizeof(junk)) {
+    assert_true(pwrite(fd, junk, sizeof(junk), at) == (ssize_t)sizeof(junk));
+  }
+  close(fd);
+  assert_int_equal(unlink(log), 0);
+}
+
+static void ends_for(harm_fn harm, const char *words) {
+  kit *k = kit_start(NULL);
+  heard h = {.why = ""};
+  uint64_t id;
+  char path[300];
+  kit_cap(k, "slow", (kit_opts){.fn = slow});
+  KIT_OK(rt_bus_subscribe(k->bus, &id, "session", NULL, on_event, &h, err));
+  rt_session_opts o = RT_SESSION_OPTS_INIT;
+  o.concurrency = 2;
+  o.patience = 2.5;
+  rt_session *s = kit_open(k, "lost", &o);
+  kit_dispatch(s, "node", "1");
+  KIT_UNTIL(kit_stat(s, "done") >= 3);
+  path_of(k, "lost", "", path);
+  harm(path);
+  KIT_UNTIL(status_says(k, "lost", words));
+  rt_error why = RT_ERROR_INIT;
+  assert_int_equal(rt_session_wait(s, 60, NULL, &why), RT_EUNAVAIL);
+  if (!strstr(why.message, words) || !strstr(why.message, "lost.sqlite")) {
+    fail_msg("%s", why.message);
+  }
+  assert_true(rt_session_done(s));
+  assert_int_equal(kit_dispatch(s, "node", "1"), RT_EUNAVAIL);
+  assert_int_equal(rt_session_wait(s, 60, NULL, &why), RT_EUNAVAIL);
+  KIT_UNTIL(atomic_load(&h.canceled) == 1);
+  assert_true(atomic_load(&h.paused) >= 1);
+  assert_non_null(strstr(h.why, words));
+  struct stat st;
+  if (harm == empty_it) { /* nothing new was made in its place */
+    assert_true(stat(path, &st) == 0 && st.st_size == 0);
+  }
+  rt_session *t = kit_open(k, "other", NULL); /* nobody else notices */
+  kit_dispatch(t, "node", "1");
+  kit_wait(t);
+  kit_close(t);
+  kit_close(s);
+  rt_bus_unsubscribe(k->bus, id);
+  kit_stop(k);
+}
+
+static void a_removed_file_ends_its_session(void **state) {
+  (void)state;
+  ends_for(remove_it, "is gone");
+}
+
+static void a_damaged_file_ends_its_session(void **state) {
+  (void)state;
+  ends_for(damage_it, "damaged");
+}
+
+static void an_emptied_file_ends_its_session(void **state) {
+  (void)state;
+  ends_for(empty_it, "damaged");
+}
+
+/* Who has a session keeps it while its file is away. */
+static void it_stays_owned(void **state) {
+  kit *k = kit_start(state);
+  char path[300], away[320];
+  rt_session_opts o = RT_SESSION_OPTS_INIT;
+  rt_error why = RT_ERROR_INIT;
+  rt_session *s = kit_open(k, "mine", NULL), *t = NULL;
+  kit_dispatch(s, "plain", "1");
+  path_of(k, "mine", "", path);
+  snprintf(away, sizeof(away), "%s/away", k->dir);
+  assert_int_equal(rename(path, away), 0);
+  KIT_UNTIL(status_says(k, "mine", "is gone"));
+  kit *l = kit_start_in(k->dir);
+  o.name = "mine";
+  o.dir = k->dir;
+  for (int i = 0; i < 20; i++) {
+    assert_int_equal(rt__session_open(&t, l->engine, &o, &why), RT_ECONFLICT);
+    usleep(100000); /* some attempts of its owner long */
+  }
+  assert_int_equal(rename(away, path), 0);
+  KIT_UNTIL(kit_dispatch(s, "plain", "2") >= 0);
+  assert_false(status_says(k, "mine", "is gone"));
+  assert_int_equal(kit_assets(k, "mine"), 2);
+  kit_stop_keep(l);
+  kit_close(s);
+  kit_stop(k);
+}
+
+/* --- a full log ------------------------------------------------------ */
+static void large(kit_job *job, rt__end *end) {
+  (void)end;
+  char value[4000], *at = value;
+  long n = atol(job->value);
+  at += snprintf(value, sizeof(value), "%ld-", n + 1);
+  while (at < value + sizeof(value) - 1) *at++ = 'x';
+  *at = '\0';
+  kit_send(job, "large", value);
+  snprintf(value, sizeof(value), "%ld", n + 1);
+  if (n < 3000) kit_send(job, "node", value);
+}
+
+static void other_does(sqlite3 *db, const char *sql) {
+  assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+}
+
+static bool has_fault(rt_session *s, const char *words) {
+  size_t size = 0;
+  rt_value *stats = kit_stats(s);
+  const char *text =
+      rt_view_string(rt_view_get(rt_value_view(stats), "fault"), &size);
+  bool same =
+      text && size >= strlen(words) && !memcmp(text, words, strlen(words));
+  rt_value_unref(stats);
+  return same;
+}
+
+static off_t size_of(const char *path) {
+  struct stat st;
+  return stat(path, &st) == 0 ? st.st_size : 0;
+}
+
+static void a_full_log_holds_writers_back(void **state) {
+  kit *k = kit_start(state);
+  char path[300], log[300];
+  sqlite3 *db = NULL;
+  kit_cap(k, "large", (kit_opts){.output = "*", .fn = large});
+  rt_session_opts o = RT_SESSION_OPTS_INIT;
+  o.max_journal = LOG_MAX;
+  rt_session *s = kit_open(k, "full", &o);
+  path_of(k, "full", "", path);
+  path_of(k, "full", "-wal", log);
+  assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+  other_does(db, "BEGIN; SELECT count(*) FROM asset");
+  kit_dispatch(s, "node", "1");
+  KIT_UNTIL(has_fault(s, "another program goes on reading the file"));
+  assert_true(status_says(k, "full", "another program goes on reading"));
+  assert_true(kit_stat(s, "journal_bytes") >= LOG_MAX);
+  off_t size = size_of(log);
+  int64_t done = kit_stat(s, "done");
+  for (int i = 0; i < 50; i++) { /* it stays as it is, however long */
+    assert_true(has_fault(s, "another program goes on reading the file"));
+    usleep(10000);
+  }
+  assert_int_equal(kit_stat(s, "done"), done);
+  assert_int_equal(size_of(log), size);
+  assert_true(size < 2 * LOG_MAX);
+  other_does(db, "COMMIT");
+  kit_wait(s);
+  assert_int_equal(kit_stat(s, "done"), 3000);
+  assert_int_equal(kit_stat(s, "failed"), 0);
+  assert_true(size_of(log) < 2 * LOG_MAX);
+  KIT_UNTIL(!status_says(k, "full", "another program"));
+  sqlite3_close(db);
+  kit_close(s);
+  kit_stop(k);
+}
+
+/* Readers that come and go, one always there: it gets through all the same. */
+static void readers_that_take_turns(void **state) {
+  kit *k = kit_start(state);
+  char path[300], log[300];
+  sqlite3 *db[2] = {NULL, NULL};
+  kit_cap(k, "large", (kit_opts){.output = "*", .fn = large});
+  rt_session_opts o = RT_SESSION_OPTS_INIT;
+  o.max_journal = LOG_MAX;
+  rt_session *s = kit_open(k, "turns", &o);
+  path_of(k, "turns", "", path);
+  path_of(k, "turns", "-wal", log);
+  for (int i = 0; i < 2; i++) {
+    assert_int_equal(sqlite3_open(path, &db[i]), SQLITE_OK);
+    sqlite3_busy_timeout(db[i], 30000);
+  }
+  kit_dispatch(s, "node", "1");
+  other_does(db[1], "BEGIN; SELECT count(*) FROM asset");
+  for (int i = 0; rt_session_wait(s, 0.02, NULL, NULL) == RT_ETIMEOUT; i++) {
+    other_does(db[i % 2], "BEGIN; SELECT count(*) FROM asset");
+    other_does(db[1 - i % 2], "COMMIT");
+    assert_true(size_of(log) < 2 * LOG_MAX);
+  }
+  assert_int_equal(kit_stat(s, "done"), 3000);
+  for (int i = 0; i < 2; i++) sqlite3_close(db[i]);
+  kit_close(s);
+  kit_stop(k);
+}
+
+/* Canceled while the log is full: in time, and what ran is there. */
+static void ends_with_a_full_log(void **state) {
+  kit *k = kit_start(state);
+  char path[300];
+  sqlite3 *db = NULL;
+  kit_cap(k, "large", (kit_opts){.output = "*", .fn = large});
+  rt_session_opts o = RT_SESSION_OPTS_INIT;
+  o.max_journal = LOG_MAX;
+  rt_session *s = kit_open(k, "ends", &o);
+  path_of(k, "ends", "", path);
+  assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+  other_does(db, "BEGIN; SELECT count(*) FROM asset");
+  kit_dispatch(s, "node", "1");
+  KIT_UNTIL(has_fault(s, "another program goes on reading the file"));
+  KIT_OK(rt_session_cancel(s, "enough", false, err));
+  kit_close(s);
+  other_does(db, "COMMIT");
+  sqlite3_close(db);
+  s = kit_open(k, "ends", NULL);
+  kit_dispatch(s, "node", "1");
+  kit_wait(s);
+  assert_int_equal(kit_stat(s, "done"), 3000);
+  assert_int_equal(kit_stat(s, "failed"), 0);
+  kit_close(s);
+  kit_stop(k);
+}
+
+int main(int argc, char **argv) {
+  kit_main(argc, argv);
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(a_removed_file_ends_its_session),
+      cmocka_unit_test(a_damaged_file_ends_its_session),
+      cmocka_unit_test(an_emptied_file_ends_its_session),
+      cmocka_unit_test(it_stays_owned),
+      cmocka_unit_test(a_full_log_holds_writers_back),
+      cmocka_unit_test(readers_that_take_turns),
+      cmocka_unit_test(ends_with_a_full_log),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
