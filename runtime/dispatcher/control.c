@@ -262,15 +262,19 @@ void rt__session_hold(rt_session *s) {
 /* --- faults ---------------------------------------------------------- */
 /* A disk becomes free again; a file that is damaged or gone seldom comes back,
  * so that is waited for no longer than `patience`. */
+static bool lasts(const rt_session *s) {
+  bool bad = s->fault.code == RT_EINVAL || s->fault.code == RT_ENOTFOUND;
+  return bad && s->patience >= 0;
+}
+
+/* One that comes again and again, whenever the bad place is met, counts from
+ * its first time. */
 static void set_fault(rt_session *s, const rt_error *err) {
+  uint64_t now = s->engine->now, patience = rt__ns(s->patience);
   s->fault = *err;
-  bool lasts = err->code == RT_EINVAL || err->code == RT_ENOTFOUND;
-  if (!lasts || s->patience < 0) {
-    s->lost_ns = 0;
-  } else if (!s->lost_ns) {
-    s->lost_ns = in_seconds(s, s->patience);
-  }
-  if (s->lost_ns) rt__wake_at(&s->wake_ns, s->lost_ns);
+  if (!lasts(s)) return;
+  bool again = s->failed || now - s->well_ns < patience;
+  if (!s->lost_ns || !again) s->lost_ns = now + patience;
 }
 
 void rt__session_fail(rt_session *s, const rt_error *err) {
@@ -312,15 +316,18 @@ static void try_again(rt_session *s) {
   if (!early) s->retry_ns = s->engine->now + RETRY_NS;
   rt__wake_at(&s->wake_ns, s->retry_ns);
   if (early) return;
+  if (lasts(s) && s->engine->now >= s->lost_ns) {
+    give_up_lost(s);
+    return;
+  }
   if (rt__session_load(s, &err) != RT_OK) {
     set_fault(s, &err);
     rt__session_clear(s);
     rt__session_tell(s);
-    if (s->lost_ns && s->engine->now >= s->lost_ns) give_up_lost(s);
     return;
   }
   s->failed = false;
-  s->lost_ns = 0;
+  s->well_ns = s->engine->now;
   rt__session_tell(s);
   rt__note_session(s, "session.resumed", "the fault is gone");
   rt__session_log(s, RT_LOG_INFO, "session '%s' goes on", s->name);
@@ -369,6 +376,7 @@ void rt__session_locked_timers(rt_session *s) {
 
 rt_err rt__session_timers(rt_session *s, rt_error *err) {
   deadline_timer(s);
+  if (s->lost) return RT_OK;
   if (s->failed && s->draining) { /* nothing runs, nothing can be written */
     s->drained = true;
     rt__session_settled(s, false);

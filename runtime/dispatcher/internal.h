@@ -302,7 +302,7 @@ struct rt_session {
   rt__cmd *parked, **parked_last; /* commands that wait for the file */
   char *reason;                   /* why it is draining */
   rt_error fault;                 /* while failed */
-  uint64_t lost_ns;               /* no use to wait longer; 0: it may end */
+  uint64_t lost_ns, well_ns;      /* no use to wait longer; goes on since */
   bool lost;                      /* it was, and the session has ended */
   uint64_t wake_ns, kill_ns, giveup_ns, deadline_ns, retry_ns, times_ns;
   int64_t rejections[RT__BUDGETS]; /* since it was opened, by name */

@@ -160,12 +160,10 @@ static rt_err read_hash_key(rt_report *report, rt_error *err) {
   return rt__report_end(report, stmt, code, err);
 }
 
-/* There is none, or its owner is about to tell that it was lost. */
-static rt_err no_file(const char *dir, const char *name, rt_error *err) {
+/* What its owner has to say, when the file was lost. */
+static rt_err is_lost(const char *dir, const char *name, rt_error *err) {
   char *words = rt__owner_told(dir, name);
-  if (!words) {
-    return rt_fail(err, RT_ENOTFOUND, "no session '%s' in %s", name, dir);
-  }
+  if (!words) return RT_OK;
   rt_err rc = rt_fail(err, RT_EUNAVAIL, "session '%s' waits, process %ld: %s",
                       name, (long)rt__owner_of(dir, name), words);
   free(words);
@@ -188,9 +186,12 @@ rt_err rt_report_open(rt_report **out, const char *dir, const char *name,
   }
   report->dir = strdup(dir);
   report->name = strdup(name);
-  if (stat(path, &st) != 0) {
-    rc = no_file(dir, name, err);
-  } else if (!S_ISREG(st.st_mode)) { /* opening a pipe would wait */
+  bool there = stat(path, &st) == 0;
+  if (!there || st.st_size == 0) rc = is_lost(dir, name, err);
+  if (rc == RT_OK && !there) {
+    rc = rt_fail(err, RT_ENOTFOUND, "no session '%s' in %s", name, dir);
+  } else if (rc == RT_OK &&
+             !S_ISREG(st.st_mode)) { /* opening a pipe would wait */
     rc = rt_fail(err, RT_EINVAL, "%s is not a session file", path);
   }
   if (rc == RT_OK) rc = open_read_only(report, path, err);

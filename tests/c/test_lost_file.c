@@ -52,6 +52,12 @@ static void slow(kit_job *job, rt__end *end) {
   kit_expand(job, end);
 }
 
+/* And sends what is refused. */
+static void refused(kit_job *job, rt__end *end) {
+  slow(job, end);
+  kit_send(job, "node", "bad");
+}
+
 static void path_of(kit *k, const char *name, const char *suffix, char *out) {
   snprintf(out, 300, "%s/%s.sqlite%s", k->dir, name, suffix);
 }
@@ -63,42 +69,49 @@ static void remove_it(const char *path) {
   assert_int_equal(unlink(path), 0);
 }
 
-static void empty_it(const char *path) {
-  assert_int_equal(truncate(path, 0), 0);
-}
-
-/* All that is in the file but its first page, which is cached, and the log
- * which would mend it. */
+/* The table of refusals, which is met when something is refused. */
 static void damage_it(const char *path) {
-  static char junk[1 << 16];
-  char log[320];
-  struct stat st;
+  static char junk[4096];
+  sqlite3 *db = NULL;
+  sqlite3_stmt *stmt = NULL;
   memset(junk, 0x5a, sizeof(junk));
-  snprintf(log, sizeof(log), "%s-wal", path);
+  assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+  sqlite3_prepare_v2(db,
+                     "SELECT rootpage FROM sqlite_schema WHERE name='rejected'",
+                     -1, &stmt, NULL);
+  assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
+  off_t page = sqlite3_column_int(stmt, 0);
+  sqlite3_finalize(stmt);
+  sqlite3_close(db);
   int fd = open(path, O_WRONLY | O_CLOEXEC);
-  assert_true(fd >= 0 && fstat(fd, &st) == 0);
-  for (off_t at = 0; at < st.st_size; at += (off_t)sizeof(junk)) {
-    assert_true(pwrite(fd, junk, sizeof(junk), at) == (ssize_t)sizeof(junk));
-  }
+  assert_true(fd >= 0);
+  assert_true(pwrite(fd, junk, sizeof(junk), (page - 1) * 4096) == 4096);
   close(fd);
-  assert_int_equal(unlink(log), 0);
 }
 
-static void ends_for(harm_fn harm, const char *words) {
+/* `before`: while nobody has it open, to be met later. */
+static void ends_for(harm_fn before, harm_fn harm, const char *words) {
+  static const char *const rules[] = {"!bad"};
   kit *k = kit_start(NULL);
   heard h = {.why = ""};
   uint64_t id;
   char path[300];
-  kit_cap(k, "slow", (kit_opts){.fn = slow});
-  KIT_OK(rt_bus_subscribe(k->bus, &id, "session", NULL, on_event, &h, err));
+  kit_cap(k, "slow", (kit_opts){.fn = refused});
   rt_session_opts o = RT_SESSION_OPTS_INIT;
   o.concurrency = 2;
   o.patience = 2.5;
+  o.scope = rules;
+  o.scope_count = 1;
+  path_of(k, "lost", "", path);
   rt_session *s = kit_open(k, "lost", &o);
   kit_dispatch(s, "node", "1");
   KIT_UNTIL(kit_stat(s, "done") >= 3);
-  path_of(k, "lost", "", path);
-  harm(path);
+  kit_close(s);
+  if (before) before(path);
+  KIT_OK(rt_bus_subscribe(k->bus, &id, "session", NULL, on_event, &h, err));
+  s = kit_open(k, "lost", &o);
+  if (harm) harm(path);
+  kit_dispatch(s, "node", "bad");
   KIT_UNTIL(status_says(k, "lost", words));
   rt_error why = RT_ERROR_INIT;
   assert_int_equal(rt_session_wait(s, 60, NULL, &why), RT_EUNAVAIL);
@@ -112,9 +125,7 @@ static void ends_for(harm_fn harm, const char *words) {
   assert_true(atomic_load(&h.paused) >= 1);
   assert_non_null(strstr(h.why, words));
   struct stat st;
-  if (harm == empty_it) { /* nothing new was made in its place */
-    assert_true(stat(path, &st) == 0 && st.st_size == 0);
-  }
+  if (harm == remove_it) assert_int_not_equal(stat(path, &st), 0);
   rt_session *t = kit_open(k, "other", NULL); /* nobody else notices */
   kit_dispatch(t, "node", "1");
   kit_wait(t);
@@ -126,17 +137,37 @@ static void ends_for(harm_fn harm, const char *words) {
 
 static void a_removed_file_ends_its_session(void **state) {
   (void)state;
-  ends_for(remove_it, "is gone");
+  ends_for(NULL, remove_it, "is gone");
 }
 
 static void a_damaged_file_ends_its_session(void **state) {
   (void)state;
-  ends_for(damage_it, "damaged");
+  ends_for(damage_it, NULL, "damaged");
 }
 
-static void an_emptied_file_ends_its_session(void **state) {
-  (void)state;
-  ends_for(empty_it, "damaged");
+/* What the log holds is written into it; whether that is all decides. */
+static void an_emptied_file_is_told(void **state) {
+  kit *k = kit_start(state);
+  char path[300];
+  rt_session_opts o = RT_SESSION_OPTS_INIT;
+  o.concurrency = 2;
+  o.patience = 2.5;
+  kit_cap(k, "slow", (kit_opts){.fn = slow});
+  path_of(k, "empty", "", path);
+  rt_session *s = kit_open(k, "empty", &o);
+  kit_dispatch(s, "node", "1");
+  KIT_UNTIL(kit_stat(s, "done") >= 3);
+  assert_int_equal(truncate(path, 0), 0);
+  KIT_UNTIL(status_says(k, "empty", "it is empty"));
+  rt_error why = RT_ERROR_INIT;
+  rt_err rc = rt_session_wait(s, 60, NULL, &why);
+  if (rc == RT_OK) {
+    assert_int_equal(kit_assets(k, "empty"), KIT_NODES);
+  } else if (rc != RT_EUNAVAIL || !strstr(why.message, "damaged")) {
+    fail_msg("%d %s", rc, why.message);
+  }
+  kit_close(s);
+  kit_stop(k);
 }
 
 /* Who has a session keeps it while its file is away. */
@@ -296,7 +327,7 @@ int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_removed_file_ends_its_session),
       cmocka_unit_test(a_damaged_file_ends_its_session),
-      cmocka_unit_test(an_emptied_file_ends_its_session),
+      cmocka_unit_test(an_emptied_file_is_told),
       cmocka_unit_test(it_stays_owned),
       cmocka_unit_test(a_full_log_holds_writers_back),
       cmocka_unit_test(readers_that_take_turns),
