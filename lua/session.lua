@@ -69,6 +69,9 @@ local FIELDS = {
   concurrency = true,
   deadline = true,
   grace = true,
+  patience = true,
+  max_journal = true,
+  sync = true,
   start = true,
   options = true,
   config = true,
@@ -78,6 +81,18 @@ local function check_fields(opts)
   for name in pairs(opts) do
     if not FIELDS[name] then check.fail(tostring(name), "open", "unknown option") end
   end
+end
+
+-- false: for ever, which is negative in C; 0 there is the default.
+local function patience(value)
+  if value == false then return -1 end
+  local seconds = duration.optional(value, "patience", "open")
+  return seconds and math.max(seconds, 1e-3)
+end
+
+local function sync_normal(value)
+  if value == nil or value == "full" or value == "normal" then return value == "normal" end
+  check.fail("sync", "open", '"full" or "normal" expected')
 end
 
 local function settings(opts)
@@ -104,6 +119,9 @@ local function settings(opts)
     concurrency = optional_count(opts.concurrency, "concurrency"),
     deadline = duration.optional(opts.deadline, "deadline", "open"),
     grace = duration.optional(opts.grace, "grace", "open"),
+    patience = patience(opts.patience),
+    max_journal = optional_count(opts.max_journal, "max_journal"),
+    sync_normal = sync_normal(opts.sync),
     paused = opts.start == false,
     options = opts.options,
     config = opts.config,
@@ -112,7 +130,7 @@ end
 
 --- Open the session `name` in `dir`, or create it.
 ---@param opts table  name, dir, mode ("create", "resume"), capabilities, only, without, scope,
---- limits, concurrency, deadline, grace, options, config, start
+--- limits, concurrency, deadline, grace, patience, max_journal, sync, options, config, start
 ---@return rt.Session? session, rt.Error? err
 function M.open(opts)
   check.table(opts, 1, "open")

@@ -20,6 +20,9 @@
 ---@field concurrency integer?  256
 ---@field deadline rt.Duration?
 ---@field grace rt.Duration?    5 s
+---@field patience rt.Duration|false|nil  how long a damaged or lost file is waited for: 60 s; false: for ever
+---@field max_journal integer?  bytes of the file's log, past which readers hold writers back: 512 MB
+---@field sync "full"|"normal"|nil  "normal": a loss of power may cost the last commits, a crash nothing
 ---@field options table<string, table<string, any>>?  by capability
 ---@field config table?
 ---@field start boolean?  false: nothing runs until s:resume()

@@ -378,6 +378,8 @@ static void read_open_opts(lua_State *L, rt_session_opts *o) {
   o->grace = number_field(L, "grace", 0);
   o->paused = flag_field(L, "paused");
   o->sync_normal = flag_field(L, "sync_normal");
+  o->patience = number_field(L, "patience", 0);
+  o->max_journal = (int64_t)number_field(L, "max_journal", 0);
 }
 
 /* The member as a value [own], or NULL when there is none. */
