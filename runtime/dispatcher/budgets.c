@@ -5,13 +5,15 @@
  *   fanout       accepted results of a job                the way from a seed
  *
  * Each that stands against an asset makes it a rejection, stored with its
- * parent and with words that begin with the budget's name; they are counted by
- * name for the numbers of the session.
+ * parent and with words that begin with the budget's name: the first thousand
+ * of a job. All are counted by name, in the file too.
  * SPDX-License-Identifier: MIT */
 #include <stdio.h>
 #include <string.h>
 
 #include "dispatcher/internal.h"
+
+#define KEPT 1000 /* rejections of one job that are rows */
 
 static const char *const kinds[RT__BUDGETS] = {
     "scope", "depth", "assets", "fanout", "descendants", "repeats"};
@@ -106,14 +108,22 @@ const char *rt__budget_over(rt_session *s, rt__live *live, int64_t depth,
   return over_lineage(s, live, root, why, size);
 }
 
-void rt__budget_tripped(rt_session *s, const char *kind) {
+/* A job may be refused any number of results: of those that say no more than
+ * the first, the rest is only counted. What depth refuses may be taken later.
+ */
+bool rt__budget_keeps(const rt__live *live, const char *kind) {
+  return !live || live->refused < KEPT || strcmp(kind, "depth") == 0;
+}
+
+void rt__budget_tripped(rt_session *s, rt__live *live, const char *kind) {
   for (size_t i = 0; i < RT__BUDGETS; i++) {
     if (strcmp(kinds[i], kind) == 0) s->rejections[i]++;
   }
+  if (live) live->refused++;
+  s->rejected = true;
 }
 
-void rt__budget_stats(const rt_session *s, rt_builder *b) {
-  rt_builder_key(b, "rejections");
+static void build(const rt_session *s, rt_builder *b) {
   rt_builder_begin_map(b);
   for (size_t i = 0; i < RT__BUDGETS; i++) {
     if (!s->rejections[i]) continue;
@@ -121,4 +131,36 @@ void rt__budget_stats(const rt_session *s, rt_builder *b) {
     rt_builder_int(b, s->rejections[i]);
   }
   rt_builder_end(b);
+}
+
+/* A file from before they were counted has all of them as rows. */
+void rt__budgets_read(rt_session *s) {
+  rt_value *counts = rt__store_meta_value(s->store, RT__META_REJECTIONS);
+  for (size_t i = 0; i < RT__BUDGETS; i++) {
+    rt_view item = rt_view_get(rt_value_view(counts), kinds[i]);
+    s->rejections[i] = counts ? rt_view_int(item, 0)
+                              : rt__store_count_rejected(s->store, kinds[i]);
+  }
+  s->rejected = false;
+  rt_value_unref(counts);
+}
+
+rt_err rt__budgets_write(rt_session *s, rt_error *err) {
+  rt_value *counts = NULL;
+  rt_builder *b = s->rejected ? rt_builder_new() : NULL;
+  if (!b) return s->rejected ? rt_fail(err, RT_ENOMEM, "no memory") : RT_OK;
+  build(s, b);
+  rt_err rc = rt_builder_finish(b, &counts, err);
+  rt_builder_free(b);
+  if (rc == RT_OK) {
+    rc = rt__store_set_value(s->store, RT__META_REJECTIONS, counts, err);
+  }
+  rt_value_unref(counts);
+  if (rc == RT_OK) s->rejected = false;
+  return rc;
+}
+
+void rt__budget_stats(const rt_session *s, rt_builder *b) {
+  rt_builder_key(b, "rejections");
+  build(s, b);
 }

@@ -120,6 +120,7 @@ rt_err rt__session_commit(rt_session *s, rt_error *err) {
   if (rc == RT_OK) rc = write_classes(s, err);
   if (rc == RT_OK) rc = write_lanes(s, err);
   if (rc == RT_OK) rc = write_running(s, err);
+  if (rc == RT_OK) rc = rt__budgets_write(s, err);
   if (rc == RT_OK) rc = write_times(s, err);
   if (rc == RT_OK) rc = rt__store_commit(s->store, err);
   if (rc == RT_OK) clean_items(s);

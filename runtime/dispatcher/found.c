@@ -190,9 +190,12 @@ static rt_err over(rt_session *s, const rt__sighting *seen, rt_error *err) {
            "repeats: it has changed more than %lld times in this run, and "
            "starts nothing any more",
            (long long)changes_max(s));
-  rt__budget_tripped(s, "repeats");
   rt__note_asset(s, "asset.rejected", seen->key, &row, seen->cls->name, why);
-  return rt__store_reject(s->store, &row, seen->hash, "repeats", why, err);
+  bool fresh = false;
+  rt_err rc =
+      rt__store_reject(s->store, &row, seen->hash, "repeats", why, &fresh, err);
+  if (rc == RT_OK && fresh) rt__budget_tripped(s, NULL, "repeats");
+  return rc;
 }
 
 static rt_err changed(rt_session *s, const rt__sighting *seen, rt__found_row *f,

@@ -328,9 +328,14 @@ static rt_err reject(rt_session *s, rt__class *cls, rt__asset_row *row,
   row->capability = from->capability;
   row->depth = from->depth;
   row->created = (int64_t)(rt__session_now(s) * 1000);
-  rt__budget_tripped(s, kind);
+  bool fresh = true;
+  rt_err rc = RT_OK;
   rt__note_asset(s, "asset.rejected", key, row, cls->name, why);
-  return rt__store_reject(s->store, row, hash, kind, why, err);
+  if (rt__budget_keeps(from->live, kind)) {
+    rc = rt__store_reject(s->store, row, hash, kind, why, &fresh, err);
+  }
+  if (rc == RT_OK && fresh) rt__budget_tripped(s, from->live, kind);
+  return rc;
 }
 
 static rt_err take_new(rt_session *s, rt__class *cls, rt__asset_row *row,

@@ -145,8 +145,9 @@ struct rt__live {
   rt__cap *cap; /* while running or waiting for a token */
   rt__live_state state;
   uint32_t attempt, crashes, fanout;
-  int64_t repeats; /* of its capability on the way to it; 0: not looked up */
-  uint64_t grant;  /* of its lease, while running */
+  uint32_t refused; /* of its results, in this attempt */
+  int64_t repeats;  /* of its capability on the way to it; 0: not looked up */
+  uint64_t grant;   /* of its lease, while running */
   int priority;
   bool aside;    /* has a row in job */
   bool prepared; /* match was asked */
@@ -305,7 +306,8 @@ struct rt_session {
   uint64_t lost_ns, well_ns;      /* no use to wait longer; goes on since */
   bool lost;                      /* it was, and the session has ended */
   uint64_t wake_ns, kill_ns, giveup_ns, deadline_ns, retry_ns, times_ns;
-  int64_t rejections[RT__BUDGETS]; /* since it was opened, by name */
+  int64_t rejections[RT__BUDGETS]; /* by name, as of the next commit */
+  bool rejected;                   /* they changed */
   rt__idmap roots; /* assets below each seed, once that is asked for */
   bool roots_known;
   rt__buf scratch, item_scratch;
@@ -550,7 +552,11 @@ rt_err rt__session_gone(rt_session *s, rt_error *err);
 const char *rt__budget_over(rt_session *s, rt__live *live, int64_t depth,
                             int64_t root, char *why, size_t size);
 void rt__budget_count(rt_session *s, int64_t root); /* one more was stored */
-void rt__budget_tripped(rt_session *s, const char *kind);
+/* Is this rejection kept as a row, or only counted? */
+bool rt__budget_keeps(const rt__live *live, const char *kind);
+void rt__budget_tripped(rt_session *s, rt__live *live, const char *kind);
+void rt__budgets_read(rt_session *s);
+rt_err rt__budgets_write(rt_session *s, rt_error *err);
 void rt__budget_stats(const rt_session *s, rt_builder *b);
 void rt__budgets_clear(rt_session *s);
 /* remove.c: take an asset out; RT_ECONFLICT while a job of it runs. */

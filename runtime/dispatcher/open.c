@@ -242,6 +242,7 @@ static rt_err read_state(rt_session *s, rt_error *err) {
   free(state);
   if (rc == RT_OK) rc = read_clock(s, err);
   s->next_due = rt__store_next_due(s->store);
+  rt__budgets_read(s);
   return rc;
 }
 

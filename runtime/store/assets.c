@@ -268,8 +268,9 @@ rt_err rt__store_children(rt__store *store, int64_t from, rt__asset_fn fn,
 
 rt_err rt__store_reject(rt__store *store, const rt__asset_row *row,
                         uint64_t hash, const char *kind, const char *reason,
-                        rt_error *err) {
+                        bool *fresh, rt_error *err) {
   sqlite3_stmt *stmt = rt__sql_change(store, RT__SQL_REJECT, err);
+  *fresh = false;
   if (!stmt) return RT_EUNAVAIL;
   sqlite3_bind_int64(stmt, 1, row->parent);
   sqlite3_bind_int64(stmt, 2, row->capability);
@@ -283,7 +284,21 @@ rt_err rt__store_reject(rt__store *store, const rt__asset_row *row,
   bind_id(stmt, 10, row->priority);
   rt__sql_bind_value(stmt, 11, row->metadata);
   sqlite3_bind_int64(stmt, 12, row->created);
-  return rt__sql_run(store, stmt, err);
+  rt_err rc = rt__sql_run(store, stmt, err);
+  *fresh = rc == RT_OK && sqlite3_changes(store->db) > 0;
+  return rc;
+}
+
+int64_t rt__store_count_rejected(rt__store *store, const char *kind) {
+  sqlite3_stmt *stmt = rt__sql(store, RT__SQL_REJECT_COUNT, NULL);
+  int64_t count = 0;
+  rt_err rc;
+  if (!stmt) return 0;
+  sqlite3_bind_text(stmt, 1, kind, -1, SQLITE_STATIC);
+  while (rt__sql_row(store, stmt, &rc, NULL)) {
+    count = sqlite3_column_int64(stmt, 0);
+  }
+  return count;
 }
 
 rt_err rt__store_rejected(rt__store *store, int64_t parent, rt__asset_fn fn,

@@ -66,6 +66,7 @@
   X(CHILDREN, "SELECT id,depth FROM asset WHERE parent=?1 UNION"               \
               " SELECT a.id,a.depth FROM edge e JOIN asset a ON a.id=e.asset"  \
               " WHERE e.parent=?1")                                            \
+  X(REJECT_COUNT, "SELECT count(*) FROM rejected WHERE kind=?1")               \
   X(REJECT, "INSERT OR IGNORE INTO rejected(parent,capability,class,value,"    \
             "key,hash,depth,kind,reason,priority,metadata,created)"            \
             " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)")                 \

@@ -324,6 +324,10 @@ static rt_err build_meta(rt_report *report, rt_builder *b, rt_error *err) {
   return rt__report_end(report, stmt, code, err);
 }
 
+static const char REJECTIONS[] =
+    "SELECT sum(j.value) FROM meta, json_each(meta.value) j"
+    " WHERE meta.name='" RT__META_REJECTIONS "'";
+
 /* What its owner waits for. */
 static void build_fault(rt_report *report, rt_builder *b) {
   char *words = rt__owner_told(report->dir, report->name);
@@ -350,8 +354,11 @@ static rt_err build_status(rt_report *report, rt_builder *b, rt_error *err) {
   if (rc == RT_OK) rc = build_lanes(report, b, &all, err);
   all.running = running_of(report, 0);
   rt__counts_build(b, &all);
-  rt__build_int(b, "rejected",
-                rt__report_int(report, "SELECT count(*) FROM rejected", 0));
+  int64_t rejected = rt__report_int(report, REJECTIONS, -1);
+  if (rejected < 0) { /* written before they were counted */
+    rejected = rt__report_int(report, "SELECT count(*) FROM rejected", 0);
+  }
+  rt__build_int(b, "rejected", rejected);
   rt_builder_end(b);
   return rc;
 }

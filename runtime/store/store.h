@@ -177,15 +177,20 @@ rt_err rt__store_edge(rt__store *store, int64_t to, int64_t from,
 /* Numbers of the assets that `from` led to: `fn` with id and depth only. */
 rt_err rt__store_children(rt__store *store, int64_t from, rt__asset_fn fn,
                           void *arg, rt_error *err);
-/* What was not taken: `kind` is scope, depth, assets or fanout. */
+/* What was not taken; *fresh: it was not there yet. `kind` is scope, depth,
+ * assets or fanout. */
 rt_err rt__store_reject(rt__store *store, const rt__asset_row *row,
                         uint64_t hash, const char *kind, const char *reason,
-                        rt_error *err);
+                        bool *fresh, rt_error *err);
+/* How many rows there are of a kind. Looks at all of them. */
+int64_t rt__store_count_rejected(rt__store *store, const char *kind);
 /* What depth rejected below `parent`; the rows are removed by the second. */
 rt_err rt__store_rejected(rt__store *store, int64_t parent, rt__asset_fn fn,
                           void *arg, rt_error *err);
 rt_err rt__store_unreject(rt__store *store, int64_t parent, rt_error *err);
 
+/* Named value: how many were rejected, a map by kind. */
+#define RT__META_REJECTIONS "rejections"
 /* Named value: how often it was opened anew after a fault. */
 #define RT__META_FAULTS "faults"
 /* Named value: the last number of an asset, when that one was deleted. */

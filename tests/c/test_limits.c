@@ -216,12 +216,89 @@ static void explain_names_the_chain(void **state) {
   kit_stop(k);
 }
 
+/* --- floods ---------------------------------------------------------- */
+#define FLOOD 3000
+
+static void flood(kit_job *job, rt__end *end) {
+  char value[32];
+  (void)end;
+  for (int i = 0; i < FLOOD; i++) {
+    snprintf(value, sizeof(value), "bad-%d", i);
+    kit_send(job, "node", value);
+  }
+}
+
+static int64_t refused_by(rt_session *s, const char *kind) {
+  rt_value *stats = kit_stats(s);
+  rt_view all = rt_view_get(rt_value_view(stats), "rejections");
+  int64_t count = rt_view_int(rt_view_get(all, kind), 0);
+  rt_value_unref(stats);
+  return count;
+}
+
+static int64_t status_rejected(kit *k, const char *name) {
+  rt_report *report = NULL;
+  rt_value *status = NULL;
+  KIT_OK(rt_report_open(&report, k->dir, name, err));
+  KIT_OK(rt_report_status(report, &status, err));
+  int64_t count =
+      rt_view_int(rt_view_get(rt_value_view(status), "rejected"), -1);
+  rt_value_unref(status);
+  rt_report_close(report);
+  return count;
+}
+
+static int64_t rows_of(kit *k, const char *name) {
+  char path[300];
+  sqlite3 *db = NULL;
+  sqlite3_stmt *stmt = NULL;
+  snprintf(path, sizeof(path), "%s/%s.sqlite", k->dir, name);
+  assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+  sqlite3_prepare_v2(db, "SELECT count(*) FROM rejected", -1, &stmt, NULL);
+  assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
+  int64_t count = sqlite3_column_int64(stmt, 0);
+  sqlite3_finalize(stmt);
+  sqlite3_close(db);
+  return count;
+}
+
+/* The first of a job are kept as they are, all are counted, for good. What
+ * depth refuses is kept: it may be admitted later. */
+static void a_flood_is_counted(void **state) {
+  static const char *const rules[] = {"!bad-**", "!bad-*", "1"};
+  kit *k = kit_start(state);
+  rt_session_opts o = RT_SESSION_OPTS_INIT;
+  o.scope = rules;
+  o.scope_count = 3;
+  kit_cap(k, "flood", (kit_opts){.fn = flood});
+  rt_session *s = kit_open(k, "flood", &o);
+  kit_dispatch(s, "node", "1");
+  kit_wait(s);
+  assert_int_equal(refused_by(s, "scope"), FLOOD);
+  assert_int_equal(status_rejected(k, "flood"), FLOOD);
+  assert_int_equal(rows_of(k, "flood"), 1000);
+  kit_close(s);
+  s = kit_open(k, "flood", &o);
+  assert_int_equal(refused_by(s, "scope"), FLOOD);
+  kit_close(s);
+  o.scope_count = 0;
+  o.max_depth = 0;
+  s = kit_open(k, "deep", &o);
+  kit_dispatch(s, "node", "1");
+  kit_wait(s);
+  assert_int_equal(refused_by(s, "depth"), FLOOD);
+  assert_int_equal(rows_of(k, "deep"), FLOOD);
+  kit_close(s);
+  kit_stop(k);
+}
+
 int main(int argc, char **argv) {
   kit_main(argc, argv);
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(scope_rules),
       cmocka_unit_test(a_shorter_path_admits_more),
       cmocka_unit_test(fanout_bounds_a_job),
+      cmocka_unit_test(a_flood_is_counted),
       cmocka_unit_test(assets_bound_a_session),
       cmocka_unit_test(explain_names_the_chain),
   };
