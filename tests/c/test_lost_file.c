@@ -9,7 +9,8 @@
 
 #include "engine_kit.h"
 
-#define LOG_MAX (3 << 20)
+#define LOG_MAX (1 << 20)
+#define JOBS    700
 
 /* --- what is seen of it ---------------------------------------------- */
 typedef struct heard {
@@ -99,7 +100,7 @@ static void ends_for(harm_fn before, harm_fn harm, const char *words) {
   kit_cap(k, "slow", (kit_opts){.fn = refused});
   rt_session_opts o = RT_SESSION_OPTS_INIT;
   o.concurrency = 2;
-  o.patience = 2.5;
+  o.patience = 1.5;
   o.scope = rules;
   o.scope_count = 1;
   path_of(k, "lost", "", path);
@@ -151,7 +152,7 @@ static void an_emptied_file_is_told(void **state) {
   char path[300];
   rt_session_opts o = RT_SESSION_OPTS_INIT;
   o.concurrency = 2;
-  o.patience = 2.5;
+  o.patience = 1.5;
   kit_cap(k, "slow", (kit_opts){.fn = slow});
   path_of(k, "empty", "", path);
   rt_session *s = kit_open(k, "empty", &o);
@@ -185,7 +186,7 @@ static void it_stays_owned(void **state) {
   kit *l = kit_start_in(k->dir);
   o.name = "mine";
   o.dir = k->dir;
-  for (int i = 0; i < 20; i++) {
+  for (int i = 0; i < 15; i++) {
     assert_int_equal(rt__session_open(&t, l->engine, &o, &why), RT_ECONFLICT);
     usleep(100000); /* some attempts of its owner long */
   }
@@ -208,7 +209,7 @@ static void large(kit_job *job, rt__end *end) {
   *at = '\0';
   kit_send(job, "large", value);
   snprintf(value, sizeof(value), "%ld", n + 1);
-  if (n < 3000) kit_send(job, "node", value);
+  if (n < JOBS) kit_send(job, "node", value);
 }
 
 static void other_does(sqlite3 *db, const char *sql) {
@@ -255,12 +256,12 @@ static void a_full_log_holds_writers_back(void **state) {
   }
   assert_int_equal(kit_stat(s, "done"), done);
   assert_int_equal(size_of(log), size);
-  assert_true(size < 2 * LOG_MAX);
+  assert_true(size < 4 * LOG_MAX);
   other_does(db, "COMMIT");
   kit_wait(s);
-  assert_int_equal(kit_stat(s, "done"), 3000);
+  assert_int_equal(kit_stat(s, "done"), JOBS);
   assert_int_equal(kit_stat(s, "failed"), 0);
-  assert_true(size_of(log) < 2 * LOG_MAX);
+  assert_true(size_of(log) < 4 * LOG_MAX);
   KIT_UNTIL(!status_says(k, "full", "another program"));
   sqlite3_close(db);
   kit_close(s);
@@ -282,14 +283,14 @@ static void readers_that_take_turns(void **state) {
     assert_int_equal(sqlite3_open(path, &db[i]), SQLITE_OK);
     sqlite3_busy_timeout(db[i], 30000);
   }
-  kit_dispatch(s, "node", "2201"); /* 800 of them */
+  kit_dispatch(s, "node", "501"); /* 200 of them */
   other_does(db[1], "BEGIN; SELECT count(*) FROM asset");
   for (int i = 0; rt_session_wait(s, 0.02, NULL, NULL) == RT_ETIMEOUT; i++) {
     other_does(db[i % 2], "BEGIN; SELECT count(*) FROM asset");
     other_does(db[1 - i % 2], "COMMIT");
-    assert_true(size_of(log) < 2 * LOG_MAX);
+    assert_true(size_of(log) < 4 * LOG_MAX);
   }
-  assert_int_equal(kit_stat(s, "done"), 800);
+  assert_int_equal(kit_stat(s, "done"), JOBS - 500);
   for (int i = 0; i < 2; i++) sqlite3_close(db[i]);
   kit_close(s);
   kit_stop(k);
@@ -316,7 +317,7 @@ static void ends_with_a_full_log(void **state) {
   s = kit_open(k, "ends", NULL);
   kit_dispatch(s, "node", "1");
   kit_wait(s);
-  assert_int_equal(kit_stat(s, "done"), 3000);
+  assert_int_equal(kit_stat(s, "done"), JOBS);
   assert_int_equal(kit_stat(s, "failed"), 0);
   kit_close(s);
   kit_stop(k);
