@@ -133,7 +133,7 @@ static void build(const rt_session *s, rt_builder *b) {
   rt_builder_end(b);
 }
 
-/* A file from before they were counted has all of them as rows. */
+/* A file from before they were counted has all of them as rows: once. */
 void rt__budgets_read(rt_session *s) {
   rt_value *counts = rt__store_meta_value(s->store, RT__META_REJECTIONS);
   for (size_t i = 0; i < RT__BUDGETS; i++) {
@@ -141,7 +141,7 @@ void rt__budgets_read(rt_session *s) {
     s->rejections[i] = counts ? rt_view_int(item, 0)
                               : rt__store_count_rejected(s->store, kinds[i]);
   }
-  s->rejected = false;
+  s->rejected = counts == NULL;
   rt_value_unref(counts);
 }
 
