@@ -5,12 +5,13 @@
 
 #include "dry.h"
 #include "load.h"
+#include "plan_options.h"
 #include "report.h"
 
 typedef struct fields {
   cli_list paths;
   cli_dry dry;
-  bool json, dot, dry_run;
+  bool json, dot, dry_run, options;
 } fields;
 
 static const cli_option options[] = {
@@ -18,6 +19,8 @@ static const cli_option options[] = {
      "capability files or folders", 0},
     {"--dot", 0, CLI_FLAG, offsetof(fields, dot), "", "a graph for dot", 0},
     {"--json", 0, CLI_FLAG, offsetof(fields, json), "", "one JSON object", 0},
+    {"--options", 0, CLI_FLAG, offsetof(fields, options), "",
+     "the options of the capabilities, for --set", 0},
     {"--dry-run", 0, CLI_FLAG, offsetof(fields, dry_run), "",
      "what would run on the seeds, and why not; nothing is invoked", 0},
     {"--seed", 's', CLI_LIST, offsetof(fields, dry.seeds), "CLASS:VALUE",
@@ -155,6 +158,11 @@ static int make_plan(cli *c, const fields *f) {
     return cli_fail(c, "%s", err.message);
   }
   int status = cli_load(c, rt, &f->paths);
+  if (!status && f->options) {
+    status = cli_plan_options(c, rt);
+    rt_runtime_free(rt);
+    return status;
+  }
   if (!status && f->dry_run) {
     status = cli_dry_run(c, rt, &f->dry, f->json);
     rt_runtime_stop(rt, 1);
@@ -200,6 +208,9 @@ static int run(cli *c, int argc, char **argv) {
   if (!status && f.json && f.dot) {
     status = cli_usage(c, "plan: --dot or --json, not both");
   }
+  if (!status && f.options && (f.json || f.dot || f.dry_run)) {
+    status = cli_usage(c, "plan: --options stands alone");
+  }
   if (!status) status = check_dry_run(c, &f);
   if (!status && !f.paths.count) {
     status = cli_usage(c, "usage: runtime plan %s", cli_plan.synopsis);
@@ -211,5 +222,6 @@ static int run(cli *c, int argc, char **argv) {
 }
 
 const cli_command cli_plan = {
-    "plan", "-c PATH... [--dry-run -s CLASS:VALUE...] [--dot|--json]",
+    "plan",
+    "-c PATH... [--options] [--dry-run -s CLASS:VALUE...] [--dot|--json]",
     "the flow that the declared types imply", options, run};

@@ -68,6 +68,12 @@ expect "a number that is declared without a default" 0 "" \
 check "is one" grep -q "none@typed/number/1" out
 expect "and nothing else" 2 "'x' is not a number" run -c caps.lua -s n:1 --set lists.one.count=x
 
+expect "options, their types and defaults" 0 "" plan --options -c caps.lua
+sed 's/ *$//; s/  */ /g; s/^ //' out >table
+check "are shown" grep -qx "lists.one.list string none" table
+check "without a default, too" grep -qx "lists.one.count number" table
+expect "--options stands alone" 2 "stands alone" plan --options --json -c caps.lua
+
 # --- configuration
 cat >conf/good.lua <<'END'
 return { capabilities = "../caps.lua", without = { "lists.two" }, max_depth = 3, deadline = "1h",
