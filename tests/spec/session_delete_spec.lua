@@ -138,7 +138,12 @@ describe("deleting an asset", function()
     local s = env.open(chain)
     env.run(s, "a", { "x" })
     local before = assert(s:asset("b:x")).id
+    local highest = 0
+    for asset in s:assets() do
+      highest = math.max(highest, asset.id)
+    end
     assert.is_true(s:delete("b:x"))
+    assert.is_true(s:delete("c:shared"))
     s:close()
     local again = env.open(chain, { name = s:name() })
     is_error("NOT_FOUND", again:asset("b:x"))
@@ -146,6 +151,7 @@ describe("deleting an asset", function()
     assert(again:wait("60s"))
     local after = assert(again:asset("b:x")).id
     assert.is_true(after > before)
+    assert.is_true(after > highest)
     assert.equal("duplicate", again:dispatch({ class = "b", value = "x" }))
   end)
 
