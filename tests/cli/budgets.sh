@@ -37,6 +37,24 @@ stopped "two classes in turn, by repeats" 15 "1 over repeats" -s a:1 --max-repea
 stopped "two classes in turn, by descendants" 10 "1 over descendants" -s a:1 --max-descendants 9
 stopped "each seed has its own descendants" 20 "2 over descendants" -s a:1 -s a:5 --max-descendants 9
 stopped "two budgets" 104 "19900 over fanout, 1 over repeats" -s f:1 -s s:1 --max-fanout 100 --max-repeats 2
+# A million results from one job: stopped, counted, and neither the memory nor the file follows them.
+"$runtime" run -c caps.lua -s f:1 --set flood.count=1000000 --max-fanout 1000 --session million >out 2>err </dev/null &
+flood=$!
+peak=0
+while kill -0 $flood 2>/dev/null; do
+  now=$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$flood/status" 2>/dev/null)
+  peak=${now:-$peak}
+  sleep 0.1
+done
+wait $flood
+same "a million results: the run ends" 0 $?
+check "a million results: the summary says which budget" grep -q "not taken: 999000 over fanout" err
+same "a million results: what is stored" 1001 "$(wc -l <out)"
+check "a million results: memory ($peak KB)" test "$peak" -gt 0 -a "$peak" -lt 300000
+check "a million results: the file" test "$(stat -c %s "$data/million.sqlite")" -lt 20000000
+rt why million flood g:1001 >why
+check "a million results: the first refused ones have their reason" grep -q "fanout: the job has sent its 1000" why
+
 expect "out of scope" 0 "not taken: 1 out of scope" run -c caps.lua -s s:1 --scope s:1
 expect "nothing to tell" 0 "" run -c caps.lua -s f:1 --set flood.count=500
 check "is not told" bash -c '! grep -q "not taken" err'
