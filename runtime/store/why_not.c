@@ -56,6 +56,12 @@ static int64_t ask_int(const question *q, const char *sql) {
   "SELECT value FROM meta WHERE ?1 AND name='" prefix "'||?2"
 
 /* --- not stored ------------------------------------------------------ */
+static const char ONLY_COUNTED[] =
+    "SELECT coalesce((SELECT sum(e.value) FROM meta m, json_each(m.value) e"
+    " WHERE m.name='" RT__META_REJECTIONS
+    "'),0)-(SELECT count(*) FROM rejected)"
+    " WHERE ?1 IS NOT NULL OR ?2 IS NULL";
+
 static void not_stored(question *q) {
   sqlite3_stmt *stmt = ask(
       q,
@@ -68,7 +74,15 @@ static void not_stored(question *q) {
       (int64_t)rt__report_hash(q->report, q->key), q->key);
   if (!stmt) {
     snprintf(q->state, sizeof(q->state), "unknown");
-    say(q, "unknown", "%.200s was never found", q->key);
+    int64_t counted = ask_int(q, ONLY_COUNTED);
+    if (counted > 0) {
+      say(q, "unknown",
+          "%.200s was never found, or is one of %lld results that were "
+          "refused and only counted",
+          q->key, (long long)counted);
+    } else {
+      say(q, "unknown", "%.200s was never found", q->key);
+    }
     return;
   }
   static const char *const kinds[] = {"scope",  "depth",       "assets",

@@ -54,6 +54,8 @@ check "a million results: memory ($peak KB)" test "$peak" -gt 0 -a "$peak" -lt 3
 check "a million results: the file" test "$(stat -c %s "$data/million.sqlite")" -lt 20000000
 rt why million flood g:1001 >why
 check "a million results: the first refused ones have their reason" grep -q "fanout: the job has sent its 1000" why
+rt why million flood g:999999 >why
+check "a million results: of the others is said what is known" grep -q "one of 998000 results that were refused and only counted" why
 
 expect "out of scope" 0 "not taken: 1 out of scope" run -c caps.lua -s s:1 --scope s:1
 expect "nothing to tell" 0 "" run -c caps.lua -s f:1 --set flood.count=500
