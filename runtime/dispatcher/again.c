@@ -41,6 +41,7 @@ void rt__again_read(rt_session *s) {
   s->run_open = run && state && strcmp(state, "finished") != 0;
   free(state);
   s->run = run;
+  s->gone_run = 0; /* what was not committed is looked for again */
   s->run_first = first;
   s->run_began = began;
 }
