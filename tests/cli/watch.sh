@@ -23,7 +23,7 @@ trap 'kill $run 2>/dev/null' EXIT
 check "it runs" until_true 60 grep -q '"b:first' out
 beat second
 check "a new version takes its place" until_true 60 grep -q '"b:second' out
-check "which is told" grep -q "taken in anew: 1 capability" err
+check "which is told" until_true 60 grep -q "taken in anew: 1 capability" err
 cat >caps/beat.lua <<'END'
 return capability {
   name = "beat",
