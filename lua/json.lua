@@ -5,6 +5,9 @@
 local check = require("rt.check")
 local core = require("rt.core.json")
 
+local raw_meta, rawget = debug.getmetatable, rawget
+local marked = raw_meta(core.array({}))
+
 local M = {}
 
 --- null, where a nil would vanish. It is true in a condition: compare with `== json.null`.
@@ -14,7 +17,12 @@ M.null = core.null
 ---@param t table?
 ---@return table  t
 function M.array(t)
-  return core.array(check.optional_table(t, 1, "array") or {})
+  t = check.optional_table(t, 1, "array") or {}
+  local meta = raw_meta(t)
+  if meta and meta ~= marked and rawget(meta, "__metatable") ~= nil then
+    check.fail(1, "array", "its metatable is protected")
+  end
+  return core.array(t)
 end
 
 --- Text of `value`. A table whose keys are 1..n is an array, any other an object.

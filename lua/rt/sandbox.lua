@@ -15,7 +15,7 @@ local next, rawget, rawset = next, rawget, rawset
 local setmetatable, getmetatable = setmetatable, getmetatable
 local getfenv, setfenv, load = getfenv, setfenv, load
 local collectgarbage = collectgarbage
-local set_meta = debug.setmetatable
+local raw_meta, set_meta = debug.getmetatable, debug.setmetatable
 local getinfo, traceback = debug.getinfo, debug.traceback
 local concat = table.concat
 
@@ -95,7 +95,11 @@ function safe.rawset(t, key, value)
 end
 
 -- The globals find the library through their metatable. A script may still give them one of its
--- own: it comes behind the library.
+-- own: it comes behind the library. What the globals are is told by their metatable, not by
+-- getfenv(0), which a script may set to a table of the library.
+local globals_meta = { __metatable = false }
+local given_behind = setmetatable({ [globals_meta] = true }, { __mode = "k" })
+
 local function behind_library(meta)
   local base = M.base
   local outer = { __metatable = meta, __newindex = meta.__newindex, __call = meta.__call }
@@ -106,11 +110,12 @@ local function behind_library(meta)
     if type(index) == "function" then return index(t, key) end
     return index and index[key]
   end
+  given_behind[outer] = true
   return outer
 end
 
 function safe.setmetatable(t, meta)
-  if type(t) == "table" and getmetatable(t) ~= nil and t == getfenv(0) then
+  if type(t) == "table" and given_behind[raw_meta(t) or false] then
     if type(meta) ~= "table" then error("the metatable of the globals cannot be removed", 2) end
     set_meta(t, behind_library(meta))
     return t
@@ -342,11 +347,11 @@ function M.complete(extra)
   end
 end
 
-local meta = { __index = M.base, __metatable = false }
+globals_meta.__index = M.base
 
 --- Fresh globals for a process.
 function M.globals()
-  local globals = setmetatable({ _G = false }, meta) -- with room for it
+  local globals = setmetatable({ _G = false }, globals_meta) -- with room for it
   globals._G = globals
   return globals
 end

@@ -44,6 +44,23 @@ describe("the sandbox", function()
     end
   end)
 
+  it("keeps its tables from other metatables", function()
+    local ok, value = process.exec(function()
+      local lib = require("time")
+      setfenv(0, lib)
+      local changed = pcall(setmetatable, lib, { __index = {} })
+      setfenv(0, _G)
+      return changed
+    end)
+    assert.is_false(ok)
+    assert.is_nil(value)
+    for _, lib in ipairs({ string, require("time"), channel.new() }) do
+      assert.is_false((pcall(require("json").array, lib)))
+    end
+    assert.is_function(require("time").monotonic)
+    assert.equal("[]", require("json").encode(require("json").array(setmetatable({}, {}))))
+  end)
+
   it("protects the metatable of strings", function()
     assert.is_false(getmetatable(""))
     assert.is_false((pcall(setmetatable, "", {})))
