@@ -102,7 +102,8 @@ local function attacker(seed, calls)
   }
   local special = {
     cyclic, raising, closed, ended, raise, {}, { 1, 2, 3 }, { n = 1e9 }, { [1e9] = 1 },
-    setmetatable, { timeout = -1 }, { timeout = 0 / 0 }, { timeout = huge }, { timeout = "x", buffer = -1 },
+    setmetatable,
+    { timeout = -1 }, { timeout = 0 / 0 }, { timeout = huge }, { timeout = "x", buffer = -1 },
     { size = 2 ^ 53, max = -1, tries = 0 / 0, headers = cyclic, body = raising }, function() end,
     function(...) return ... end, function() return huge end,
   }
