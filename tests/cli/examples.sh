@@ -18,7 +18,7 @@ rt jobs retry --json >jobs
 same "retry: at the second attempt" 2 "$(grep -c '"attempt":2' jobs)"
 expect "all of them as a plan" 0 "" plan -c "$caps" --json
 expect "the shipped capabilities as a plan" 0 "" plan -c "$repo/scripts" --json
-check "they are five" test "$(grep -o '"file":' out | wc -l)" = 5
+check "they are six" test "$(grep -o '"file":' out | wc -l)" = 6
 
 # The script of the README, between "$ cat pair.lua" and "$ runtime pair.lua".
 sed -n '/\$ cat pair.lua/,/\$ runtime pair.lua/p' "$repo/README.md" | sed '1d;$d;s/^    //' >pair.lua
