@@ -65,6 +65,9 @@ static void others_have_their_turns(void **state) {
              "end\n"),
   };
   (void)state;
+#ifdef RT_LUAJIT_SYSTEM /* it looks at nothing inside a match */
+  skip();
+#endif
   for (size_t i = 0; i < sizeof(codes) / sizeof(*codes); i++) {
     runner *r = runner_new(1, 0);
     int rc = runner_run(r, codes[i]);
