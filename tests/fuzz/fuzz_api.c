@@ -416,6 +416,7 @@ static void enter(world *w, kept *k, unsigned how, uv_loop_t *loop) {
 static void remove_files(void) {
   static const char *const called[] = {"s0", "s1", "s2"};
   for (int i = 0; i < 3; i++) rt_session_remove(durable_dir, called[i], NULL);
+  rmdir(durable_dir); /* made anew by the next session */
 }
 
 static void make_folder(void) {
