@@ -103,9 +103,8 @@ rt_err rt_session_list(const char *dir, rt_value **out, rt_error *err) {
 }
 
 /* --- remove ---------------------------------------------------------- */
-static rt_err remove_file(const char *dir, const char *name, const char *suffix,
-                          rt_error *err) {
-  char *path = rt__session_path(dir, name, suffix);
+/* Takes `path`. */
+static rt_err remove_file(char *path, rt_error *err) {
   if (!path) return rt_fail(err, RT_ENOMEM, "no memory");
   rt_err rc = RT_OK;
   if (unlink(path) != 0 && errno != ENOENT) {
@@ -119,7 +118,7 @@ static rt_err remove_file(const char *dir, const char *name, const char *suffix,
 
 rt_err rt_session_remove(const char *dir, const char *name, rt_error *err) {
   static const char *const suffixes[] = {".sqlite", ".sqlite-wal",
-                                         ".sqlite-shm", ".sock", ".lock"};
+                                         ".sqlite-shm", ".lock"};
   int lock = -1;
   rt_err rc = rt__session_name_check(name, err);
   if (rc != RT_OK) return rc;
@@ -129,8 +128,9 @@ rt_err rt_session_remove(const char *dir, const char *name, rt_error *err) {
   free(path);
   if (!there) return rt_fail(err, RT_ENOTFOUND, "no session '%s'", name);
   rc = rt__owner_take(&lock, dir, name, NULL, err);
-  for (int i = 0; rc == RT_OK && i < 5; i++) {
-    rc = remove_file(dir, name, suffixes[i], err);
+  if (rc == RT_OK) rc = remove_file(rt__session_socket(dir, name), err);
+  for (int i = 0; rc == RT_OK && i < 4; i++) {
+    rc = remove_file(rt__session_path(dir, name, suffixes[i]), err);
   }
   rt__owner_release(lock, true);
   return rc;

@@ -4,13 +4,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define NAME_MAX_BYTES 100
+#define NAME_MAX_BYTES  100
+#define SOCKET_NAME_MAX 60 /* a longer name is replaced by its hash */
 
 static bool name_byte(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
@@ -37,6 +39,26 @@ char *rt__session_path(const char *dir, const char *name, const char *suffix) {
   char *path = malloc(size);
   if (path) snprintf(path, size, "%s/%s%s", dir, name, suffix);
   return path;
+}
+
+/* FNV-1a, as cli/control_address.c has it, which knows public headers only;
+ * that both agree is shown by tests/cli/ctl.sh. */
+static uint64_t hash_of(const char *text) {
+  uint64_t hash = 14695981039346656037u;
+  for (; *text; text++) {
+    hash = (hash ^ (unsigned char)*text) * 1099511628211u;
+  }
+  return hash;
+}
+
+char *rt__session_socket(const char *dir, const char *name) {
+  char file[32];
+  if (strlen(name) <= SOCKET_NAME_MAX) {
+    return rt__session_path(dir, name, ".sock");
+  }
+  snprintf(file, sizeof(file), ".%016llx.sock",
+           (unsigned long long)hash_of(name));
+  return rt__session_path(dir, file, "");
 }
 
 static rt_err mkdir_fail(const char *dir, int code, rt_error *err) {
@@ -115,8 +137,8 @@ static rt_err take(int *fd, const char *path, const char *name, bool *died,
         return rt_fail(err, RT_EUNAVAIL, "cannot lock %s: %s", path,
                        strerror(code));
       }
-      return rt_fail(err, RT_ECONFLICT, "session '%s' is open in process %ld",
-                     name, (long)owner);
+      return rt_fail(err, RT_ECONFLICT, "session '%s' is open in process %ld%s",
+                     name, (long)owner, owner == getpid() ? ", this one" : "");
     }
     if (still_named(file, path)) {
       if (died) *died = read_pid(file) != 0;

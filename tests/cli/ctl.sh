@@ -70,4 +70,16 @@ check "the socket is gone" test ! -e "$data/live.sock"
 expect "a session that has ended" 1 "does not run" ctl live stat
 rt jobs live --state failed >out
 check "jobs tells who was killed" grep -q "sleeper.*killed" out
+
+# A name above 60 bytes: its socket is called otherwise, and goes with the session after a death as well.
+long=$(printf 'n%.0s' {1..100})
+rt run -c caps.lua -s n:1 --only sleeper --session "$long" >out.run 2>err.run &
+run=$!
+running() { rt ctl "$long" stat 2>>err.poll | grep -q "running 1"; }
+check "a long name: it answers" until_true 30 running
+kill -KILL "$(head -n 1 "$data/$long.lock" | tr -dc 0-9)"
+wait $run
+same "a long name: its socket stays after a death" 1 "$(find "$data" -name '.*.sock' | wc -l)"
+expect "a long name: removed" 0 "" -e "assert(require('session').remove('$long', '$data'))"
+same "a long name: and its socket" "" "$(find "$data" -name "*nnn*" -o -name '.*.sock')"
 finish
