@@ -244,7 +244,7 @@ asan-lua tsan-lua: %-lua: deps ## the Lua specs likewise (CI leaves them out)
 # --- Fuzzers, and another compiler ---------------------------------------------------
 
 .PHONY: fuzz clang check-clang
-fuzz: deps ## try random input on the parsers, FUZZ_SECONDS (20) each
+fuzz: deps ## try random input on the parsers and the C API, FUZZ_SECONDS (20) each
 	@$(MAKE) -s --no-print-directory $(LJ_DEP)
 	@+BUILD=$(BUILD) DEPS=$(abspath $(DEPS)) MAKE=$(MAKE) LJ_CFLAGS='$(LJ_CFLAGS)' LJ_LIBS='$(LJ_LIBS)' tests/fuzz/run
 

@@ -69,6 +69,14 @@ RT_API rt_err rt_process_send_as(rt_runtime *rt, rt_pid from, rt_pid to,
                                  rt_error *err);
 /* [any] The process registered under `name`, or 0. */
 RT_API rt_pid rt_process_lookup(rt_runtime *rt, const char *name);
+/* [any] Give a living process, in Lua or in C, one more name, which it has
+ * until it ends. RT_EINVAL: empty, or beginning with "{"; RT_EEXIST: taken;
+ * RT_ENOTFOUND: no such process; RT_ENOMEM. */
+RT_API rt_err rt_process_register(rt_runtime *rt, rt_pid pid, const char *name,
+                                  rt_error *err);
+/* [any] Take it away again. RT_ENOTFOUND: it is no name of this process. */
+RT_API rt_err rt_process_unregister(rt_runtime *rt, rt_pid pid,
+                                    const char *name);
 /* [any] Ask to end (delivers CANCEL; `reason` may be NULL), or end, also in a
  * tight loop. RT_ENOTFOUND: no such process. */
 RT_API rt_err rt_process_cancel(rt_runtime *rt, rt_pid pid, const char *reason);
@@ -113,8 +121,9 @@ typedef struct rt_process_opts {
 #define RT_PROCESS_OPTS_INIT                                                   \
   { sizeof(rt_process_opts), NULL, NULL, NULL, NULL, false }
 
-/* [any] Start a process in C. RT_EEXIST: the name is taken; RT_ECLOSED: the
- * runtime stops; RT_ENOMEM. On failure `*out` is 0 and `ended` not called. */
+/* [any] Start a process in C. RT_EEXIST: the name is taken; RT_EINVAL: it is
+ * none; RT_ECLOSED: the runtime stops; RT_ENOMEM. On failure `*out` is 0 and
+ * `ended` not called. */
 RT_API rt_err rt_process_start(rt_runtime *rt, rt_pid *out,
                                const rt_process_opts *opts, rt_error *err);
 /* [any] End a process in C: with a result [borrowed] or NULL, or, when

@@ -45,11 +45,12 @@ typedef struct rt_capability_opts {
   /* When it runs again on an asset: "once" (NULL), "on_change", "always" or
    * "after:24h". */
   const char *rerun;
+  bool backfill; /* also for the assets that open sessions have already */
 } rt_capability_opts;
 #define RT_CAPABILITY_OPTS_INIT                                                \
   {                                                                            \
     sizeof(rt_capability_opts), NULL, NULL, NULL, 0, NULL, 0, 0, 0, 0, 0, 0,   \
-        NULL, NULL, NULL, NULL, NULL                                           \
+        NULL, NULL, NULL, NULL, NULL, false                                    \
   }
 
 /* Add a capability written in C; `opts` is copied, its `arg` used until

@@ -12,6 +12,7 @@
 #include "bind/mail.h"
 #include "process/fence.h"
 #include "process/listing.h"
+#include "process/naming.h"
 #include "process/spawn.h"
 
 static int done(lua_State *L, rt_err code, const char *what) {
@@ -168,17 +169,13 @@ static int l_register(lua_State *L) {
   const char *name = luaL_checklstring(L, 1, &size);
   rt_runtime *rt = rt__runtime_of(L);
   rt_pid pid = rt__lua_process(L)->pid;
+  rt_error err;
   if (!lua_isnoneornil(L, 2)) pid = rt_pid_parse(luaL_checkstring(L, 2));
-  if (size == 0) return rt__lua_fail_text(L, RT_EINVAL, "the name is empty");
-  if (*name == '{')
-    return rt__lua_fail_text(L, RT_EINVAL, "a name may not begin with '{'");
-  if (!pid || !rt__pid_alive(rt, pid))
-    return rt__lua_fail_text(L, RT_ENOTFOUND, "no such process");
-  rt_pid owner = rt__names_find(&rt->names, name, size);
-  if (owner && !rt__pid_alive(rt, owner))
-    rt__names_remove(&rt->names, name, size, owner, NULL);
-  return done(L, rt__names_add(&rt->names, name, size, pid),
-              "the name is taken");
+  rt__error_begin(&err);
+  if (rt__process_register(rt, pid, name, size, &err) != RT_OK)
+    return rt__lua_fail(L, &err);
+  lua_pushboolean(L, 1);
+  return 1;
 }
 
 /* lookup(name) -> PID | nil, err */

@@ -314,11 +314,6 @@ rt_err rt_process_send(rt_runtime *rt, rt_pid to, const char *topic,
   return rt_process_send_as(rt, 0, to, topic, payloads, err);
 }
 
-rt_pid rt_process_lookup(rt_runtime *rt, const char *name) {
-  rt_pid pid = rt__names_find(&rt->names, name, strlen(name));
-  return pid && rt__pid_alive(rt, pid) ? pid : 0;
-}
-
 rt_err rt__process_cancel_from(rt_runtime *rt, rt__worker *from, rt_pid sender,
                                rt_pid pid, const char *reason, bool or_end) {
   rt_value *words = reason ? rt_value_string(reason, strlen(reason)) : NULL;

@@ -344,10 +344,11 @@ rt_err rt_process_start(rt_runtime *rt, rt_pid *out,
                    rc == RT_ECLOSED ? "the runtime is stopping"
                                     : "no memory for a process");
   }
-  if (o.name) rc = rt__names_add(&rt->names, o.name, strlen(o.name), n->pid);
+  if (o.name) rc = rt_process_register(rt, n->pid, o.name, err);
   if (rc != RT_OK) {
     native_unref(unlist(rt->embed, n->pid));
-    return rt_fail(err, rc, "name '%s': %s", o.name, rt_status_text(rc));
+    rt_fail_context(err, "name '%s'", o.name);
+    return rc;
   }
   if (o.keeps) rt__runtime_hold(rt);
   *out = n->pid;

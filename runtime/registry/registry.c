@@ -179,7 +179,7 @@ rt_err rt_registry_add(rt_registry *registry, const rt_capability_opts *opts,
   c->match = o.match;
   c->invoke = o.invoke;
   c->arg = o.arg;
-  return add(registry, c, 0, NULL, err);
+  return add(registry, c, o.backfill ? RT__PUT_BACKFILL : 0, NULL, err);
 }
 
 rt_err rt__registry_put(rt_registry *registry, const rt_value *declaration,

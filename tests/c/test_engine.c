@@ -417,6 +417,36 @@ static void registered_again(void **state) {
   kit_stop(k);
 }
 
+static void add_from_c(kit *k, const char *name, bool backfill) {
+  const char *input = "a";
+  rt_capability_opts o = RT_CAPABILITY_OPTS_INIT;
+  kit_fn_of(k, name, counted);
+  o.name = name;
+  o.input = &input;
+  o.input_count = 1;
+  o.invoke = kit_never;
+  o.backfill = backfill;
+  KIT_OK(rt_registry_add(k->registry, &o, err));
+}
+
+static void registered_from_c(void **state) {
+  kit *k = kit_start(state);
+  rt_session *s = kit_open(k, "from-c", NULL);
+  for (int i = 0; i < 10; i++) {
+    char value[32];
+    snprintf(value, sizeof(value), "%d", i);
+    assert_int_equal(kit_dispatch(s, "a", value), RT_STORED);
+  }
+  add_from_c(k, "later", false);
+  add_from_c(k, "of-old", true);
+  kit_dispatch(s, "a", "new");
+  kit_wait(s);
+  assert_int_equal(done_of(s, "later"), 1);
+  assert_int_equal(done_of(s, "of-old"), 11);
+  kit_close(s);
+  kit_stop(k);
+}
+
 static void a_deadline_stops_the_session(void **state) {
   kit *k = kit_start(state);
   kit_cap(k, "slow", (kit_opts){.input = "a", .rate = 1, .fn = unwilling});
@@ -450,6 +480,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(pause_holds_and_resume_goes_on),
       cmocka_unit_test(capabilities_come_and_go),
       cmocka_unit_test(registered_again),
+      cmocka_unit_test(registered_from_c),
       cmocka_unit_test(a_deadline_stops_the_session),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

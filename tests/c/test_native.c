@@ -180,7 +180,41 @@ static void names_and_options(void **state) {
   opts.name = "short";
   assert_int_equal(rt_process_start(rt, &pid, &opts, &err), RT_EEXIST);
   assert_int_equal(pid, 0);
+  opts.name = "{no name}";
+  assert_int_equal(rt_process_start(rt, &pid, &opts, &err), RT_EINVAL);
+  assert_non_null(strstr(err.message, "name '{no name}'"));
   assert_int_equal(rt_process_start(rt, &pid, NULL, &err), RT_OK);
+  runner_free(r);
+}
+
+static void names_are_given_and_taken(void **state) {
+  static const char code[] = "process.inbox():receive()";
+  runner *r = runner_new(1, 0);
+  rt_runtime *rt = runner_runtime(r);
+  rt_error err = RT_ERROR_INIT;
+  rt_pid c, lua;
+  (void)state;
+  assert_int_equal(rt_process_start(rt, &c, NULL, &err), RT_OK);
+  assert_int_equal(rt_process_spawn_code(rt, &lua, code, sizeof(code) - 1, NULL,
+                                         NULL, NULL, NULL, &err),
+                   RT_OK);
+  assert_int_equal(rt_process_register(rt, c, "c", &err), RT_OK);
+  assert_int_equal(rt_process_register(rt, c, "c too", &err), RT_OK);
+  assert_int_equal(rt_process_register(rt, lua, "lua", &err), RT_OK);
+  assert_int_equal(rt_process_lookup(rt, "c too"), c);
+  assert_int_equal(rt_process_lookup(rt, "lua"), lua);
+  assert_int_equal(rt_process_register(rt, lua, "c", &err), RT_EEXIST);
+  assert_int_equal(rt_process_register(rt, c, "", &err), RT_EINVAL);
+  assert_int_equal(rt_process_register(rt, c, NULL, &err), RT_EINVAL);
+  assert_int_equal(rt_process_register(rt, 0, "none", &err), RT_ENOTFOUND);
+  assert_int_equal(rt_process_unregister(rt, lua, "c"), RT_ENOTFOUND);
+  assert_int_equal(rt_process_unregister(rt, c, "c"), RT_OK);
+  assert_int_equal(rt_process_unregister(rt, c, "c"), RT_ENOTFOUND);
+  assert_int_equal(rt_process_lookup(rt, "c"), 0);
+  assert_int_equal(rt_process_end(rt, c, NULL, NULL), RT_OK);
+  assert_int_equal(rt_process_lookup(rt, "c too"), 0);
+  assert_int_equal(rt_process_register(rt, c, "late", &err), RT_ENOTFOUND);
+  assert_int_equal(rt_process_register(rt, lua, "c too", &err), RT_OK);
   runner_free(r);
 }
 
@@ -519,6 +553,7 @@ int main(void) {
       cmocka_unit_test(links_end_lua),
       cmocka_unit_test(c_watches_lua),
       cmocka_unit_test(names_and_options),
+      cmocka_unit_test(names_are_given_and_taken),
       cmocka_unit_test(mail_is_waited_for),
       cmocka_unit_test(a_reader_wakes_when_the_runtime_stops),
       cmocka_unit_test(a_ball_in_the_air_at_the_end),
