@@ -368,6 +368,8 @@ struct rt__vm {
   size_t tidied, untidied;       /* `used` after the last time, and before it */
   size_t ended;                  /* processes, since then */
   uint64_t held_epoch, held_cpu; /* since when it could not be preempted */
+  uint64_t held_looked;          /* for how long when it was last looked at */
+  unsigned held_looks;           /* at instructions one after another */
   _Atomic(bool) crowded;         /* no new processes: memory is short */
   rt__pids pids;
   rt__process *oldest, *newest;

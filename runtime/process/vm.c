@@ -22,6 +22,10 @@
 #define ALONE_NS   1000000000u
 #define LEAVE_NS   20000000u
 
+/* How many instructions are looked at one after another. */
+#define LOOKS_MAX      300
+#define LOOKS_APART_NS 1000000u
+
 #define REFS 100
 
 #include "bind/bind.h"
@@ -278,6 +282,16 @@ static uint64_t held_for(rt__vm *vm, uint64_t epoch) {
   return now - vm->held_cpu;
 }
 
+/* What C calls in Lua is mostly over soon, as when it makes an error: each of
+ * some instructions is looked at. Left to the watchdog alone, whoever makes
+ * errors in a loop would always be met while it makes one. */
+static bool look_again(rt__vm *vm, uint64_t held) {
+  if (held < vm->held_looked || held - vm->held_looked > LOOKS_APART_NS)
+    vm->held_looks = 0;
+  vm->held_looked = held;
+  return vm->held_looks++ < LOOKS_MAX;
+}
+
 /* It may hold up its worker only for so long. */
 static bool held_up(rt__vm *vm, rt__process *process, uint64_t held) {
   if (held < HOLD_UP_NS) return false;
@@ -367,10 +381,8 @@ void rt__vm_hook(lua_State *L, lua_Debug *ar) {
   uint64_t held = end ? 0 : held_for(vm, epoch);
   if (!end && !held_up(vm, process, held)) {
     /* Inside a pattern match: it yields at the next instruction after that. */
-    if (ar->event == HOOK_IN_C) {
-      leave_c(L, held);
-      rt__vm_interrupt(vm);
-    }
+    if (ar->event == HOOK_IN_C) leave_c(L, held);
+    if (ar->event == HOOK_IN_C || look_again(vm, held)) rt__vm_interrupt(vm);
     return;
   }
   rt__process_note(process, L);

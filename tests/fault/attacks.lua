@@ -435,6 +435,15 @@ attack("sending to itself", function()
   end
 end, { waits = true })
 
+attack("calls that fail", function()
+  local json = require("json")
+  while true do
+    process.send("nobody", "x")
+    json.decode("[")
+    process.registry.lookup("nobody")
+  end
+end)
+
 attack("output", function()
   while true do print("") end
 end)
