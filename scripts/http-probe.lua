@@ -72,6 +72,7 @@ return capability({
   description = "web servers: status, title and software",
   input = { "port" },
   output = { "url", "technology" },
+  active = true,
   priority = 5,
   timeout = "60s",
   retries = 1,

@@ -76,6 +76,7 @@ return capability({
   description = "TCP ports that accept connections",
   input = { "ipv4", "host" },
   output = { "port" },
+  active = true,
   priority = 3,
   timeout = "10m",
   retries = 1,

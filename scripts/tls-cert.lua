@@ -43,6 +43,7 @@ local tls_cert = capability({
   description = "the certificate that a port shows",
   input = { "port" },
   output = { "certificate" },
+  active = true,
   priority = 5,
   timeout = "60s",
   retries = 1,

@@ -292,7 +292,7 @@ static bool speaks_of_targets(const rt__rule *rule) {
 
 bool rt__scope_reaches(const rt__scope *scope, const rt__target *target,
                        char *why, size_t why_size) {
-  bool ask_name = false, ask_address = false;
+  bool ask_name = false, ask_address = false, ask_bare = false;
   bool name_in = false, address_in = false;
   forms f;
   if (scope->count == 0) return true;
@@ -307,6 +307,8 @@ bool rt__scope_reaches(const rt__scope *scope, const rt__target *target,
     }
     if (rule->exclude) continue;
     *(rule->net.family || rule->numeric ? &ask_address : &ask_name) = true;
+    if (is_for(rule, "ipv4", "ipv6") || is_for(rule, "port", "port"))
+      ask_bare = true;
     if (name) name_in = true;
     if (address) address_in = true;
   }
@@ -315,7 +317,7 @@ bool rt__scope_reaches(const rt__scope *scope, const rt__target *target,
     snprintf(why, why_size, "no rule includes the name");
   else if (has_address && ask_address && !address_in)
     snprintf(why, why_size, "no rule includes the address");
-  else if (!has_name && ask_name && !address_in)
+  else if (!has_name && ask_bare && !address_in && !name_in)
     snprintf(why, why_size, "no rule includes the address");
   else
     return true;

@@ -37,7 +37,8 @@ typedef struct rt__target {
  * the address and the others about the name; a part that no rule is about is
  * let through when a rule includes the other one. A rule for a class counts
  * for the part such assets stand for: domain and host the name, ipv4 and ipv6
- * the address, url the URL, port either with the port; a network always. */
+ * the address, url the URL, port either with the port; a network always. An
+ * address alone is asked about only where its own asset would be. */
 bool rt__scope_reaches(const rt__scope *scope, const rt__target *target,
                        char *why, size_t why_size);
 

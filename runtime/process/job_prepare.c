@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "process/embed.h"
+#include "process/fence.h"
 #include "process/job.h"
 
 static void begin(rt__asking *asking);
@@ -130,6 +131,7 @@ static void begin(rt__asking *asking) {
   rt_error err = RT_ERROR_INIT;
   rt__process *process;
   rt__start start = RT__START_INIT;
+  bool unfenced = false;
   start.globals = rt__instance_globals(asking->instance);
   start.on_exit = on_asked;
   start.exit_arg = asking;
@@ -138,8 +140,14 @@ static void begin(rt__asking *asking) {
   start.internal = true;
   if (rt__job_process(&process, asking->home, RT__ENTRY_PREPARE,
                       rt__instance_functions(asking->instance), &start,
-                      &err) == RT_OK)
+                      &err) == RT_OK) {
+    /* It cannot wait, so it sends nothing; what it spawns could. */
+    rt__fence *fence = rt__fence_new(
+        asking->batch->session, asking->batch->capability, NULL, &unfenced);
+    if (!rt__fence_process(process, fence)) unfenced = true;
+    if (unfenced) rt__process_kill(process, RT_ENOMEM, NULL);
     return;
+  }
   rt_value *error = rt__error_map(err.code, err.message, NULL);
   give_up(asking, err.code, error);
   rt_value_unref(error);

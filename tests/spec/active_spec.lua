@@ -155,6 +155,8 @@ describe("an active capability", function()
     { "an excluded network", to_address, { "!127.0.0.0/8" }, "excluded by !127.0.0.0/8" },
     { "no rule at all", to_address, {}, "yes" },
     { "an address, when only names are in scope", to_address, { "**.lab.test" }, "the address" },
+    { "an address, when the rules are for other classes", to_address, { "domain:lab.test" }, "yes" },
+    { "an address, when its ports are chosen", to_address, { "port:10.0.0.1:*" }, "the address" },
     { "a pattern of addresses", to_address, { "127.0.*.*" }, "yes" },
     { "another pattern of addresses", to_address, { "10.0.*.*" }, "includes the address" },
     { "a rule that fits everything", to_address, { "**" }, "yes" },
@@ -218,6 +220,8 @@ describe("an active capability", function()
     { "http in scope", by_http, { "127.0.0.1" }, "yes" },
     { "http outside", by_http, { "10.0.0.0/8" }, "no rule includes the address" },
     { "an excluded URL", by_http, { "!url:http://127.0.*.*" }, "excluded by !url" },
+    { "a URL at an address", by_http, { "http://127.0.0.*", "10.0.0.1" }, "the address" },
+    { "a URL at an address, in scope", by_http, { "http://127.0.0.*" }, "yes" },
     { "a redirect that stays in scope", by_redirect, { "127.0.0.1", "localhost" }, "yes" },
     { "a redirect that leaves it", by_redirect, { "!localhost" }, "excluded by !localhost" },
     {
@@ -306,6 +310,35 @@ describe("an active capability", function()
     local job = env.job(s, { capability = "probe" })
     assert.equal("skipped", job.state)
     assert.is_truthy(job.reason:find("out of scope: excluded by !127.0.0.1", 1, true), job.reason)
+  end)
+
+  it("refuses what a gate starts, too", function()
+    local s = env.open({
+      {
+        name = "probe",
+        input = { "go" },
+        output = { "r" },
+        active = true,
+        rate = 1000,
+        options = { port = { default = port } },
+        match = function()
+          local function dial(at)
+            local conn, err = require("tcp").connect("127.0.0.1", at, { timeout = "10s" })
+            require("events").send("gate", "dialled", tostring(conn and "yes" or err:kind()))
+          end
+          assert(process.spawn(dial, PORT))
+          return true
+        end,
+        setup = function(ctx)
+          PORT = ctx.options.port
+        end,
+        invoke = function() end,
+      },
+    }, { scope = { "!127.0.0.1" } })
+    local sub = assert(require("events").subscribe("gate", "dialled"))
+    env.run(s, "go", { "1" })
+    assert.equal("PERMISSION_DENIED", sub:channel():receive("30s").path)
+    sub:close()
   end)
 end)
 
