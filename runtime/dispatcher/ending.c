@@ -28,7 +28,9 @@ static rt_err write_row(rt_session *s, const rt__live *live,
       .errors = live->errors,
       .ended = over ? (int64_t)(rt__session_now(s) * 1000) : 0,
       .run = over && s->rerunning ? s->run : 0,
-      .version = over ? known->version : 0,
+      .version = !over           ? 0
+                 : live->version ? live->version
+                                 : known->version,
   };
   int64_t after = rt__again_after(live->lane->cap);
   if (over && after >= 0) row.again = row.ended + after;
@@ -250,9 +252,11 @@ static rt_err end_held(rt_session *s, rt__live *live, const rt__end *end,
   double delay = end->delay > 0 ? end->delay : 0;
   char *key = live->rate_key ? strdup(live->rate_key) : NULL;
   rt__cap_hold(cap, key, engine->now + rt__ns(delay));
+  rt_err rc = rt__hold_keep(s, cap, key, delay, err);
   rt__note_job(s, "job.retrying", live, RT__WAITS_FOR_RATE, delay);
-  rt_err rc = to_row(s, live, RT__JOB_DELAYED, rt__session_now(s) + delay,
-                     RT__WAITS_FOR_RATE, err);
+  if (rc == RT_OK)
+    rc = to_row(s, live, RT__JOB_DELAYED, rt__session_now(s) + delay,
+                RT__WAITS_FOR_RATE, err);
   if (rc == RT_OK && key) rt__engine_park_held(engine, cap, key);
   free(key);
   return rc;

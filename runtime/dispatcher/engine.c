@@ -324,13 +324,22 @@ static void tell_sessions(rt__engine *engine, rt__cap *cap, bool backfill,
   }
 }
 
-static void add_cap(rt__engine *engine, rt_capability *decl, bool backfill) {
+static rt__cap *cap_of(rt__engine *engine, const rt_capability *decl) {
+  rt__cap *cap = engine->caps;
+  while (cap && cap->decl != decl) cap = cap->next;
+  return cap;
+}
+
+static void add_cap(rt__engine *engine, rt_capability *decl,
+                    const rt_capability *instead, bool backfill) {
   rt__cap *cap = calloc(1, sizeof(*cap));
   if (!cap) return;
   cap->decl = rt__capability_ref(decl);
   rt__cap **last = &engine->caps;
   while (*last) last = &(*last)->next;
   *last = cap;
+  rt__cap *before = instead ? cap_of(engine, instead) : NULL;
+  if (before) rt__cap_inherit(cap, before);
   tell_sessions(engine, cap, backfill, false, false);
 }
 
@@ -346,7 +355,8 @@ static void run_change(rt__engine *engine, rt__cmd *cmd) {
   change *ch = (change *)cmd;
   /* No session is looked at in between, so none ends for want of it. */
   if (engine && ch->removed) drop_cap(engine, ch->removed, ch->added != NULL);
-  if (engine && ch->added) add_cap(engine, ch->added, ch->backfill);
+  if (engine && ch->added)
+    add_cap(engine, ch->added, ch->removed, ch->backfill);
   if (ch->removed) rt__capability_unref(ch->removed);
   if (ch->added) rt__capability_unref(ch->added);
   rt__cmd_free(ch);

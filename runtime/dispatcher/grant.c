@@ -177,6 +177,7 @@ rt__lease rt__live_lease(const rt_session *s, const rt__live *live) {
 static void lease(rt_session *s, rt__live *live) {
   rt__heap_remove(&live->lane->ready, live);
   live->cap = live->lane->cap;
+  live->version = s->known[live->lane->capability - 1]->version;
   take_token(live);
   live->state = RT__LIVE_RUNNING;
   live->grant = ++s->grants;
@@ -210,7 +211,7 @@ rt_err rt__session_grant(rt_session *s, bool *started, rt_error *err) {
 void rt__live_stopped(rt_session *s, rt__live *live) {
   rt__cap *cap = live->cap;
   cap->running--;
-  if (cap->starved) {
+  if (cap->starved || cap->gone) { /* gone: what replaced it may wait */
     cap->starved = false;
     rt__engine_touch_all(s->engine);
   }

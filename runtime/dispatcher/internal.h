@@ -89,6 +89,7 @@ typedef struct rt__bucket {
 struct rt__cap {
   rt__cap *next;
   rt_capability *decl; /* [own ref] */
+  rt__cap *before;     /* what it has replaced, whose jobs may still run */
   uint32_t running;
   bool gone, starved; /* starved: a lane waits for an instance */
   bool scaled;        /* by hand: `scale` instances */
@@ -106,6 +107,10 @@ rt__bucket *rt__cap_key(rt__cap *cap, const char *key);
  * it may. */
 uint64_t rt__cap_held(const rt__cap *cap, const char *key, uint64_t now);
 void rt__cap_hold(rt__cap *cap, const char *key, uint64_t until);
+/* What replaces another goes on with its tokens, holds and scale. */
+void rt__cap_inherit(rt__cap *cap, rt__cap *before);
+/* Instances, those of what it has replaced included. */
+uint32_t rt__cap_running(const rt__cap *cap);
 void rt__cap_sweep(rt__cap *cap, uint64_t now);
 void rt__cap_free(rt__cap *cap);
 
@@ -148,6 +153,7 @@ struct rt__live {
   uint32_t refused; /* of its results, in this attempt */
   int64_t repeats;  /* of its capability on the way to it; 0: not looked up */
   uint64_t grant;   /* of its lease, while running */
+  int64_t version;  /* that it was started in; 0: never, or it has none */
   int priority;
   bool aside;    /* has a row in job */
   bool prepared; /* match was asked */
@@ -295,7 +301,8 @@ struct rt_session {
   bool refused; /* its opening came to nothing */
   bool locked;  /* another program holds the file */
   enum { RT__FAREWELL_NONE, RT__FAREWELL_ASKED, RT__FAREWELL_DONE } farewell;
-  double wall_last;     /* unix seconds, when schedules were last looked at */
+  uint32_t holds_kept; /* in the file, since those that are over were removed */
+  double wall_last;    /* unix seconds, when schedules were last looked at */
   uint64_t farewell_ns; /* it ends without */
   bool lock_logged, held_told, memory_told, paused_told;
   char lock_words[160], held_words[160]; /* what it waits for, or suffers */
@@ -465,7 +472,11 @@ rt_err rt__session_take_tick(rt_session *s, rt__class *cls, const char *value,
                              rt_error *err);
 /* farewell.c: has every finish been run, or its time run out? */
 bool rt__session_said_goodbye(rt_session *s);
-/* hold.c: what waits in memory, in any session, for a key that is held. */
+/* hold.c: in the file; what other sessions and earlier runs were told. */
+rt_err rt__hold_keep(rt_session *s, const rt__cap *cap, const char *key,
+                     double delay, rt_error *err);
+rt_err rt__hold_read(rt_session *s, rt__cap *cap, rt_error *err);
+/* What waits in memory, in any session, for a key that is held. */
 void rt__engine_park_held(rt__engine *engine, rt__cap *cap, const char *key);
 /* commit.c */
 rt_err rt__session_commit(rt_session *s, rt_error *err);

@@ -224,6 +224,7 @@ rt_err rt__session_add_cap(rt_session *s, rt__cap *cap, bool backfill,
   if (rc != RT_OK) return rc;
   known->cap = cap;
   rc = rt__again_known(s, known, err);
+  if (rc == RT_OK) rc = rt__hold_read(s, cap, err);
   for (size_t i = 0; rc == RT_OK && i < s->class_count; i++) {
     if (takes(known, s->classes[i])) {
       rc = add_lane(s, s->classes[i], known, backfill, err);

@@ -176,8 +176,9 @@ void rt__session_scale_async(rt_session *s, const char *capability,
 
 /* May one more job of it start? */
 bool rt__cap_has_room(const rt__cap *cap) {
-  if (cap->scaled) return cap->running < cap->scale;
-  return !cap->decl->max_instances || cap->running < cap->decl->max_instances;
+  if (cap->scaled) return rt__cap_running(cap) < cap->scale;
+  uint32_t most = cap->decl->max_instances;
+  return !most || rt__cap_running(cap) < most;
 }
 
 /* For the numbers of a session: what was set by hand. */

@@ -64,6 +64,33 @@ void rt__cap_hold(rt__cap *cap, const char *key, uint64_t until) {
   if (bucket && bucket->hold_ns < until) bucket->hold_ns = until;
 }
 
+static void inherit_bucket(rt__bucket *to, const rt__bucket *from) {
+  to->tokens = from->tokens;
+  to->last_ns = from->last_ns;
+  to->hold_ns = from->hold_ns;
+}
+
+void rt__cap_inherit(rt__cap *cap, rt__cap *before) {
+  size_t at = 0;
+  rt__bucket *from;
+  cap->before = before;
+  while (cap->before && cap->before->running == 0)
+    cap->before = cap->before->before;
+  cap->scaled = before->scaled;
+  cap->scale = before->scale;
+  inherit_bucket(&cap->bucket, &before->bucket);
+  while ((from = rt__map_next(&before->keys, &at, NULL, NULL))) {
+    rt__bucket *to = rt__cap_key(cap, from->key);
+    if (to) inherit_bucket(to, from);
+  }
+}
+
+uint32_t rt__cap_running(const rt__cap *cap) {
+  uint32_t running = 0;
+  for (; cap; cap = cap->before) running += cap->running;
+  return running;
+}
+
 /* Buckets that are full and that nobody waits for are as good as new ones. */
 void rt__cap_sweep(rt__cap *cap, uint64_t now) {
   size_t at = 0;

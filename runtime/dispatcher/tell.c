@@ -48,7 +48,7 @@ static uint32_t missed(const rt_session *s, const rt__known *known) {
     here += lane->running;
     waits = waits || lane->ready.count > 0;
   }
-  return waits ? cap->running - here : 0;
+  return waits ? rt__cap_running(cap) - here : 0;
 }
 
 /* Do jobs of it wait for a token, of a key or of its own? */

@@ -131,6 +131,10 @@
     " WHERE j.asset=a.id AND j.capability=?2)")                                \
   X(VERSIONS, "SELECT id,version FROM version WHERE capability=?1"             \
               " ORDER BY id")                                                  \
+  X(HOLDS, "SELECT substr(name,1+length(?1)),value FROM meta"                  \
+           " WHERE name>=?1 AND name<?2")                                      \
+  X(HOLDS_OVER, "DELETE FROM meta WHERE name>='" RT__META_HOLD                 \
+                "' AND name<'hold;' AND value<=?1")                            \
   X(VERSION_PUT, "INSERT INTO version(capability,version,since,created)"       \
                  " VALUES(?1,?2,?3,?4)")                                       \
   X(GONE, "SELECT DISTINCT a.id FROM job j CROSS JOIN asset a"                 \

@@ -209,6 +209,17 @@ rt_err rt__store_unreject(rt__store *store, int64_t parent, rt_error *err);
 #define RT__META_PAUSED "paused"
 /* When it was last looked at what is delayed, in ms. */
 #define RT__META_CLOCK "clock"
+/* This, a capability's name, and for one of its rate keys ":KEY": until when
+ * nothing of it starts, in ms. */
+#define RT__META_HOLD "hold:"
+/* Those of a capability; `key` is NULL for all of its jobs. */
+typedef void (*rt__hold_fn)(const char *key, int64_t until, void *arg);
+rt_err rt__store_hold(rt__store *store, const char *capability, const char *key,
+                      int64_t until, rt_error *err);
+rt_err rt__store_holds(rt__store *store, const char *capability, rt__hold_fn fn,
+                       void *arg, rt_error *err);
+rt_err rt__store_drop_holds(rt__store *store, int64_t now, rt_error *err);
+
 /* The reason of a delayed job that is no retry. */
 #define RT__WAITS_FOR_RATE "waits for its rate"
 /* The reason of a skip because a capability is not there. */

@@ -155,7 +155,7 @@ describe("an active capability", function()
     { "an excluded network", to_address, { "!127.0.0.0/8" }, "excluded by !127.0.0.0/8" },
     { "no rule at all", to_address, {}, "yes" },
     { "an address, when only names are in scope", to_address, { "**.lab.test" }, "the address" },
-    { "an address, when the rules are for other classes", to_address, { "domain:lab.test" }, "yes" },
+    { "an address, when the rules are for others", to_address, { "domain:lab.test" }, "yes" },
     { "an address, when its ports are chosen", to_address, { "port:10.0.0.1:*" }, "the address" },
     { "a pattern of addresses", to_address, { "127.0.*.*" }, "yes" },
     { "another pattern of addresses", to_address, { "10.0.*.*" }, "includes the address" },
@@ -320,23 +320,19 @@ describe("an active capability", function()
         output = { "r" },
         active = true,
         rate = 1000,
-        options = { port = { default = port } },
-        match = function()
+        match = function(asset)
           local function dial(at)
             local conn, err = require("tcp").connect("127.0.0.1", at, { timeout = "10s" })
             require("events").send("gate", "dialled", tostring(conn and "yes" or err:kind()))
           end
-          assert(process.spawn(dial, PORT))
+          assert(process.spawn(dial, tonumber(asset.value)))
           return true
-        end,
-        setup = function(ctx)
-          PORT = ctx.options.port
         end,
         invoke = function() end,
       },
     }, { scope = { "!127.0.0.1" } })
     local sub = assert(require("events").subscribe("gate", "dialled"))
-    env.run(s, "go", { "1" })
+    env.run(s, "go", { tostring(port) })
     assert.equal("PERMISSION_DENIED", sub:channel():receive("30s").path)
     sub:close()
   end)

@@ -143,6 +143,33 @@ describe("job:hold", function()
     end)
   end)
 
+  it("holds after the session was opened again what was not asked for its key", function()
+    local path = mark()
+    local opts = { name = "kept", options = { shy = { hold = 3600 } } }
+    local s = env.open({ holding(path, by_key) }, opts)
+    assert(s:dispatch({ class = "n", value = "a 1" }))
+    local function held(n)
+      env.eventually(function()
+        local first = s:why().reasons[1]
+        return first and first.what == "waits for its rate" and first.count == n
+      end)
+    end
+    held(1)
+    assert(s:pause())
+    for i = 2, 50 do
+      assert(s:dispatch({ class = "n", value = "a " .. i }))
+    end
+    assert(s:dispatch({ class = "n", value = "b 1" }))
+    s:close()
+    s = env.open({ holding(path, by_key) }, opts)
+    s:resume()
+    held(50)
+    env.eventually(function()
+      return #env.values(s, "m") > 0
+    end)
+    assert.same({ "b 1" }, env.values(s, "m"))
+  end)
+
   it("takes a time, too, and uses up no attempt", function()
     local s = env.open({
       {

@@ -91,6 +91,73 @@ describe("registry.reload", function()
     assert.equal(0, s:stats().skipped)
   end)
 
+  it("records the version that a job has begun with", function()
+    version("one", 'version = "1",')
+    assert.same({ "told" }, registry.reload(path))
+    env.run(s, "n", { "a" })
+    assert(s:dispatch({ class = "n", value = "slow" }))
+    sub:channel():receive("30s")
+    version("two", 'version = "2",')
+    assert.same({ "told" }, registry.reload(path))
+    env.eventually(function() -- the session has it
+      assert(s:dispatch({ class = "n", value = "b" }))
+      return #env.values(s, "m") == 2
+    end)
+    events.send("reload", "go", "x")
+    s:wait("30s")
+    assert.same({ "a by one", "b by two", "slow by one" }, env.values(s, "m"))
+    local versions = {}
+    for job in s:jobs() do
+      versions[job.target] = job.version
+    end
+    assert.same({ ["n:a"] = "1", ["n:b"] = "2", ["n:slow"] = "1" }, versions)
+  end)
+
+  it("counts the instances of the one before", function()
+    version("one", "max_instances = 1,")
+    assert.same({ "told" }, registry.reload(path))
+    assert(s:dispatch({ class = "n", value = "slow" }))
+    sub:channel():receive("30s")
+    version("two", "max_instances = 1,")
+    assert.same({ "told" }, registry.reload(path))
+    assert(registry.register({
+      name = "other",
+      input = { "n" },
+      output = { "o" },
+      invoke = function(job, asset)
+        job:send({ class = "o", value = asset.value })
+      end,
+    }))
+    assert(s:dispatch({ class = "n", value = "b" }))
+    env.eventually(function()
+      return env.values(s, "o")[1] == "b"
+    end)
+    registry.unregister("other")
+    assert.same({}, env.values(s, "m"))
+    events.send("reload", "go", "x")
+    s:wait("30s")
+    assert.same({ "b by two", "slow by one" }, env.values(s, "m"))
+  end)
+
+  it("goes on with holds and scale", function()
+    version("one", 'rate_key = function() return "k" end,')
+    write((fs.read(path):gsub("invoke = function%(job, asset%)", "%0\n        job:hold(3600)")))
+    assert.same({ "told" }, registry.reload(path))
+    assert(s:dispatch({ class = "n", value = "a" }))
+    local function held(count)
+      env.eventually(function()
+        local reason = s:why().reasons[1]
+        return reason and reason.what == "waits for its rate" and reason.count == count
+      end)
+    end
+    held(1)
+    version("two", 'rate_key = function() return "k" end,')
+    assert.same({ "told" }, registry.reload(path))
+    assert(s:dispatch({ class = "n", value = "b" }))
+    held(2)
+    assert.same({}, env.values(s, "m"))
+  end)
+
   for _, case in ipairs({
     { "does not compile", "return capability {", ":1: " },
     { "is faulty", 'return capability {\n  name = "told",\n  input=5 }', ":3: capability 'told'" },
