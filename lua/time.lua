@@ -43,7 +43,7 @@ function M.parse_duration(text)
   end
   local seconds = duration.parse(text)
   if not seconds then
-    return nil, errors.make(("no duration: '%s'"):format(text), "INVALID")
+    return nil, errors.make(("no duration: '%.40s'"):format(text), "INVALID")
   end
   return seconds
 end

@@ -8,10 +8,13 @@ local M = {}
 -- Longer than anyone waits, and still safe as milliseconds in 64 bits.
 local LONGEST = 1e10
 
+local TEXT_MAX = 256 -- bytes: a longer text is none
+
 local UNITS = { d = 86400, h = 3600, m = 60, s = 1, ms = 1e-3, us = 1e-6, ns = 1e-9 }
 
 local function parse(text)
   if text == "0" then return 0 end
+  if #text > TEXT_MAX then return nil end
   local total, at = 0, 1
   while at <= #text do
     local number, unit, past = text:match("^(%d*%.?%d*)(%a+)()", at)
@@ -39,7 +42,9 @@ end
 
 local function refusal(value)
   local shown = type(value)
-  if shown == "string" or shown == "number" then shown = "'" .. value .. "'" end
+  if shown == "string" or shown == "number" then
+    shown = ("'%.40s'"):format(value)
+  end
   return "duration expected, got " .. shown
 end
 

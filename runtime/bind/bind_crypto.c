@@ -8,17 +8,36 @@
 #include <openssl/rand.h>
 #include <string.h>
 
-#include "process/worker.h"
+#include "process/sched.h"
 
 int rt__open_crypto(lua_State *L);
 
 /* Most random bytes of one call. */
 #define RANDOM_MAX (1 << 20)
 
+/* Bytes between two looks at who is to end; what comes of half a text does not
+ * matter then, as its process meets the hook right after. */
+#define SLICE (3u << 16)
+
+static bool is_over(lua_State *L, size_t done) {
+  return done % SLICE == 0 && done > 0 && rt__vm_is_ending(L);
+}
+
 static int fail(lua_State *L, const char *what) {
   rt_error err = RT_ERROR_INIT;
   rt_fail(&err, RT_EINTERNAL, "crypto: %s", what);
   return rt__lua_fail(L, &err);
+}
+
+static bool digest(lua_State *L, const EVP_MD *md, const char *data,
+                   size_t size, unsigned char *out, unsigned *n) {
+  EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+  bool ok = ctx && md && EVP_DigestInit_ex(ctx, md, NULL);
+  for (size_t i = 0; ok && i < size && !is_over(L, i); i += SLICE)
+    ok = EVP_DigestUpdate(ctx, data + i, size - i < SLICE ? size - i : SLICE);
+  ok = ok && EVP_DigestFinal_ex(ctx, out, n);
+  EVP_MD_CTX_free(ctx);
+  return ok;
 }
 
 /* digest(name, data) -> bytes | nil, err */
@@ -28,8 +47,7 @@ static int l_digest(lua_State *L) {
   const char *data = luaL_checklstring(L, 2, &size);
   unsigned char out[EVP_MAX_MD_SIZE];
   unsigned n = 0;
-  if (!md || !EVP_Digest(data, size, out, &n, md, NULL))
-    return fail(L, "no such digest");
+  if (!digest(L, md, data, size, out, &n)) return fail(L, "no such digest");
   lua_pushlstring(L, (const char *)out, n);
   return 1;
 }
@@ -75,6 +93,7 @@ static int l_to_hex(lua_State *L) {
   const unsigned char *s = (const void *)luaL_checklstring(L, 1, &size);
   char *out = lua_newuserdata(L, size * 2 + 1);
   for (size_t i = 0; i < size; i++) {
+    if (is_over(L, i)) return 0;
     out[i * 2] = hex[s[i] >> 4];
     out[i * 2 + 1] = hex[s[i] & 15];
   }
@@ -95,6 +114,7 @@ static int l_from_hex(lua_State *L) {
   if (size % 2) return 0;
   char *out = lua_newuserdata(L, size / 2 + 1);
   for (size_t i = 0; i < size; i += 2) {
+    if (is_over(L, i)) return 0;
     int high = digit(s[i]), low = digit(s[i + 1]);
     if (high < 0 || low < 0) return 0;
     out[i / 2] = (char)(high << 4 | low);
@@ -118,6 +138,7 @@ static int l_to_base64(lua_State *L) {
   const char *set = url ? for_url : standard;
   char *out = lua_newuserdata(L, (size + 2) / 3 * 4 + 1);
   for (size_t i = 0; i < size; i += 3) {
+    if (is_over(L, i)) return 0;
     size_t n = size - i < 3 ? size - i : 3;
     unsigned bits = (unsigned)s[i] << 16;
     if (n > 1) bits |= (unsigned)s[i + 1] << 8;
@@ -145,6 +166,7 @@ static int l_from_base64(lua_State *L) {
   char *out = lua_newuserdata(L, size / 4 * 3 + 4);
   unsigned bits = 0, held = 0;
   for (size_t i = 0; i < size; i++) {
+    if (is_over(L, i)) return 0;
     if (s[i] && strchr(" \t\r\n", s[i])) continue;
     if (s[i] == '=') {
       pads++;

@@ -316,6 +316,16 @@ attack("JSON text of many", function()
   while true do pcall(json.decode, text) end
 end, { memory = true })
 
+attack("encodings of much", function()
+  local crypto = require("crypto")
+  local s = ("x"):rep(8e6)
+  while true do
+    pcall(crypto.hex_decode, crypto.hex_encode(s))
+    pcall(crypto.base64_decode, crypto.base64_encode(s))
+    pcall(crypto.sha512, s)
+  end
+end, { memory = true })
+
 attack("messages of many", function()
   local t = many(function(i) return i end)
   while true do

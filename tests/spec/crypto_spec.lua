@@ -87,6 +87,17 @@ describe("encodings", function()
     end
   end)
 
+  it("take what is done in several parts", function()
+    for _, size in ipairs({ 196607, 196608, 196609, 400001 }) do
+      local bytes = crypto.random(size)
+      assert.is_true(bytes == crypto.base64_decode(crypto.base64_encode(bytes)))
+      assert.is_true(bytes == crypto.hex_decode(crypto.hex_encode(bytes)))
+    end
+    -- FIPS 180-2, a million times "a"
+    assert.equal("cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0",
+      crypto.sha256(("a"):rep(1e6)))
+  end)
+
   it("answer text that is none with INVALID", function()
     for _, text in ipairs({ "Z", "Zg=", "Zg==x", "Z!==", "=" }) do
       local bytes, err = crypto.base64_decode(text)

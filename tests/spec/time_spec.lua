@@ -38,6 +38,18 @@ describe("time.sleep", function()
     assert.is_true(ran)
   end)
 
+  it("shows little of a long text that is none", function()
+    for _, text in ipairs({ ("x"):rep(1e6), ("1s"):rep(5e5) }) do
+      local seconds, err = time.parse_duration(text)
+      assert.is_nil(seconds)
+      assert.equal("INVALID", err:kind())
+      assert.is_true(#err:message() < 100)
+      local _, raised = pcall(time.sleep, text)
+      assert.is_true(#tostring(raised) < 300)
+    end
+    assert.equal(100, (time.parse_duration(("1s"):rep(100))))
+  end)
+
   it("refuses what is no duration", function()
     for _, bad in ipairs({ -1, "x", {}, 0 / 0 }) do
       assert.error_matches(function()
