@@ -13,7 +13,9 @@
 
 #include "dispatcher/internal.h"
 
-#define KEPT 1000 /* rejections of one job that are rows */
+#define KEPT      1000 /* rejections of one job that are rows */
+#define FLOOD     1000 /* times its fan-out that a job may be refused */
+#define FLOOD_MIN 100  /* or so many times this */
 
 static const char *const kinds[RT__BUDGETS] = {
     "scope", "depth", "assets", "fanout", "descendants", "repeats"};
@@ -115,12 +117,23 @@ bool rt__budget_keeps(const rt__live *live, const char *kind) {
   return !live || live->refused < KEPT || strcmp(kind, "depth") == 0;
 }
 
+/* A job that knows no end would send for ever: waiting for outcomes is not on
+ * the clock of its timeout. */
+static bool floods(const rt_session *s, const rt__live *live,
+                   const char *kind) {
+  if (strcmp(kind, "fanout") != 0) return false;
+  int64_t may = s->max_fanout > FLOOD_MIN ? s->max_fanout : FLOOD_MIN;
+  return live->refused / FLOOD >= may;
+}
+
 void rt__budget_tripped(rt_session *s, rt__live *live, const char *kind) {
   for (size_t i = 0; i < RT__BUDGETS; i++) {
     if (strcmp(kinds[i], kind) == 0) s->rejections[i]++;
   }
-  if (live) live->refused++;
   s->rejected = true;
+  if (!live) return;
+  live->refused++;
+  live->flooding = live->flooding || floods(s, live, kind);
 }
 
 static void build(const rt_session *s, rt_builder *b) {

@@ -132,6 +132,8 @@ rt_err rt__live_put_back(rt_session *s, rt__live *live, rt_error *err) {
   live->asked = false;
   free(live->fault);
   live->fault = NULL;
+  live->flooding = false;
+  live->refused = 0;
   if (rt__live_queue(s, live)) return RT_OK;
   return rt_fail(err, RT_ENOMEM, "no memory");
 }
@@ -274,6 +276,7 @@ rt_err rt__live_end(rt_session *s, rt__live *live, rt__end *end,
   if (live->killed && end->kind != RT__END_COMPLETED) {
     return end_killed(s, live, err);
   }
+  if (live->flooding) return end_failed(s, live, end, err);
   switch (end->kind) {
   case RT__END_COMPLETED:
     if (live->fault) return end_failed(s, live, end, err);

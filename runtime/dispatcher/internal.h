@@ -160,6 +160,7 @@ struct rt__live {
   bool promised; /* counted in its bucket */
   bool asked;    /* to end */
   bool killed;   /* by hand: it fails */
+  bool flooding; /* it sends on far over its fan-out: it fails */
   bool again;    /* its asset changed meanwhile: it runs once more */
   char *rate_key;
   char *fault;       /* a bad result: the job fails when it ends */

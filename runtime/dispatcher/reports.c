@@ -2,6 +2,7 @@
  *
  * Each carries its lease; one that was taken back is refused and logged.
  * SPDX-License-Identifier: MIT */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,12 +55,29 @@ static rt_err take_list(rt_session *s, rt__live *live, const rt_value *assets,
   return RT_OK;
 }
 
+/* What it sends from now on is refused, and it is ended. */
+static void end_flood(rt_session *s, rt__live *live) {
+  rt__executor *ex = &s->engine->executor;
+  rt__lease lease = rt__live_lease(s, live);
+  live->asked = true;
+  free(live->fault);
+  if (asprintf(&live->fault,
+               "fanout: the job has sent its %lld, and went on to send %u more",
+               (long long)s->max_fanout, live->refused) < 0) {
+    live->fault = NULL;
+  }
+  ex->cancel(ex->self, s, lease, "it sends far over its fan-out", true);
+}
+
 static rt_err do_send(rt_session *s, send_cmd *send, rt_value **result,
                       rt_error *err) {
   rt__live *live = leased(s, send->lease);
   if (!live) {
     if (!s->failed) refused(s, send->lease, "a result");
     return rt_fail(err, RT_ECANCELED, "the job's lease was taken back");
+  }
+  if (live->flooding) {
+    return rt_fail(err, RT_ECANCELED, "the job sends far over its fan-out");
   }
   rt_builder *out = rt_builder_new();
   if (!out) return rt_fail(err, RT_ENOMEM, "no memory");
@@ -75,6 +93,8 @@ static rt_err do_send(rt_session *s, send_cmd *send, rt_value **result,
   if (rc != RT_OK && rc != RT_EINVAL) {
     rt__session_fail(s, err);
     rc = rt_fail(err, RT_ECANCELED, "the job's lease was taken back");
+  } else if (live->flooding) {
+    end_flood(s, live);
   }
   return rc;
 }

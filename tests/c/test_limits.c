@@ -1,6 +1,8 @@
 /* test_limits.c - depth, assets, fanout, scope, and what became of the rest.
  * SPDX-License-Identifier: MIT */
 #include <sqlite3.h>
+#include <stdatomic.h>
+#include <uv.h>
 
 #include "dispatcher/scope.h"
 #include "engine_kit.h"
@@ -236,6 +238,91 @@ static int64_t refused_by(rt_session *s, const char *kind) {
   return count;
 }
 
+/* Sends thousands at a time until it is refused, whatever it is told. */
+#define FLOOD_MANY 1000
+static atomic_int batches;
+
+static rt_value *many_nodes(int from) {
+  rt_value *list = NULL;
+  rt_builder *b = rt_builder_new();
+  rt_builder_begin_array(b);
+  for (int i = from; i < from + FLOOD_MANY; i++) {
+    char value[20];
+    snprintf(value, sizeof(value), "%d", i);
+    rt_builder_begin_map(b);
+    rt_builder_key(b, "class");
+    rt_builder_string(b, "leaf");
+    rt_builder_key(b, "value");
+    rt_builder_string(b, value);
+    rt_builder_end(b);
+  }
+  rt_builder_end(b);
+  KIT_OK(rt_builder_finish(b, &list, err));
+  rt_builder_free(b);
+  return list;
+}
+
+typedef struct sending {
+  uv_sem_t sent;
+  rt_err code;
+} sending;
+
+static void on_sent(rt_err code, const rt_error *err, rt_value *result,
+                    void *arg) {
+  sending *one = arg;
+  (void)err;
+  one->code = code;
+  rt_value_unref(result);
+  uv_sem_post(&one->sent);
+}
+
+static void endless(kit_job *job, rt__end *end) {
+  sending one = {.code = RT_OK};
+  (void)end;
+  uv_sem_init(&one.sent, 0);
+  for (int i = 0; one.code == RT_OK; i++) {
+    rt_value *list = many_nodes(i * FLOOD_MANY);
+    rt__engine_send(job->order->engine, job->order->session, job->order->lease,
+                    list, on_sent, &one);
+    uv_sem_wait(&one.sent);
+    rt_value_unref(list);
+    atomic_fetch_add(&batches, 1);
+  }
+  assert_int_equal(one.code, RT_ECANCELED);
+  uv_sem_destroy(&one.sent);
+}
+
+static void who_floods_for_ever_is_ended(void **state) {
+  kit *k = kit_start(state);
+  rt_session_opts o = RT_SESSION_OPTS_INIT;
+  o.max_fanout = 7;
+  atomic_store(&batches, 0);
+  kit_cap(k, "endless",
+          (kit_opts){.output = "leaf", .retries = 3, .fn = endless});
+  rt_session *s = kit_open(k, "flood", &o);
+  kit_dispatch(s, "node", "x");
+  kit_wait(s);
+  assert_int_equal(atomic_load(&batches), 102); /* 7 taken, 100,993 refused */
+  assert_int_equal(kit_stat(s, "failed"), 1);
+  assert_int_equal(refused_by(s, "fanout"), 101 * FLOOD_MANY - 7);
+  kit_close(s);
+  rt_report *report = NULL;
+  rt_value *jobs = NULL;
+  KIT_OK(rt_report_open(&report, k->dir, "flood", err));
+  KIT_OK(rt_report_jobs(report, "failed", NULL, "", 10, &jobs, err));
+  rt_view all = rt_view_get(rt_value_view(jobs), "jobs");
+  assert_int_equal(rt_view_count(all), 1);
+  rt_view failed = rt_view_at(all, 0);
+  assert_int_equal(rt_view_int(rt_view_get(failed, "attempt"), 0), 1);
+  size_t size = 0;
+  const char *why = rt_view_string(rt_view_get(failed, "reason"), &size);
+  assert_non_null(why);
+  assert_memory_equal(why, "fanout: the job has sent its 7", 30);
+  rt_value_unref(jobs);
+  rt_report_close(report);
+  kit_stop(k);
+}
+
 static int64_t status_rejected(kit *k, const char *name) {
   rt_report *report = NULL;
   rt_value *status = NULL;
@@ -299,6 +386,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(a_shorter_path_admits_more),
       cmocka_unit_test(fanout_bounds_a_job),
       cmocka_unit_test(a_flood_is_counted),
+      cmocka_unit_test(who_floods_for_ever_is_ended),
       cmocka_unit_test(assets_bound_a_session),
       cmocka_unit_test(explain_names_the_chain),
   };

@@ -57,6 +57,25 @@ check "a million results: the first refused ones have their reason" grep -q "fan
 rt why million flood g:999999 >why
 check "a million results: of the others is said what is known" grep -q "one of 998000 results that were refused and only counted" why
 
+# One that never stops sending is ended, whatever it does with the answers; the others go on.
+cat >forever.lua <<'END'
+return capability { name = "forever", input = { "f" }, output = { "g" }, timeout = "1h",
+  invoke = function(job)
+    local n, none = 0, {}
+    while true do
+      local batch = {}
+      for i = 1, 1000 do batch[i] = { class = "g", value = tostring(n + i) } end
+      n = n + 1000
+      pcall(function() none = job:send(batch) or none end)
+    end
+  end }
+END
+expect "an endless flood: the run ends, and names the budget" 4 "not taken: [0-9]* over fanout" run -c caps.lua forever.lua -s f:1 -s s:1 \
+  --without flood --max-fanout 10 --max-repeats 2 --session forever
+rt jobs forever --state failed >jobs
+check "an endless flood: its job has failed, and why" grep -q "forever.*fanout: the job has sent its 10, and went on" jobs
+same "an endless flood: the others are done" 3 "$(grep -c '"class":"s"' out)"
+
 expect "out of scope" 0 "not taken: 1 out of scope" run -c caps.lua -s s:1 --scope s:1
 expect "nothing to tell" 0 "" run -c caps.lua -s f:1 --set flood.count=500
 check "is not told" bash -c '! grep -q "not taken" err'
