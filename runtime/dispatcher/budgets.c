@@ -15,7 +15,7 @@
 
 #define KEPT      1000 /* rejections of one job that are rows */
 #define FLOOD     1000 /* times its fan-out that a job may be refused */
-#define FLOOD_MIN 100  /* or so many times this */
+#define FLOOD_MIN 20   /* or so many times this */
 
 static const char *const kinds[RT__BUDGETS] = {
     "scope", "depth", "assets", "fanout", "descendants", "repeats"};
