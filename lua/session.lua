@@ -128,6 +128,22 @@ local function settings(opts)
   }
 end
 
+-- C takes a text to end at its first NUL byte: none of these has one.
+local function whole(config)
+  local texts = { config.name, config.dir, config.mode or "" }
+  for _, name in ipairs({ "only", "without", "scope" }) do
+    for _, text in ipairs(config[name] or {}) do
+      texts[#texts + 1] = text
+    end
+  end
+  for _, text in ipairs(texts) do
+    if text:find("\0", 1, true) then
+      return nil, errors.new({ message = ("open: NUL byte in %q"):format(text), kind = "INVALID" })
+    end
+  end
+  return true
+end
+
 --- Open the session `name` in `dir`, or create it.
 ---@param opts table  name, dir, mode ("create", "resume"), capabilities, only, without, scope,
 --- limits, concurrency, deadline, grace, patience, max_journal, sync, options, config, start
@@ -135,6 +151,8 @@ end
 function M.open(opts)
   check.table(opts, 1, "open")
   local config = settings(opts)
+  local ok, fault = whole(config)
+  if not ok then return nil, fault end
   if opts.capabilities then
     local names, err = {}, nil
     if next(opts.capabilities) ~= nil then names, err = register.borrow(opts.capabilities) end

@@ -24,15 +24,21 @@ typedef struct report_op {
   rt_value *out;
 } report_op;
 
-/* Arguments, by place: 0 the folder, 1 the name, then the call's own. */
-static char *text_arg(rt_view args, uint32_t at) {
+/* As C text [free]. What has a NUL byte means nothing that is stored, not what
+ * stands before that byte: another control character says the same to C. */
+static char *text_of_view(rt_view view) {
   size_t size;
-  const char *text = rt_view_string(rt_view_at(args, at), &size);
+  const char *text = rt_view_string(view, &size);
   char *copy = text ? malloc(size + 1) : NULL;
   if (!copy) return NULL;
-  memcpy(copy, text, size);
+  for (size_t i = 0; i < size; i++) copy[i] = text[i] ? text[i] : '\1';
   copy[size] = '\0';
   return copy;
+}
+
+/* Arguments, by place: 0 the folder, 1 the name, then the call's own. */
+static char *text_arg(rt_view args, uint32_t at) {
+  return text_of_view(rt_view_at(args, at));
 }
 
 static int64_t int_arg(rt_view args, uint32_t at) {
@@ -63,9 +69,7 @@ static rt_err read_status(rt_report *report, rt_view args, rt_value **out,
 
 /* A member of a map of arguments, as text [free] or NULL. */
 static char *text_of(rt_view map, const char *name) {
-  size_t size;
-  const char *text = rt_view_string(rt_view_get(map, name), &size);
-  return text ? strndup(text, size) : NULL;
+  return text_of_view(rt_view_get(map, name));
 }
 
 /* 2: after, 3: limit, 4: a map of what is wanted. */

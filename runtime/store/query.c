@@ -146,6 +146,20 @@ static bool field_fits(rt_view have, rt_view want) {
   return written_as(have, text, size);
 }
 
+/* As rt_view_get(), for a name that may have NUL bytes. */
+static rt_view member(rt_view map, rt_view name) {
+  rt_iter iter = rt_iter_of(map);
+  rt_view key, item, found = {NULL, NULL};
+  size_t size = 0, length = 0;
+  const char *text = rt_view_string(name, &size);
+  if (!text || !iter.map) return found;
+  while (rt_iter_next(&iter, &key, &item)) {
+    const char *own = rt_view_string(key, &length);
+    if (own && length == size && memcmp(own, text, size) == 0) found = item;
+  }
+  return found;
+}
+
 static bool metadata_fits(sqlite3_stmt *stmt, const rt_value *wanted) {
   if (!wanted) return true;
   rt_value *metadata = rt__sql_column_value(stmt, 4);
@@ -153,13 +167,7 @@ static bool metadata_fits(sqlite3_stmt *stmt, const rt_value *wanted) {
   rt_view name, want;
   bool fits = true;
   while (fits && rt_iter_next(&iter, &name, &want)) {
-    size_t size = 0;
-    const char *text = rt_view_string(name, &size);
-    char *key = text ? strndup(text, size) : NULL;
-    rt_view have = {NULL, NULL};
-    if (key) have = rt_view_get(rt_value_view(metadata), key);
-    fits = key && field_fits(have, want);
-    free(key);
+    fits = field_fits(member(rt_value_view(metadata), name), want);
   }
   rt_value_unref(metadata);
   return fits;

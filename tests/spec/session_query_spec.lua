@@ -119,6 +119,43 @@ describe("a query of assets", function()
     assert.equal(5, #env.list(s:edges({ limit = 5 })))
   end)
 
+  it("takes a text as a whole: what has a NUL byte is nothing that is stored", function()
+    assert.equal("", keys(s, { value = "a.test\0x" }))
+    assert.equal("", keys(s, { class = "domain\0" }))
+    assert.equal("", keys(s, { prefix = "a.test\0x" }))
+    assert.equal("", keys(s, { prefix = "\0" }))
+    assert.equal("", keys(s, { capability = "scan\0x" }))
+    assert.equal("", keys(s, { parent = "ip:10.0.0.6\0x" }))
+    assert.equal("", keys(s, { metadata = { ["state\0x"] = "open" } }))
+    assert.equal("", triples(s, { from = "ip:10.0.0.6\0x" }))
+    for _, verb in ipairs({ "asset", "explain", "delete" }) do
+      local answer, err = s[verb](s, "domain:a.test\0x")
+      assert.is_nil(answer)
+      assert.equal("NOT_FOUND", err:kind())
+    end
+    assert.equal(0, #env.list(s:jobs({ state = "completed\0x" })))
+    s:dispatch({ class = "odd", value = "1", metadata = { ["a\0b"] = "x" } })
+    s:wait(30)
+    assert.equal("odd:1", keys(s, { metadata = { ["a\0b"] = "x" } }))
+  end)
+
+  it("does not open or remove what only begins like it", function()
+    local session = require("session")
+    local name, dir = s:name(), s._dir
+    for _, opts in ipairs({ { name = name .. "\0x" }, { dir = dir .. "\0x", name = "n" },
+      { name = "n", scope = { "a.test\0x" } } }) do
+      opts.dir = opts.dir or dir
+      local other, err = session.open(opts)
+      assert.is_nil(other)
+      assert.equal("INVALID", err:kind())
+    end
+    s:close()
+    local ok, err = session.remove(name .. "\0x", dir)
+    assert.is_nil(ok)
+    assert.equal("INVALID", err:kind())
+    assert.is_true(session.remove(name, dir))
+  end)
+
   it("refuses what it does not know", function()
     for _, opts in ipairs({ { klass = "x" }, { class = 1 }, { metadata = "x" }, { depth = "1" },
       { found_since = "yesterday" }, { limit = 1.5 } }) do
