@@ -1,5 +1,6 @@
-/* test_model.c - anything at any time: jobs that end in every way, sessions
- * paused, resumed, drained and opened again; then the sums must be right.
+/* test_model.c - anything at any time: jobs that end in every way, assets
+ * deleted, sessions paused, resumed, drained and opened again; then the sums
+ * must be right, and what the rows say.
  * SPDX-License-Identifier: MIT */
 #include <stdatomic.h>
 #include <time.h>
@@ -73,8 +74,19 @@ static rt_session *open_one(kit *k, int i) {
   return kit_open(k, names[i], &o);
 }
 
+/* Wherever its jobs stand; one of them may be running. */
+static void delete_one(rt_session *s) {
+  char key[32];
+  rt_error why = RT_ERROR_INIT;
+  snprintf(key, sizeof(key), "node:%u", 1 + any(NODES));
+  rt_err rc = rt_session_delete(s, key, &why);
+  if (rc != RT_OK && rc != RT_ENOTFOUND && rc != RT_ECONFLICT) {
+    fail_msg("%s: %s", key, why.message);
+  }
+}
+
 static void disturb(kit *k, rt_session **s, int i) {
-  switch (any(6)) {
+  switch (any(8)) {
   case 0:
     rt_session_pause(*s);
     break;
@@ -89,6 +101,10 @@ static void disturb(kit *k, rt_session **s, int i) {
   case 3:
     kit_close(*s);
     *s = open_one(k, i);
+    break;
+  case 4:
+  case 5:
+    for (unsigned n = any(20); n > 0; n--) delete_one(*s);
     break;
   default:
     rt_session_resume(*s);
@@ -107,9 +123,25 @@ static int64_t expected_failed(void) {
   return count;
 }
 
+static int64_t rows(kit *k, const char *name, const char *state) {
+  rt_report *report = NULL;
+  rt_value *page = NULL;
+  KIT_OK(rt_report_open(&report, k->dir, name, err));
+  KIT_OK(rt_report_jobs(report, state, NULL, "", 10000, &page, err));
+  int64_t count = rt_view_count(rt_view_get(rt_value_view(page), "jobs"));
+  rt_value_unref(page);
+  rt_report_close(report);
+  return count;
+}
+
+/* What was deleted may have led to nothing yet: all are dispatched. */
 static void check(kit *k, rt_session *s, int i) {
+  char text[32];
   rt_session_resume(s);
-  kit_dispatch(s, "node", "1");
+  for (int n = 1; n <= NODES; n++) {
+    snprintf(text, sizeof(text), "%d", n);
+    kit_dispatch(s, "node", text);
+  }
   kit_wait(s);
   assert_int_equal(kit_assets(k, names[i]), NODES);
   assert_int_equal(kit_stat(s, "work_items_total"), 3 * NODES);
@@ -118,6 +150,9 @@ static void check(kit *k, rt_session *s, int i) {
   assert_int_equal(kit_stat(s, "running"), 0);
   assert_int_equal(kit_stat(s, "skipped"), expected_skipped());
   assert_int_equal(kit_stat(s, "failed"), expected_failed());
+  assert_int_equal(rows(k, names[i], NULL), 3 * NODES);
+  assert_int_equal(rows(k, names[i], "skipped"), expected_skipped());
+  assert_int_equal(rows(k, names[i], "failed"), expected_failed());
 }
 
 static void the_sums_are_right(void **state) {
