@@ -89,12 +89,12 @@ rt_err rt__session_round(rt_session *s, rt_error *err) {
 
 static rt_err give_up_queued(rt_session *s, rt_error *err) {
   int64_t last = rt__store_last_asset(s->store);
-  rt_err rc = rt__store_set_int(s->store, "discarded", last, err);
+  rt_err rc = rt__store_set_int(s->store, RT__META_DISCARDED, last, err);
   if (rc == RT_OK) rc = rt__store_cancel_jobs(s->store, err);
   for (size_t i = 0; i < s->lane_count; i++) {
     rt__lane *lane = s->lanes[i];
     lane->row.canceled += rt__lane_open(lane);
-    lane->row.mark = lane->cursor = last;
+    lane->row.mark = lane->cursor = lane->given_up = last;
     lane->behind = lane->asides = false;
   }
   size_t at = 0;

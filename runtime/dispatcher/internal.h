@@ -193,9 +193,10 @@ struct rt__lane {
   uint64_t bit;
   rt__lane_row row; /* counters and marks as of the next commit */
   rt__lane_row written;
-  int64_t cursor; /* assets up to here were read, or are not due */
-  bool behind;    /* there may be more after the cursor */
-  bool asides;    /* there may be rows put aside */
+  int64_t cursor;   /* assets up to here were read, or are not due */
+  int64_t given_up; /* assets up to here were, where it had not ended them */
+  bool behind;      /* there may be more after the cursor */
+  bool asides;      /* there may be rows put aside */
   rt__heap fresh, ready;
   uint32_t preparing, waiting, running;
   rt__live *first, *last; /* those not aside, by asset */

@@ -81,6 +81,9 @@ rt_err rt__lane_new(rt_session *s, rt__class *cls, const rt__lane_row *row,
   lane->bit = 1ULL << row->position;
   lane->priority = 5;
   lane->cursor = row->mark;
+  if (row->canceled > 0) { /* else it began later, or had ended them all */
+    lane->given_up = rt__store_meta_int(s->store, RT__META_DISCARDED, 0);
+  }
   lane->behind = lane->asides = true;
   s->lanes[s->lane_count++] = lane;
   cls->lanes[cls->lane_count++] = lane;
@@ -121,10 +124,11 @@ static void lane_attach(rt__lane *lane, rt__cap *cap) {
   lane->behind = lane->asides = true;
 }
 
-/* One that began after some of its class's assets takes those in as well. */
+/* One that began after some of its class's assets takes those in as well;
+ * not among assets that were given up, where it could not tell which. */
 static rt_err lane_backfill(rt_session *s, rt__lane *lane, rt_error *err) {
   int64_t count = 0;
-  if (lane->row.since <= 1) return RT_OK;
+  if (lane->row.since <= 1 || lane->row.since <= lane->given_up) return RT_OK;
   rt_err rc = rt__store_count_before(s->store, lane->cls->id, lane->row.since,
                                      &count, err);
   if (rc != RT_OK) return rc;

@@ -17,7 +17,9 @@ static size_t window_max(const rt_session *s) {
 }
 
 static bool concerns(const rt__lane *lane, const rt__item *item) {
-  return lane->cap && item->id >= lane->row.since;
+  bool begun = (item->done | item->aside) & lane->bit;
+  return lane->cap && item->id >= lane->row.since &&
+         (begun || item->id > lane->given_up);
 }
 
 /* Have all earlier stages of the asset ended? */

@@ -58,8 +58,8 @@
     " (SELECT coalesce(max(max(since-1,mark)),0) FROM lane),"                  \
     " (SELECT coalesce(max(id)>>20,0) FROM edge),"                             \
     " (SELECT coalesce(max(CAST(value AS INTEGER)),0) FROM meta WHERE name"    \
-    " IN ('" RT__META_HIGHEST "','" RT__META_SEEN                              \
-    "','printed','discarded')))")                                              \
+    " IN ('" RT__META_HIGHEST "','" RT__META_SEEN "','" RT__META_DISCARDED     \
+    "','printed')))")                                                          \
   X(LAST_EDGE, "SELECT coalesce(max(id),0) FROM edge")                         \
   X(EDGE, "INSERT OR IGNORE INTO edge(asset,parent,capability,id)"             \
           " VALUES(?1,?2,?3,?4)")                                              \

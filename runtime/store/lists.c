@@ -93,7 +93,8 @@ rt_err rt_report_edges(rt_report *report, int64_t after, uint32_t limit,
 #define JOB_STATE                                                              \
   "CASE WHEN j.state IN ('completed','skipped','failed','canceled')"           \
   " THEN j.state WHEN (a.done>>l.position)&1 THEN 'completed'"                 \
-  " WHEN r.id IS NOT NULL THEN 'running' WHEN a.id<=?6 THEN 'canceled'"        \
+  " WHEN r.id IS NOT NULL THEN 'running'"                                      \
+  " WHEN a.id<=?6 AND l.canceled>0 AND j.state IS NULL THEN 'canceled'"        \
   " WHEN NOT l.loaded THEN 'skipped'"                                          \
   " WHEN j.state='delayed' AND j.reason IS NOT '" RT__WAITS_FOR_RATE           \
   "' THEN 'retrying' ELSE 'queued' END"
@@ -168,8 +169,9 @@ static void bind_jobs(rt_report *report, sqlite3_stmt *stmt, const char *state,
   sqlite3_bind_int(stmt, 5, rt__owner_of(report->dir, report->name) != 0);
   sqlite3_bind_int64(
       stmt, 6,
-      rt__report_int(report, "SELECT value FROM meta WHERE name='discarded'",
-                     0));
+      rt__report_int(
+          report, "SELECT value FROM meta WHERE name='" RT__META_DISCARDED "'",
+          0));
   sqlite3_bind_int64(stmt, 7, limit);
   sqlite3_bind_int64(stmt, 8, last);
 }

@@ -48,7 +48,8 @@ rt_err rt__store_uncount(rt__store *store, rt__lane_row *lane, int64_t asset,
                          uint64_t done, rt_error *err) {
   if (asset < lane->since) return RT_OK;
   rt__job_state state = RT__JOB_QUEUED;
-  if (asset <= rt__store_meta_int(store, "discarded", 0)) {
+  if (lane->canceled > 0 &&
+      asset <= rt__store_meta_int(store, RT__META_DISCARDED, 0)) {
     state = RT__JOB_CANCELED;
   }
   if ((done >> lane->position) & 1) state = RT__JOB_COMPLETED;

@@ -193,6 +193,9 @@ rt_err rt__store_unreject(rt__store *store, int64_t parent, rt_error *err);
 #define RT__META_REJECTIONS "rejections"
 /* Named value: how often it was opened anew after a fault. */
 #define RT__META_FAULTS "faults"
+/* Named value: the last asset when work was given up. What a lane that has
+ * canceled jobs had not ended of those before is canceled, without a row. */
+#define RT__META_DISCARDED "discarded"
 /* Named value: the last number of an asset, when that one was deleted. */
 #define RT__META_HIGHEST "highest"
 /* Named value: this, and a capability's name: its max_instances. */

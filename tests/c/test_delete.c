@@ -205,12 +205,50 @@ static void in_a_closed_file(void **state) {
   kit_stop(k);
 }
 
+static int64_t of_state(kit *k, const char *name, const char *state) {
+  rt_report *report = report_of(k, name);
+  int64_t count = jobs(report, state);
+  rt_report_close(report);
+  return count;
+}
+
+/* What was given up stays so, beside a capability that comes later: in a later
+ * stage here, which does not wait for it. */
+static void among_given_up_work(void **state) {
+  kit *k = kit_start(state);
+  rt_session_opts opts = RT_SESSION_OPTS_INIT;
+  opts.paused = true;
+  kit_cap(k, "early", (kit_opts){.fn = spoilt, .priority = 1});
+  rt_session *s = kit_open(k, "given", &opts);
+  fill(s, 6);
+  KIT_OK(rt_session_cancel(s, "enough", true, err));
+  kit_close(s);
+  kit_cap(k, "late", (kit_opts){.fn = spoilt, .priority = 9});
+  s = kit_open(k, "given", &opts);
+  assert_int_equal(of_state(k, "given", "canceled"), 6);
+  assert_int_equal(of_state(k, "given", "queued"), 6);
+  KIT_OK(rt_session_delete(s, "node:n2", err));
+  rt_session_resume(s);
+  kit_wait(s);
+  check_counts(k, "given");
+  assert_int_equal(of_state(k, "given", "canceled"), 5);
+  assert_int_equal(of_state(k, "given", "completed"), 3); /* f0, f5: failed */
+  KIT_OK(rt_registry_remove(k->registry, "late", err));
+  kit_dispatch(s, "node", "n6"); /* all of the class is looked at once more */
+  kit_wait(s);
+  assert_int_equal(of_state(k, "given", "canceled"), 5);
+  kit_close(s);
+  check_counts(k, "given");
+  kit_stop(k);
+}
+
 int main(int argc, char **argv) {
   kit_main(argc, argv);
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(leaves_the_rest),
       cmocka_unit_test(beside_work),
       cmocka_unit_test(in_a_closed_file),
+      cmocka_unit_test(among_given_up_work),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
