@@ -46,15 +46,20 @@ typedef struct rt_capability_opts {
    * "after:24h". */
   const char *rerun;
   bool backfill; /* also for the assets that open sessions have already */
+  /* Runs by itself while its session is open: each so often ("1h"), or at the
+   * times of a cron expression ("0 3 * * *"), on a tick, an asset of the class
+   * tick.NAME; then it needs no input. NULL: it does not. */
+  const char *every;
 } rt_capability_opts;
 #define RT_CAPABILITY_OPTS_INIT                                                \
   {                                                                            \
     sizeof(rt_capability_opts), NULL, NULL, NULL, 0, NULL, 0, 0, 0, 0, 0, 0,   \
-        NULL, NULL, NULL, NULL, NULL, false                                    \
+        NULL, NULL, NULL, NULL, NULL, false, NULL                              \
   }
 
 /* Add a capability written in C; `opts` is copied, its `arg` used until
- * rt_runtime_free(). RT_EINVAL names the field; RT_EEXIST. */
+ * rt_runtime_free(). RT_EINVAL names the field; RT_EEXIST. It has no `active`:
+ * nothing of the runtime sees its connections. */
 RT_API rt_err rt_registry_add(rt_registry *registry,
                               const rt_capability_opts *opts, rt_error *err);
 /* One fault found while loading: `text` is one line with file, line or field

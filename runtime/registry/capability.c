@@ -206,6 +206,26 @@ static void build_numbers(rt_builder *b, const rt_capability_opts *o) {
   rt_builder_number(b, o->rate);
 }
 
+/* Seconds, or a cron expression, which is looked at when it is read. */
+static rt_err build_every(rt_builder *b, const char *every, rt_error *err) {
+  double seconds;
+  rt_builder_key(b, "scheduled");
+  rt_builder_bool(b, true);
+  rt_builder_key(b, "every");
+  if (strpbrk(every, " \t@")) {
+    rt_builder_string(b, every);
+    return RT_OK;
+  }
+  if (!rt__duration_parse(every, &seconds) || seconds < 0.01)
+    return rt_fail(
+        err, RT_EINVAL,
+        "every: expected a duration of 10 ms or more such as \"1h\", "
+        "or a cron expression such as \"0 3 * * *\", got \"%.60s\"",
+        every);
+  rt_builder_number(b, seconds);
+  return RT_OK;
+}
+
 rt_err rt__capability_declare(rt_value **out, const rt_capability_opts *o,
                               rt_error *err) {
   *out = NULL;
@@ -229,8 +249,9 @@ rt_err rt__capability_declare(rt_value **out, const rt_capability_opts *o,
   }
   rt_builder_key(b, "rerun");
   rt_builder_string(b, o->rerun ? o->rerun : "once");
-  rt_builder_end(b);
-  rt_err rc = rt_builder_finish(b, out, err);
+  rt_err rc = o->every ? build_every(b, o->every, err) : RT_OK;
+  if (rc == RT_OK) rt_builder_end(b);
+  if (rc == RT_OK) rc = rt_builder_finish(b, out, err);
   rt_builder_free(b);
   return rc;
 }

@@ -65,6 +65,8 @@ void rt__capability_unref(rt_capability *capability);
 static inline bool rt__capability_scheduled(const rt_capability *capability) {
   return capability->every > 0 || capability->has_cron;
 }
+/* "24h", "1h30m", "250ms": more than nothing; false: it is none. */
+bool rt__duration_parse(const char *text, double *seconds);
 /* "once", "on_change", "always", "after:24h"; false: none of them. */
 bool rt__rerun_parse(const char *text, rt__rerun *rerun, double *seconds);
 /* Does an input take a class? Events ("asset.gone:ipv4") are named as such. */

@@ -42,7 +42,7 @@ static const char *number_of(const char *at, double *number) {
   return digits ? at : NULL;
 }
 
-static bool duration_of(const char *at, double *seconds) {
+bool rt__duration_parse(const char *at, double *seconds) {
   for (*seconds = 0; *at;) {
     double number, unit;
     at = number_of(at, &number);
@@ -65,7 +65,7 @@ bool rt__rerun_parse(const char *text, rt__rerun *rerun, double *seconds) {
   *rerun = RT__RERUN_ALWAYS;
   if (strcmp(text, "always") == 0) return true;
   *rerun = RT__RERUN_AFTER;
-  return strncmp(text, "after:", 6) == 0 && duration_of(text + 6, seconds);
+  return strncmp(text, "after:", 6) == 0 && rt__duration_parse(text + 6, seconds);
 }
 
 /* --- inputs ------------------------------------------------------------ */

@@ -236,6 +236,37 @@ static void test_fails(void **state) {
   assert_failure(f, "CONFLICT", "no luck");
 }
 
+static void beat(rt_job *job, void *arg) {
+  fixture *f = arg;
+  size_t size;
+  rt_view asset = rt_value_view(rt_job_asset(job));
+  const char *name = rt_view_string(rt_view_get(asset, "class"), &size);
+  if (size == 9 && memcmp(name, "tick.beat", 9) == 0) uv_sem_post(&f->release);
+  rt_job_complete(job, NULL);
+}
+
+static void test_runs_at_its_times(void **state) {
+  fixture *f = *state;
+  rt_capability_opts o = RT_CAPABILITY_OPTS_INIT;
+  rt_error err = RT_ERROR_INIT;
+  o.name = "beat";
+  o.every = "10ms";
+  o.invoke = beat;
+  o.arg = f;
+  if (rt_registry_add(rt_runtime_registry(f->rt), &o, &err) != RT_OK)
+    fail_msg("%s", err.message);
+  rt_session *s = open_session(f);
+  for (int beats = 0, i = 0; beats < 3; i++) {
+    if (uv_sem_trywait(&f->release) == 0)
+      beats++;
+    else if (i < 6000)
+      uv_sleep(5);
+    else
+      fail_msg("%d beats in half a minute", beats);
+  }
+  close_session(s);
+}
+
 static void send_faulty(rt_job *job, void *arg) {
   static const char *const faulty[] = {"{\"class\":\"other\",\"value\":\"x\"}",
                                        "{\"class\":\"out\"}", "{}",
@@ -464,6 +495,7 @@ int main(void) {
       CASE(test_match_skips),
       CASE(test_loads_a_folder),
       CASE(test_stop_ends_running_jobs),
+      CASE(test_runs_at_its_times),
       cmocka_unit_test_setup_teardown(test_out_of_memory_fails_one_job,
                                       setup_small, teardown),
   };

@@ -153,6 +153,52 @@ static void test_lua_declaration_is_unpacked(void **state) {
   rt_free(all);
 }
 
+static rt_err add_every(rt_registry *r, const char *every, rt_error *err) {
+  rt_capability_opts o = RT_CAPABILITY_OPTS_INIT;
+  o.name = "beat";
+  o.invoke = invoke;
+  o.every = every;
+  return rt_registry_add(r, &o, err);
+}
+
+static void test_times_in_c(void **state) {
+  static const char *const faulty[] = {"",     "5",  "often",        "1ms",
+                                       "-1h",  "1y", "0 3 * *",      "@often",
+                                       "0 3x", " ",  "99 * * * mon", "0s"};
+  static const struct {
+    const char *every;
+    double seconds;
+  } good[] = {{"1h", 3600},
+              {"10ms", 0.01},
+              {"1h30m", 5400},
+              {"@daily", 0},
+              {"0 3 * * mon-fri", 0}};
+  (void)state;
+  rt_registry *r = new_registry();
+  for (size_t i = 0; i < sizeof(faulty) / sizeof(*faulty); i++) {
+    rt_error err = RT_ERROR_INIT;
+    if (add_every(r, faulty[i], &err) != RT_EINVAL ||
+        strncmp(err.message, "every: ", 7) != 0)
+      fail_msg("\"%s\": %s", faulty[i], err.message);
+  }
+  for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
+    rt_capability **all;
+    size_t count;
+    rt_error err = RT_ERROR_INIT;
+    if (add_every(r, good[i].every, &err) != RT_OK) fail_msg("%s", err.message);
+    assert_int_equal(rt__registry_all(r, &all, &count), RT_OK);
+    assert_int_equal(count, 1);
+    assert_true(rt__capability_scheduled(all[0]));
+    assert_true(all[0]->has_cron == (good[i].seconds == 0));
+    assert_true(all[0]->every >= good[i].seconds - 1e-9 &&
+                all[0]->every <= good[i].seconds + 1e-9);
+    rt__capability_unref(all[0]);
+    rt_free(all);
+    assert_int_equal(rt_registry_remove(r, "beat", NULL), RT_OK);
+  }
+  rt__registry_free(r);
+}
+
 typedef struct heard {
   char text[200];
 } heard;
@@ -278,6 +324,7 @@ int main(void) {
       cmocka_unit_test(test_targets_by_priority_then_registration),
       cmocka_unit_test(test_refuses_faults),
       cmocka_unit_test(test_lua_declaration_is_unpacked),
+      cmocka_unit_test(test_times_in_c),
       cmocka_unit_test(test_listener_hears_in_order),
       cmocka_unit_test(test_borrowed_until_the_last_gives_back),
       cmocka_unit_test(test_plan_edges_and_cycles),
