@@ -65,7 +65,8 @@ bool rt__rerun_parse(const char *text, rt__rerun *rerun, double *seconds) {
   *rerun = RT__RERUN_ALWAYS;
   if (strcmp(text, "always") == 0) return true;
   *rerun = RT__RERUN_AFTER;
-  return strncmp(text, "after:", 6) == 0 && rt__duration_parse(text + 6, seconds);
+  return strncmp(text, "after:", 6) == 0 &&
+         rt__duration_parse(text + 6, seconds);
 }
 
 /* --- inputs ------------------------------------------------------------ */
