@@ -98,6 +98,20 @@
       {"--grace", 0,   CLI_DURATION,                                            \
        AT(grace), "D", "what running jobs get when stopping (default: 5s)",     \
        0},                                                                      \
+      {"--patience",                                                            \
+       0,                                                                       \
+       CLI_TEXT,                                                                \
+       AT(patience),                                                            \
+       "D",                                                                     \
+       "to wait for a lost or damaged file, or 'forever' (1m)",                 \
+       0},                                                                      \
+      {"--max-journal",                                                         \
+       0,                                                                       \
+       CLI_SIZE,                                                                \
+       AT(max_journal),                                                         \
+       "SIZE",                                                                  \
+       "of the file's log, while others read it (default: 512M)",               \
+       1},                                                                      \
       {"--progress",                                                            \
        0,                                                                       \
        CLI_CHOICE,                                                              \
@@ -141,6 +155,7 @@ void cli_settings_init(cli_settings *s, const cli *c) {
   memset(s, 0, sizeof(*s));
   s->concurrency = s->max_depth = s->max_assets = s->max_fanout = -1;
   s->max_descendants = s->max_repeats = -1;
+  s->max_journal = -1;
   s->deadline = s->grace = -1;
   s->common = c->common;
 }
@@ -154,7 +169,21 @@ void cli_settings_deinit(cli_settings *s) {
   cli_list_free(&s->from_config);
 }
 
+/* As rt_session_opts has it. */
+static bool patience_of(const char *text, double *seconds) {
+  *seconds = 0;
+  if (!text) return true;
+  if (!strcmp(text, "forever")) {
+    *seconds = -1;
+    return true;
+  }
+  if (!cli_duration(text, seconds)) return false;
+  if (*seconds == 0) *seconds = 1e-3;
+  return true;
+}
+
 int cli_settings_check(cli *c, cli_settings *s) {
+  double seconds;
   if (s->session && !cli_is_session_name(s->session)) {
     return cli_usage(c,
                      "--session: '%s' is no session name: letters, digits, "
@@ -164,6 +193,12 @@ int cli_settings_check(cli *c, cli_settings *s) {
   if (s->concurrency > 1000000) {
     return cli_usage(c, "--concurrency: %lld is more than 1000000",
                      (long long)s->concurrency);
+  }
+  if (!patience_of(s->patience, &seconds)) {
+    return cli_usage(c,
+                     "--patience: '%s' is not 'forever' or a duration like "
+                     "250ms or 1h30m",
+                     s->patience);
   }
   for (size_t i = 0; i < s->scope.count; i++) {
     const char *rule = s->scope.items[i];
@@ -338,5 +373,7 @@ void cli_settings_open(const cli_settings *s, rt_session_opts *out) {
   out->max_repeats = s->max_repeats;
   out->concurrency = s->concurrency > 0 ? (uint32_t)s->concurrency : 0;
   out->deadline = s->deadline < 0 ? 0 : s->deadline > 0 ? s->deadline : 1e-3;
+  patience_of(s->patience, &out->patience);
+  out->max_journal = s->max_journal < 0 ? 0 : s->max_journal;
   out->grace = s->grace < 0 ? 0 : s->grace > 0 ? s->grace : 1e-3;
 }

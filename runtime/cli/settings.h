@@ -6,11 +6,11 @@
 #include "cli.h"
 
 typedef struct cli_settings {
-  const char *session, *data, *progress, *config;
+  const char *session, *data, *progress, *config, *patience;
   bool watch;
   cli_list paths, seeds, sets, only, without, scope;
   int64_t concurrency, max_depth, max_assets, max_fanout; /* <0: not given */
-  int64_t max_descendants, max_repeats;
+  int64_t max_descendants, max_repeats, max_journal;
   double deadline, grace; /* <0: not given */
   cli_common common;
   cli_list from_config; /* of those in the lists above, by address */
