@@ -1,11 +1,7 @@
-/* peers.c - who is to hear of an end: lists of PIDs, each in it once.
- *
- * Whoever has such a list guards it.
- *
- * SPDX-License-Identifier: MIT */
-#include <stdlib.h>
+/* peers.c - see peers.h. SPDX-License-Identifier: MIT */
+#include "process/peers.h"
 
-#include "process/sched.h"
+#include <stdlib.h>
 
 bool rt__peers_add(rt__peer **list, rt_pid pid) {
   for (rt__peer *peer = *list; peer; peer = peer->next)

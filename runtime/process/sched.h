@@ -13,9 +13,7 @@
  * by another fiber.
  *
  * Thread rule: everything belongs to the worker's thread, but what is marked
- * [any] or [atomic].
- *
- * SPDX-License-Identifier: MIT */
+ * [any] or [atomic]. SPDX-License-Identifier: MIT */
 #ifndef RT__PROCESS_SCHED_H
 #define RT__PROCESS_SCHED_H
 
@@ -27,6 +25,7 @@
 
 #include "process/blocks.h"
 #include "process/op.h"
+#include "process/peers.h"
 #include "process/stuck.h"
 #include "process/worker.h"
 #include "relay/mailbox.h"
@@ -112,12 +111,6 @@ typedef struct rt__fiber_slots {
  * `error` map is [borrowed]. Worker thread; must not enter Lua. */
 typedef void (*rt__ended_fn)(rt__process *process, rt_err how, rt_value *result,
                              rt_value *error, void *arg);
-
-typedef struct rt__peer rt__peer; /* a monitor or link */
-struct rt__peer {
-  rt__peer *next;
-  rt_pid pid;
-};
 
 /* What few processes have: made when it is first needed. */
 typedef struct rt__rare {
@@ -291,10 +284,6 @@ void rt__mail_clear(rt__process *process);
 /* Tell monitors and links how it ended. */
 void rt__process_announce(rt__process *process, rt_err how, rt_value *result,
                           rt_value *error);
-/* False: no memory. Those in it already are not added. */
-bool rt__peers_add(rt__peer **list, rt_pid pid);
-void rt__peers_remove(rt__peer **list, rt_pid pid);
-void rt__peers_free(rt__peer **list);
 bool rt__process_watch(rt__process *process, rt_pid watcher);
 bool rt__process_link(rt__process *process, rt_pid other);
 void rt__process_unlink(rt__process *process, rt_pid other);
