@@ -47,6 +47,7 @@ end
 local function a_count(value)
   local ok = type(value) == "number" and value == floor(value)
   if ok and value >= 0 and value <= LARGEST_COUNT then return value end
+  if ok and value > LARGEST_COUNT then return nil, "a whole number up to 2147483647" end
   return nil, "a whole number, 0 or more"
 end
 
@@ -156,7 +157,7 @@ local function every(value)
   end
   local ok, why = cron(value)
   if ok then return value end
-  return nil, "a cron expression, " .. why, true
+  return nil, "a cron expression, " .. why:gsub("^expected ", ""), true
 end
 
 local RERUN = { once = true, on_change = true, always = true }
@@ -293,6 +294,12 @@ function M.check(raw)
   return setmetatable(declaration, meta)
 end
 
+--- How messages call a capability, whatever its name is.
+function M.title(name)
+  if type(name) ~= "string" then return "capability" end
+  return ("capability '%s'"):format(#name > NAME_LENGTH and name:sub(1, 40) .. "..." or name)
+end
+
 --- The global `capability`: a checked declaration, or an error that names file, line and field.
 ---@param raw table
 function M.capability(raw)
@@ -301,8 +308,7 @@ function M.capability(raw)
   end
   local declaration, fault = M.check(raw)
   if declaration then return declaration end
-  local name = type(raw.name) == "string" and (" '%s'"):format(raw.name) or ""
-  error(("capability%s: %s"):format(name, fault), 2)
+  error(("%s: %s"):format(M.title(raw.name), fault), 2)
 end
 
 --- The map of a declaration without its functions. Where nothing is invoked nothing waits for a

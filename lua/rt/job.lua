@@ -69,7 +69,9 @@ end
 function methods.hold(job, when)
   local seconds
   if type(when) == "table" then
-    seconds = math.max(0, check.number(when.at, "at", "hold") - time.now())
+    local at = check.number(when.at, "at", "hold")
+    if at ~= at then check.fail("at", "hold", "unix time expected, got nan") end
+    seconds = math.max(0, at - time.now())
   else
     seconds = duration.seconds(when, 1, "hold")
   end

@@ -11,8 +11,12 @@ local task_core = require("rt.core.task")
 
 local M = {}
 
+-- Longer than any message of ours; what a file raises may be of any size.
+local LONGEST = 4000
+
 local function one_line(text)
-  return (text:gsub("%s*[\r\n]+%s*", " "))
+  if #text > LONGEST then text = text:sub(1, LONGEST) .. "..." end
+  return (text:gsub("%s*[\r\n]+%s*", " "):gsub("%z", "?"))
 end
 
 -- `return capability { ... }` is a tail call: the line of a faulty field is gone when it is found,
@@ -66,7 +70,7 @@ end
 
 local function title(value, index)
   local name = type(value) == "table" and value.name
-  if type(name) == "string" then return ("capability '%s': "):format(name) end
+  if type(name) == "string" then return declaration.title(name) .. ": " end
   return ("capability %d: "):format(index)
 end
 

@@ -19,8 +19,8 @@ end
 local function put_table(raw, flags)
   local decl, fault = declaration.check(raw)
   if not decl then
-    local name = type(raw) == "table" and type(raw.name) == "string" and raw.name
-    return nil, invalid((name and "capability '" .. name .. "': " or "capability: ") .. fault)
+    local name = type(raw) == "table" and raw.name
+    return nil, invalid(declaration.title(name) .. ": " .. fault)
   end
   local packed, refused = closure.pack(decl)
   if not packed then return nil, invalid("cannot be copied: " .. refused) end

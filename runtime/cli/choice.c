@@ -14,8 +14,8 @@ bool cli_choice_given(const cli_choice *f) {
 static int time_of(cli *c, const char *option, const char *text, double *out) {
   if (!text || cli_when(text, out)) return 0;
   return cli_usage(c,
-                   "%s: '%s' is no time (2026-01-31, 2026-01-31T12:00:00Z, "
-                   "1h30m ago as 1h30m, @SECONDS)",
+                   "%s: '%s' is no time: expected 2026-01-31, "
+                   "2026-01-31T12:00:00Z, 1h30m (so long ago) or @SECONDS",
                    option, text);
 }
 

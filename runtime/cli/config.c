@@ -186,8 +186,27 @@ static void add_word(writing *w, const char *name, const char *text) {
       text);
 }
 
+/* An option that takes no value, such as --watch. */
+static bool is_flag(const char *name) {
+  for (const cli_option *o = cli_run_options; o->name; o++) {
+    if (o->kind == CLI_FLAG && !strcmp(o->name + 2, name)) return true;
+  }
+  return false;
+}
+
+static void add_flag(writing *w, const char *name, rt_view value) {
+  if (rt_view_type(value) != RT_BOOL)
+    refuse(w, name, "true or false");
+  else if (rt_view_bool(value, false))
+    add(w, "--%s", name);
+}
+
 static void add_setting(writing *w, const char *name, rt_view value) {
   rt_view item;
+  if (is_flag(name)) {
+    add_flag(w, name, value);
+    return;
+  }
   if (rt_view_type(value) != RT_ARRAY) {
     char *text = word_of(value);
     if (text)
@@ -241,7 +260,10 @@ static void add_all(writing *w, rt_view table) {
 
 static int merge(cli *c, cli_settings *settings, const writing *w) {
   cli_settings base;
-  cli_parse parse = {.command = w->path, .options = cli_run_options};
+  char *place = NULL; /* for messages, like that of the command line */
+  if (asprintf(&place, "--config %s", w->path) < 0)
+    return cli_fail(c, "out of memory");
+  cli_parse parse = {.command = place, .options = cli_run_options};
   rt_error err = RT_ERROR_INIT;
   rt_value *map = NULL;
   cli_settings_init(&base, c);
@@ -254,6 +276,8 @@ static int merge(cli *c, cli_settings *settings, const writing *w) {
              !cli_settings_merge(settings, rt_value_view(map))) {
     status = cli_fail(c, "out of memory");
   }
+  if (!status && base.watch) settings->watch = true; /* it is not stored */
+  free(place);
   rt_value_unref(map);
   cli_list_free(&parse.bare);
   cli_settings_deinit(&base);

@@ -234,7 +234,8 @@ static int check(cli *c, const cli_list *words) {
     if (near) {
       return cli_usage(c, "ctl: no verb '%s'; did you mean '%s'?", verb, near);
     }
-    return cli_usage(c, "usage: runtime ctl %s", cli_ctl.synopsis);
+    return cli_usage(c, "ctl: no verb '%s'; usage: runtime ctl %s", verb,
+                     cli_ctl.synopsis);
   }
   if (fits(verb, words->count - 2)) return 0;
   return cli_usage(c, "usage: runtime ctl %s", cli_ctl.synopsis);

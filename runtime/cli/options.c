@@ -283,8 +283,8 @@ static bool unknown(const reader *s, const char *word) {
   char name[64];
   snprintf(name, sizeof(name), "%.*s", (int)strcspn(word, "="), word);
   const char *near = nearest_option(s->parse->options, name);
-  if (!near) return complain(s, "unknown option '%s'", word);
-  return complain(s, "unknown option '%s'; did you mean '%s'?", word, near);
+  if (!near) return complain(s, "unknown option '%s'", name);
+  return complain(s, "unknown option '%s'; did you mean '%s'?", name, near);
 }
 
 static bool take_option(reader *s, const char *word) {

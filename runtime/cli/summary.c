@@ -66,9 +66,14 @@ void cli_summary(cli *c, const char *dir, const char *name, const char *outcome,
   if (!out) return;
   long long assets = cli_sum(rt_view_get(view, "assets"));
   long long jobs = cli_count(view, "work_items_completed");
-  fprintf(out, "session %s %s: %lld asset%s, %lld job%s in %.1f s\n", name,
-          outcome, assets, assets == 1 ? "" : "s", jobs, jobs == 1 ? "" : "s",
-          seconds);
+  if (stats) {
+    fprintf(out, "session %s %s: %lld asset%s, %lld job%s in %.1f s\n", name,
+            outcome, assets, assets == 1 ? "" : "s", jobs, jobs == 1 ? "" : "s",
+            seconds);
+  } else { /* its file cannot be read or written now */
+    fprintf(out, "session %s %s in %.1f s; 'runtime status' has its counts\n",
+            name, outcome, seconds);
+  }
   cli_print_stats(view, out);
   int64_t again = rt_view_int(rt_view_get(view, "reruns"), 0);
   if (again) fprintf(out, "  run again: %lld\n", (long long)again);

@@ -87,7 +87,10 @@ static rt_err read_input(rt_view asset, input *in, rt_error *err) {
 
 static rt_err read_metadata(const input *in, rt_value **out, rt_error *err) {
   *out = NULL;
-  if (rt_view_type(in->metadata) == RT_NIL) return RT_OK;
+  rt_type type = rt_view_type(in->metadata);
+  if (type == RT_NIL) return RT_OK;
+  if (type != RT_MAP && type != RT_ARRAY)
+    return rt_fail(err, RT_EINVAL, "the asset's metadata is no table");
   rt_err rc = rt_view_copy(out, in->metadata, err);
   if (rc == RT_OK && rt_value_size(*out) > METADATA_MAX) {
     rt_value_unref(*out);

@@ -97,15 +97,23 @@ static size_t class_size(const char *text) {
   return named && !url ? size : 0;
 }
 
-/* An address and a length that no network of its family has: taken for a
- * pattern it would fit nothing, and an excluding rule would exclude nothing. */
-static bool bad_network(const char *text) {
+/* What is meant as a network and is none ("10.0.0.0/99", "10.0.0/8"): why, or
+ * NULL. Taken for a pattern it would fit nothing, and an excluding rule would
+ * exclude nothing. */
+static const char *bad_network(const char *text) {
   network net;
   const char *slash = strchr(text, '/');
-  if (!slash || !parse_address(text, (size_t)(slash - text), &net))
-    return false;
-  size_t digits = strspn(slash + 1, "0123456789");
-  return digits > 0 && slash[1 + digits] == '\0';
+  if (!slash) return NULL;
+  const char *length = slash + 1 + (slash[1] == '-' || slash[1] == '+');
+  size_t digits = strspn(length, "0123456789"), head = (size_t)(slash - text);
+  if (digits == 0 || length[digits] != '\0') return NULL;
+  if (parse_address(text, head, &net)) {
+    return length == slash + 1 ? "the prefix is too long"
+                               : "expected a prefix length from 0 up";
+  }
+  bool numbers =
+      strspn(text, "0123456789.") == head && memchr(text, '.', head) != NULL;
+  return numbers ? "expected a whole address before the '/'" : NULL;
 }
 
 /* In lower case, without the dot behind a full name. */
@@ -151,9 +159,10 @@ static rt_err parse_rule(rt__rule *rule, const char *text, rt_error *err) {
     }
   }
   if (*text == '\0') return rt_fail(err, RT_EINVAL, "an empty scope rule");
-  if (rule->net.family == 0 && bad_network(text)) {
-    return rt_fail(err, RT_EINVAL, "scope rule '%s': the prefix is too long",
-                   rule->whole ? rule->whole : text);
+  const char *why = rule->net.family == 0 ? bad_network(text) : NULL;
+  if (why) {
+    return rt_fail(err, RT_EINVAL, "scope rule '%s': %s",
+                   rule->whole ? rule->whole : text, why);
   }
   rule->pattern = rt__pattern_new(text, strlen(text));
   rule->folded = folded_pattern(text);

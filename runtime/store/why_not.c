@@ -248,6 +248,23 @@ static const char RERUN[] =
     " JOIN job j ON j.asset=?1 AND j.capability=p.id AND j.ended IS NOT NULL"
     " LEFT JOIN found f ON f.asset=?1 WHERE m.name='" RT__META_RERUN "'||?2";
 
+/* That changes of the asset started nothing, and since when: a budget. */
+static const char REPEATS[] =
+    "SELECT datetime(min(r.created)/1000,'unixepoch'),r.reason FROM rejected r"
+    " JOIN asset a ON a.id=?1 AND r.hash=a.hash WHERE ?2 AND r.kind='repeats'"
+    " GROUP BY r.kind";
+
+static void add_repeats(question *q) {
+  size_t used = strlen(q->answer);
+  sqlite3_stmt *stmt = ask(q, REPEATS, q->id, "1");
+  if (!stmt) return;
+  snprintf(q->answer + used, sizeof(q->answer) - used,
+           "; refused at %s UTC: %.500s",
+           (const char *)sqlite3_column_text(stmt, 0),
+           (const char *)sqlite3_column_text(stmt, 1));
+  sqlite3_finalize(stmt);
+}
+
 static void add_rerun(question *q) {
   size_t used = strlen(q->answer), left = sizeof(q->answer) - used;
   sqlite3_stmt *stmt = ask(q, RERUN, q->id, q->capability);
@@ -270,6 +287,7 @@ static void add_rerun(question *q) {
     snprintf(at, left, "; ended at %s UTC, its asset has not changed since",
              ended);
   }
+  if (strcmp(rule, "on_change") == 0) add_repeats(q);
   sqlite3_finalize(stmt);
 }
 

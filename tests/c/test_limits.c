@@ -52,8 +52,9 @@ static void scope_rules(void **state) {
   rt__scope scope;
   const char *empty[] = {"!"};
   assert_int_equal(rt__scope_init(&scope, empty, 1, NULL), RT_EINVAL);
-  const char *const faulty[] = {"10.0.0.0/33", "!10.0.0.0/240", "::1/129",
-                                "ipv4:10.0.0.0/99"};
+  const char *const faulty[] = {
+      "10.0.0.0/33", "!10.0.0.0/240", "::1/129",    "ipv4:10.0.0.0/99",
+      "!10.0.0/8",   "300.0.0.1/8",   "10.0.0.0/-1"};
   for (size_t i = 0; i < sizeof(faulty) / sizeof(*faulty); i++) {
     rt_error err = RT_ERROR_INIT;
     assert_int_equal(rt__scope_init(&scope, &faulty[i], 1, &err), RT_EINVAL);
@@ -61,6 +62,9 @@ static void scope_rules(void **state) {
   }
   const char *paths[] = {"10.0.0.1/a", "http://10.0.0.1/99", "10.0.0.1/"};
   assert_true(in_scope(paths, 3, "path", "10.0.0.1/a"));
+  const char *ratios[] = {"11/21", "1.5/x"};
+  assert_true(in_scope(ratios, 2, "ratio", "11/21"));
+  assert_true(in_scope(ratios, 2, "ratio", "1.5/x"));
 }
 
 /* --- depth ----------------------------------------------------------- */

@@ -86,6 +86,8 @@ expect "the command line goes before" 0 "" \
 check "option by option" grep -q "cmd@c2/number/1" out
 rt status c1 --json >status
 check "it is kept for resume" grep -q '"max-depth":3' status
+echo 'return { capabilities = { "../caps.lua" }, watch = true }' >conf/watch.lua
+expect "a switch in a configuration" 0 "" run --config conf/watch.lua -s n:1 --session c3
 bad() { # NAME PATTERN TEXT
   printf '%s\n' "$3" >conf/bad.lua
   expect "configuration: $1" 2 "$2" run --config conf/bad.lua -c caps.lua -s n:1
@@ -93,7 +95,8 @@ bad() { # NAME PATTERN TEXT
 bad "no table" "conf/bad.lua: expected a table" 'return 1'
 bad "bad syntax" "conf/bad.lua:[0-9]+: unexpected" 'return {'
 bad "an error" "conf/bad.lua:1: no" 'error("no")'
-bad "an unknown key" "conf/bad.lua: unknown option '--max-depht=1'; did you mean '--max-depth'" 'return { max_depht = 1 }'
+bad "an unknown key" "conf/bad.lua: unknown option '--max-depht'; did you mean '--max-depth'" 'return { max_depht = 1 }'
+bad "a switch that is no boolean" "conf/bad.lua: watch: expected true or false" 'return { watch = 1 }'
 bad "a wrong type" "conf/bad.lua: --max-depth: 'x' is not a whole number" 'return { max_depth = "x" }'
 bad "a table for a value" "conf/bad.lua: deadline: expected a value" 'return { deadline = { a = 1 } }'
 bad "options that are no table" "options: expected a table for each" 'return { options = 1 }'

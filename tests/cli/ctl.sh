@@ -45,6 +45,7 @@ check "stat says that it is paused" until_true 30 answers stat paused
 expect "resume" 0 "" ctl live resume
 
 expect "no such verb" 2 "did you mean 'pause'" ctl live pauze
+expect "nothing like a verb" 2 "no verb 'frobnicate'" ctl live frobnicate
 expect "kill without a job" 2 "usage: runtime ctl" ctl live kill
 expect "scale without a number" 2 "usage: runtime ctl" ctl live scale sleeper
 expect "scale to no number" 1 "expected CAPABILITY and N" ctl live scale sleeper many

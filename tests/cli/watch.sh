@@ -48,4 +48,14 @@ check "a new file, too" until_true 60 grep -q '"class":"c"' out
 check "stop" rt ctl live cancel
 wait $run
 same "stopped, and can be resumed" 3 $?
+
+echo 'return { watch = true }' >watch.lua
+rt resume live --config watch.lua --deadline 100s >out 2>err &
+run=$!
+check "resumed, told by a configuration" until_true 60 grep -q '"b:third' out
+beat fourth
+check "it is watched as well" until_true 60 grep -q '"b:fourth' out
+check "stop again" rt ctl live cancel
+wait $run
+same "stopped again" 3 $?
 finish

@@ -36,6 +36,7 @@ describe("a capability", function()
     { { timeout = "soon" }, 'timeout: expected a duration above 0.*got "soon"' },
     { { timeout = -1 }, "timeout: expected a duration above 0" },
     { { timeout = {} }, "timeout: expected a duration above 0 .*got table" },
+    { { retries = 2 ^ 31 }, "retries: expected a whole number up to 2147483647, got 2147483648" },
     { { retries = "2" }, 'retries: expected a whole number, 0 or more, got "2"' },
     { { rate = 0 }, "rate: expected a number a second" },
     { { rate = "fast" }, 'rate: expected a number a second.*got "fast"' },

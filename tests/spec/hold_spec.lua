@@ -210,4 +210,22 @@ describe("job:hold", function()
     assert.equal(0, s:stats().failed)
     assert.is_true(time.now() > 0)
   end)
+
+  it("refuses a time that is none", function()
+    local s = env.open({
+      {
+        name = "lost",
+        input = { "n" },
+        output = {},
+        invoke = function(job)
+          job:hold({ at = 0 / 0 })
+        end,
+      },
+    })
+    assert(s:dispatch({ class = "n", value = "1" }))
+    assert(s:wait("60s"))
+    local job = env.job(s, { state = "failed" })
+    local told = "bad argument .at. to .hold. %(unix time expected, got nan%)"
+    assert.matches(told, job.errors[1].message)
+  end)
 end)

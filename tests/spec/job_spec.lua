@@ -183,6 +183,7 @@ describe("a job", function()
     { "a bad class", { class = "a b", value = "x" } },
     { "a number as value", { class = "out", value = 5 }, "value is no string" },
     { "a function", { class = "out", value = "x", metadata = { f = print } } },
+    { "a number as metadata", { class = "out", value = "x", metadata = 5 }, "is no table" },
   }
   for _, case in ipairs(malformed) do
     it("that sends an asset with " .. case[1] .. " fails with a reason", function()

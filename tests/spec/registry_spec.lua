@@ -135,6 +135,9 @@ describe("the registry", function()
       "%.lua:1: capability 'bad': input: missing" },
     { "control characters in a name", "return capability { name = 'a\\27[31m' }",
       'got "a%?%[31m"' },
+    { "a NUL in a name", "return capability { name = 'a\\0b' }", 'got "a%?b"' },
+    { "a name of a megabyte", "return capability { name = ('n'):rep(1e6) }", "name: expected" },
+    { "a fault of a megabyte", "error(('n'):rep(1e6), 0)", "nnn%.%.%.$" },
     { "bytecode", "\27LJ\2", "%.lua: " },
     { "what is not there", "return require('no.such')", "module 'no.such' not found" },
   }
@@ -147,6 +150,7 @@ describe("the registry", function()
       assert.equal(path, err:message():sub(1, #path))
       assert.matches(case[3], err:message())
       assert.is_nil(err:message():find("\n", 1, true))
+      assert.is_true(#err:message() < 5000)
     end)
   end
 

@@ -268,6 +268,8 @@ describe("rerun", function()
       local stats = kit.run(s, "x", { "1" })
       assert.is_true(stats.reruns <= 64)
       assert.is_true((stats.rejections.repeats or 0) > 0)
+      local told = s:why_not("a", "x:1").answer .. s:why_not("b", "x:1").answer
+      assert.matches("; refused at .* UTC: repeats: it has changed more than 16 times", told)
       local bound = kit.open({ bump("e"), bump("f") }, { limits = { repeats = 3 } })
       stats = kit.run(bound, "x", { "1" })
       assert.is_true(stats.reruns <= 8)

@@ -154,7 +154,7 @@ describe("a scheduled capability", function()
   end)
 
   for _, case in ipairs({
-    { "1 x", "every: expected a cron expression, expected five fields" },
+    { "1 x", "every: expected a cron expression, five fields" },
     { "61 * * * *", "a cron expression, minute: expected *, a number from 0 to 59" },
     { "0 0 30 2 *", "a date that exists" },
     { "soon", 'every: expected a duration of 10 ms or more such as "1h", or a cron' },
