@@ -6,7 +6,7 @@
 #include <dirent.h>
 #include <stdio.h>
 
-#define WARM_UP    50
+#define WARM_UP    50  /* rounds before the first measure, at most */
 #define MEASURED   500 /* rounds: fewer, or a sanitizer, say nothing */
 #define ALLOWED_KB 16384
 
@@ -14,6 +14,12 @@ typedef struct usage {
   int files, threads;
   long kb;
 } usage;
+
+/* What is made once in a program's life, as libuv's pipe for signals, is there
+ * after the first round. */
+static int warm_up(int rounds) {
+  return rounds > WARM_UP ? WARM_UP : 1;
+}
 
 static int entries(const char *path) {
   DIR *dir = opendir(path);

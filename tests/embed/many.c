@@ -40,7 +40,7 @@ int main(int argc, char **argv) {
   usage before = {0, 0, 0};
   rt_error err = RT_ERROR_INIT;
   for (i = 0; i < rounds; i++) {
-    if (i == WARM_UP || (i == 0 && rounds <= WARM_UP)) measure(&before);
+    if (i == warm_up(rounds)) measure(&before);
     if (once(i, &err)) {
       fprintf(stderr, "many: round %d: %s\n", i, err.message);
       return 1;

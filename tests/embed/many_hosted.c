@@ -141,7 +141,7 @@ int main(int argc, char **argv) {
   rt_error err = RT_ERROR_INIT;
   if (argc != 3) return 2;
   for (i = 0; i < rounds; i++) {
-    if (i == WARM_UP || (i == 0 && rounds <= WARM_UP)) measure(&before);
+    if (i == warm_up(rounds)) measure(&before);
     if (once(i, argv[2], &err)) {
       fprintf(stderr, "many_hosted: round %d: %s\n", i, err.message);
       return 1;
