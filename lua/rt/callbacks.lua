@@ -4,7 +4,8 @@
 -- calls nothing back is still left to C; a gsub that takes long there begins again here.
 -- SPDX-License-Identifier: MIT
 local error, pcall, type, select = error, pcall, type, select
-local floor, raw_tostring = math.floor, tostring
+local ceil, floor, tobit = math.ceil, math.floor, require("bit").tobit
+local tonumber, raw_tostring = tonumber, tostring
 local getmetatable = debug.getmetatable
 local byte, find, sub = string.byte, string.find, string.sub
 local raw_gsub, raw_gmatch = string.gsub, string.gmatch
@@ -177,8 +178,8 @@ local function expand(repl, whole, ...)
     elseif digit and digit >= 1 and digit <= 9 then
       if digit > 1 and digit > select("#", ...) then error("invalid capture index", 0) end
       out[#out + 1] = select(digit, ...) or whole
-    else
-      out[#out + 1] = sub(repl, at + 1, at + 1)
+    else -- behind a last % there is a zero, in C
+      out[#out + 1] = at < #repl and sub(repl, at + 1, at + 1) or "\0"
     end
     pos = at + 2
     at = find(repl, "%", pos, true)
@@ -203,6 +204,13 @@ local function replacement(repl, whole, capture, ...)
   return value
 end
 
+-- How many at most, as C takes it: an integer of 32 bits.
+local function most_of(max)
+  max = tonumber(max)
+  if not (max > -2 ^ 51 and max < 2 ^ 51) then return 0 end
+  return tobit(max < 0 and ceil(max) or floor(max))
+end
+
 local PIECES = 4096 -- of the result, before they become one
 
 -- Adds the replacement of one match to `out`; returns where the match was.
@@ -225,6 +233,7 @@ local function gsub(s, given, repl, max)
   if not pattern then return raw_gsub(s, given, repl, max) end
   s = raw_tostring(s)
   if type(repl) == "number" then repl = raw_tostring(repl) end
+  if max then max = most_of(max) end
   local anchored = byte(pattern) == 94
   local out, pos, count, size = {}, 1, 0, #s
   while (not max or count < max) and pos <= size + 1 do

@@ -31,11 +31,16 @@ local function set_of(class)
   return set
 end
 
--- Where the class at `i` ends; C says what is wrong with it.
+-- What is wrong with a pattern is an error when a match comes to it, as in C, and not before.
+local function wrong(pattern, words)
+  return { kind = "wrong", words = words }, #pattern + 1
+end
+
+-- Where the class at `i` ends; nil and what is wrong with it.
 local function class_end(pattern, i)
   local c = byte(pattern, i)
   if c == PERCENT then
-    if i == #pattern then error("malformed pattern (ends with '%')", 0) end
+    if i == #pattern then return nil, "malformed pattern (ends with '%')" end
     return i + 2
   end
   if c ~= BRACKET then return i + 1 end
@@ -43,11 +48,18 @@ local function class_end(pattern, i)
   if byte(pattern, i) == CARET then i = i + 1 end
   repeat
     c = byte(pattern, i)
-    if not c then error("malformed pattern (missing ']')", 0) end
+    if not c then return nil, "malformed pattern (missing ']')" end
     i = i + 1
     if c == PERCENT then i = i + 1 end
   until byte(pattern, i) == 93
   return i + 1
+end
+
+local function frontier_at(pattern, i)
+  if byte(pattern, i) ~= BRACKET then return wrong(pattern, "missing '[' after '%f' in pattern") end
+  local stop, words = class_end(pattern, i)
+  if not stop then return wrong(pattern, words) end
+  return { kind = "frontier", set = set_of(sub(pattern, i, stop - 1)) }, stop
 end
 
 -- The part of the pattern at `i`, and where the next one begins.
@@ -59,18 +71,13 @@ local function part_at(pattern, i)
   if c == DOLLAR and i == #pattern then return { kind = "end" }, i + 1 end
   if c == PERCENT and d == 98 then -- b
     local from, to = byte(pattern, i + 2, i + 3)
-    if not to then error("unbalanced pattern", 0) end
+    if not to then return wrong(pattern, "unbalanced pattern") end
     return { kind = "balance", from = from, to = to }, i + 4
   end
-  if c == PERCENT and d == 102 then -- f
-    if byte(pattern, i + 2) ~= BRACKET then
-      error("missing '[' after '%f' in pattern", 0)
-    end
-    local stop = class_end(pattern, i + 2)
-    return { kind = "frontier", set = set_of(sub(pattern, i + 2, stop - 1)) }, stop
-  end
+  if c == PERCENT and d == 102 then return frontier_at(pattern, i + 2) end -- f
   if c == PERCENT and d and d >= 48 and d <= 57 then return { kind = "back", n = d - 48 }, i + 2 end
-  local stop = class_end(pattern, i)
+  local stop, words = class_end(pattern, i)
+  if not stop then return wrong(pattern, words) end
   local set, times = set_of(sub(pattern, i, stop - 1)), REPEATS[byte(pattern, stop)]
   return { kind = times or "one", set = set }, times and stop + 1 or stop
 end
@@ -88,28 +95,84 @@ end
 
 -- --- matching ------------------------------------------------------------------------------------
 
--- A state: the subject, the parts, the captures (where each begins, how long it is).
+-- A state: the subject, the parts, the captures (where each begins, how long it is). Parts of which
+-- there is one way to match, or a last one, are `ways`: where that ends; or nil, and where all ends
+-- when the rest has been tried. The others, `steps`, try the rest themselves. Only what is tried
+-- makes the match deeper, as in C.
 
-local steps = {}
+local ways, steps = {}, {}
 
 -- Where the match of the parts from `k` on ends that begins at `s`; nil: there is none.
 local function go(state, s, k)
   if state.depth == DEPTH then error("pattern too complex", 0) end
   state.depth = state.depth + 1
-  local parts, text = state.parts, state.text
+  local parts = state.parts
   local part = parts[k]
-  while part.kind == "one" do
-    local c = byte(text, s)
-    if not (c and part.set[c]) then
+  local way = ways[part.kind]
+  while way do
+    local stop
+    s, stop = way(state, s, part, k)
+    if not s then
       state.depth = state.depth - 1
-      return nil
+      return stop
     end
-    s, k = s + 1, k + 1
+    k = k + 1
     part = parts[k]
+    way = ways[part.kind]
   end
   local stop = steps[part.kind](state, s, k, part)
   state.depth = state.depth - 1
   return stop
+end
+
+function ways.one(state, s, part)
+  local c = byte(state.text, s)
+  return c and part.set[c] and s + 1 or nil
+end
+
+ways["?"] = function(state, s, part, k)
+  local c = byte(state.text, s)
+  local stop = c and part.set[c] and go(state, s + 1, k + 1)
+  if stop then return nil, stop end
+  return s
+end
+
+function ways.wrong(_, _, part)
+  error(part.words, 0)
+end
+
+function ways.balance(state, s, part)
+  local text, from, to = state.text, part.from, part.to
+  if byte(text, s) ~= from then return nil end
+  local open = 1
+  for i = s + 1, #text do
+    local c = byte(text, i)
+    if c == to then
+      open = open - 1
+      if open == 0 then return i + 1 end
+    elseif c == from then
+      open = open + 1
+    end
+  end
+  return nil
+end
+
+function ways.frontier(state, s, part)
+  local before = s > 1 and byte(state.text, s - 1) or 0
+  return not part.set[before] and part.set[byte(state.text, s) or 0] and s or nil
+end
+
+function ways.back(state, s, part)
+  local n = part.n
+  local length = n <= state.level and state.length[n]
+  if not length or length == UNFINISHED then error("invalid capture index", 0) end
+  if length == POSITION then return nil end
+  local text, first = state.text, state.first[n]
+  if #text + 1 - s < length then return nil end
+  for i = 0, length - 1 do
+    if byte(text, first + i) ~= byte(text, s + i) then return nil end
+  end
+  return s + length
 end
 
 function steps.done(_, s)
@@ -153,12 +216,6 @@ steps["-"] = function(state, s, k, part)
   end
 end
 
-steps["?"] = function(state, s, k, part)
-  local c = byte(state.text, s)
-  local stop = c and part.set[c] and go(state, s + 1, k + 1)
-  return stop or go(state, s, k + 1)
-end
-
 function steps.open(state, s, k, part)
   local level = state.level + 1
   if level > 32 then error("too many captures", 0) end
@@ -178,41 +235,6 @@ function steps.close(state, s, k)
   local stop = go(state, s, k + 1)
   if not stop then length[level] = UNFINISHED end
   return stop
-end
-
-function steps.balance(state, s, k, part)
-  local text, from, to = state.text, part.from, part.to
-  if byte(text, s) ~= from then return nil end
-  local open = 1
-  for i = s + 1, #text do
-    local c = byte(text, i)
-    if c == to then
-      open = open - 1
-      if open == 0 then return go(state, i + 1, k + 1) end
-    elseif c == from then
-      open = open + 1
-    end
-  end
-  return nil
-end
-
-function steps.frontier(state, s, k, part)
-  local before = s > 1 and byte(state.text, s - 1) or 0
-  if part.set[before] or not part.set[byte(state.text, s) or 0] then return nil end
-  return go(state, s, k + 1)
-end
-
-function steps.back(state, s, k, part)
-  local n = part.n
-  local length = n <= state.level and state.length[n]
-  if not length or length == UNFINISHED then error("invalid capture index", 0) end
-  if length == POSITION then return nil end
-  local text, first = state.text, state.first[n]
-  if #text + 1 - s < length then return nil end
-  for i = 0, length - 1 do
-    if byte(text, first + i) ~= byte(text, s + i) then return nil end
-  end
-  return go(state, s + length, k + 1)
 end
 
 local function captures(state)
