@@ -34,6 +34,7 @@ static GCtab *ring_of(const TValue *slots, int *count, uint32_t *at) {
       !tvistab(&slots[RING]))
     return NULL;
   GCtab *ring = tabV(&slots[RING]);
+  if (gcref(ring->metatable)) return NULL;
   *at = (uint32_t)((first + *count) & mask) + 1;
   return *at < ring->asize ? ring : NULL;
 }

@@ -128,10 +128,10 @@ static inline bool rt__slot_truth(lua_State *L, int table, int slot) {
   return o && tvistruecond(o);
 }
 
-/* Is there a table? */
+/* Is there a table, and none that is guarded by a metatable? */
 static inline bool rt__slot_holds_table(lua_State *L, int table, int slot) {
   const TValue *o = lj_tab_getint(tabV(rt__slot_at(L, table)), slot);
-  return o && tvistab(o);
+  return o && tvistab(o) && !gcref(tabV(o)->metatable);
 }
 
 /* lua_rawseti of a number, a boolean, the value on top, which is popped */
@@ -277,9 +277,10 @@ static inline bool rt__slot_truth(lua_State *L, int table, int slot) {
   return yes;
 }
 static inline bool rt__slot_holds_table(lua_State *L, int table, int slot) {
+  int top = lua_gettop(L);
   lua_rawgeti(L, table, slot);
-  bool yes = lua_istable(L, -1);
-  lua_pop(L, 1);
+  bool yes = lua_istable(L, -1) && !lua_getmetatable(L, -1);
+  lua_settop(L, top);
   return yes;
 }
 static inline void rt__slot_set_number(lua_State *L, int table, int slot,

@@ -74,6 +74,35 @@ describe("a channel that its script has spoilt", function()
     end)
   end
 
+  it("puts nothing into the library that all share", function()
+    local function taker(parent)
+      local ch = process.inbox()
+      ch[1], ch[2], ch[3], ch[4] = string, 0, 0, 3
+      process.send(parent, "ready", 0)
+      process.events():receive()
+    end
+    local ready = process.listen("ready")
+    local takers = {}
+    for i = 1, 4 do -- some of them in this VM
+      takers[i] = assert(process.spawn_monitored(taker, process.pid()))
+    end
+    for _ = 1, 4 do
+      assert(ready:receive(WAIT))
+    end
+    for i = 1, 4 do
+      process.send(takers[i], "topic", 1)
+      process.send(takers[i], "topic", { 1 })
+      process.cancel(takers[i])
+    end
+    for _ = 1, 4 do
+      assert(process.events():receive(WAIT))
+    end
+    process.unlisten(ready)
+    for i = 1, 4 do
+      assert.is_nil(string[i])
+    end
+  end)
+
   it("does not resume who waits in another process", function()
     -- Numbers of waits are small, so all those that may be in use are tried.
     local function sleeper(parent)
