@@ -31,8 +31,8 @@ enum { STATE_LISTENERS = 1 };
 #define RING_MAX   (1 << 24)
 
 /* What a channel says of its ring. A script can write into its channels as into
- * any table, so nothing in them is believed; nor is a ring what has a metatable,
- * as the tables of the library have, which all processes share. False: there is
+ * any table, so nothing in them is believed. What has a metatable is no ring,
+ * it may be a table of the library, which all processes share. False: there is
  * no ring, or what is said of it cannot be. */
 typedef struct rt__ring {
   int first, count, mask; /* -1: none yet */

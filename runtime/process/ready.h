@@ -7,6 +7,17 @@
 
 #include "process/sched.h"
 
+/* Has the watchdog looked since the last call? Then `clock` is new: reading it
+ * costs as much as a switch of processes. */
+static inline bool rt__worker_ticked(rt__worker *worker) {
+  uint32_t tick =
+      atomic_load_explicit(&worker->rt->ticks, memory_order_relaxed);
+  if (tick == worker->tick) return false;
+  worker->tick = tick;
+  worker->clock = uv_hrtime();
+  return true;
+}
+
 /* Put it into its worker's queue when it can run. */
 static inline void rt__process_ready(rt__process *process) {
   rt__worker *worker = process->vm->worker;

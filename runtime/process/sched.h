@@ -521,16 +521,14 @@ bool rt__worker_wants_killed(rt__worker *worker, rt_pid pid);
 uint64_t rt__worker_cpu(const rt__worker *worker);
 uint64_t rt__cpu_ns(void);
 
-/* --- watchdog ---------------------------------------------------------------
- */
+/* --- watchdog ------------------------------------------------------------ */
 rt_err rt__watchdog_start(rt__watchdog **out, rt_runtime *rt, rt_error *err);
 void rt__watchdog_stop(rt__watchdog *dog);
 /* [any] A worker has something to run: wake the watchdog when it sleeps.
  * NULL is allowed. */
 void rt__watchdog_poke(rt__watchdog *dog);
 
-/* --- runtime ----------------------------------------------------------------
- */
+/* --- runtime ------------------------------------------------------------- */
 struct rt_runtime {
   /* constant once started */
   rt_runtime_opts opts;
@@ -568,16 +566,6 @@ struct rt_runtime {
   _Atomic(bool) watched; /* somebody waits for processes to end */
   int exit_code, interrupt_code;
 };
-/* Has the watchdog looked since the last call? Then `clock` is new: reading it
- * costs as much as a switch of processes. */
-static inline bool rt__worker_ticked(rt__worker *worker) {
-  uint32_t tick =
-      atomic_load_explicit(&worker->rt->ticks, memory_order_relaxed);
-  if (tick == worker->tick) return false;
-  worker->tick = tick;
-  worker->clock = uv_hrtime();
-  return true;
-}
 /* [any] A VM to start the next process in; NULL: none has room. */
 rt__vm *rt__runtime_place(rt_runtime *rt);
 /* [any] The VM of this number, of this PID, or NULL. */
