@@ -98,49 +98,71 @@ int rt__view_compare(rt_view a, rt_view b) {
   return rt_view_type(a) == RT_MAP ? compare_maps(a, b) : compare_arrays(a, b);
 }
 
-static bool member(rt_view map, rt_view key, rt_view *item) {
-  rt_iter iter = rt_iter_of(map);
-  rt_view name;
-  while (iter.map && rt_iter_next(&iter, &name, item)) {
-    if (rt__view_compare(name, key) == 0) return true;
-  }
-  return false;
+/* --- merging ----------------------------------------------------------- */
+/* The entries of a map in the order of its keys. */
+typedef struct entries {
+  pair *at;
+  size_t count;
+} entries;
+
+static bool find(const entries *map, rt_view key, rt_view *item) {
+  pair wanted = {key, key};
+  if (map->count == 0) return false;
+  const pair *found =
+      bsearch(&wanted, map->at, map->count, sizeof(*map->at), by_key);
+  if (found) *item = found->item;
+  return found != NULL;
 }
 
 /* What is in both, and what is in `base` alone. */
-static void put_known(rt_builder *b, rt_view base, rt_view more, bool newer) {
+static void put_known(rt_builder *b, rt_view base, const entries *more,
+                      bool newer) {
   rt_iter iter = rt_iter_of(base);
   rt_view key, item, other;
   while (rt_iter_next(&iter, &key, &item)) {
-    bool both = member(more, key, &other);
+    bool both = find(more, key, &other);
     bool replaced = both && (newer || rt__view_compare(other, item) > 0);
     rt_builder_view(b, key);
     rt_builder_view(b, replaced ? other : item);
   }
 }
 
-rt_value *rt__metadata_merge(const rt_value *base, const rt_value *more,
-                             bool newer) {
-  rt_view old = rt_value_view(base), fresh = rt_value_view(more);
-  if (rt_view_type(old) != RT_MAP || rt_view_type(fresh) != RT_MAP) {
-    bool keep = !newer && rt__view_compare(old, fresh) > 0;
-    bool none = rt_view_count(fresh) == 0 && rt_view_type(old) == RT_MAP;
-    return rt_value_ref(keep || none ? base : more);
-  }
-  rt_builder *b = rt_builder_new();
-  rt_value *merged = NULL;
+static void put_fresh(rt_builder *b, const entries *base, rt_view more) {
+  rt_iter iter = rt_iter_of(more);
   rt_view key, item, known;
-  if (!b) return NULL;
-  rt_builder_begin_map(b);
-  put_known(b, old, fresh, newer);
-  rt_iter iter = rt_iter_of(fresh);
   while (rt_iter_next(&iter, &key, &item)) {
-    if (member(old, key, &known)) continue;
+    if (find(base, key, &known)) continue;
     rt_builder_view(b, key);
     rt_builder_view(b, item);
   }
-  rt_builder_end(b);
-  rt_builder_finish(b, &merged, NULL);
+}
+
+/* A megabyte holds some 100,000 keys: each is looked up, not searched for. */
+static rt_value *merge_maps(rt_view old, rt_view fresh, bool newer) {
+  entries base = {sorted(old), rt_view_count(old)};
+  entries more = {sorted(fresh), rt_view_count(fresh)};
+  rt_builder *b = rt_builder_new();
+  rt_value *merged = NULL;
+  if (b && base.at && more.at) {
+    rt_builder_begin_map(b);
+    put_known(b, old, &more, newer);
+    put_fresh(b, &base, fresh);
+    rt_builder_end(b);
+    rt_builder_finish(b, &merged, NULL);
+  }
   rt_builder_free(b);
+  free(base.at);
+  free(more.at);
   return merged;
+}
+
+rt_value *rt__metadata_merge(const rt_value *base, const rt_value *more,
+                             bool newer) {
+  rt_view old = rt_value_view(base), fresh = rt_value_view(more);
+  if (rt_view_type(old) == RT_MAP && rt_view_type(fresh) == RT_MAP) {
+    return merge_maps(old, fresh, newer);
+  }
+  bool keep = !newer && rt__view_compare(old, fresh) > 0;
+  bool none = rt_view_count(fresh) == 0 && rt_view_type(old) == RT_MAP;
+  return rt_value_ref(keep || none ? base : more);
 }

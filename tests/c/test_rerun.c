@@ -200,6 +200,40 @@ static void merges_do_not_depend_on_the_order(void **state) {
   }
 }
 
+/* As many keys as a megabyte has room for; `from` is the first one's number.
+ */
+static rt_value *wide_metadata(int from, int count) {
+  char name[16];
+  rt_value *value = NULL;
+  rt_builder *b = rt_builder_new();
+  rt_builder_begin_map(b);
+  for (int i = from; i < from + count; i++) {
+    snprintf(name, sizeof(name), "k%d", i);
+    rt_builder_key(b, name);
+    rt_builder_int(b, i);
+  }
+  rt_builder_end(b);
+  KIT_OK(rt_builder_finish(b, &value, err));
+  rt_builder_free(b);
+  return value;
+}
+
+/* Had each key to be searched for, this would take minutes, on the thread that
+ * all sessions share. */
+static void wide_maps_merge(void **state) {
+  enum { WIDE = 80000 };
+  rt_value *a = wide_metadata(0, WIDE), *b = wide_metadata(WIDE / 2, WIDE);
+  (void)state;
+  for (int round = 0; round < 3; round++) {
+    rt_value *all = rt__metadata_merge(a, b, round % 2);
+    assert_non_null(all);
+    assert_int_equal(rt_view_count(rt_value_view(all)), WIDE + WIDE / 2);
+    rt_value_unref(all);
+  }
+  rt_value_unref(a);
+  rt_value_unref(b);
+}
+
 /* --- sessions over time ------------------------------------------------ */
 static sqlite3 *open_file(const kit *k, const char *name) {
   char path[200];
@@ -495,6 +529,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(inputs_name_events),
       cmocka_unit_test(values_have_an_order),
       cmocka_unit_test(merges_do_not_depend_on_the_order),
+      cmocka_unit_test(wide_maps_merge),
       cmocka_unit_test(clocks_may_jump),
       cmocka_unit_test(stages_keep_their_order),
       cmocka_unit_test(a_stopped_run_goes_on),
