@@ -15,6 +15,10 @@
 
 #include "dispatcher/internal.h"
 
+/* So many in a transaction: neither memory nor the log grows with what is
+ * stale. */
+#define STALE_MAX 20000
+
 static int64_t now_ms(const rt_session *s) {
   return (int64_t)(rt__session_now(s) * 1000);
 }
@@ -127,21 +131,29 @@ rt_err rt__again_known(rt_session *s, rt__known *known, rt_error *err) {
 }
 
 /* --- at opening -------------------------------------------------------- */
-/* What ended up to then is stale; 0: nothing. */
-static int64_t stale_before(const rt_session *s, const rt_capability *decl) {
+/* What ended up to then is stale (0: nothing), but for this run's jobs, which
+ * may have ended in the millisecond in which it began. */
+static void stale_before(const rt_session *s, const rt_capability *decl,
+                         rt__stale *which) {
+  which->run = -1;
+  which->before = now_ms(s);
   if (decl->rerun == RT__RERUN_AFTER) {
     int64_t after = (int64_t)(decl->rerun_after * 1000);
-    return now_ms(s) > after ? now_ms(s) - after : 0;
+    which->before = now_ms(s) > after ? now_ms(s) - after : 0;
+  } else if (s->run_open) {
+    which->run = s->run;
+    which->before = s->run_began;
   }
-  return s->run_open ? s->run_began - 1 : now_ms(s);
 }
 
-static rt_err queue_stale(rt_session *s, rt__lane *lane, rt_error *err) {
+static rt_err queue_stale(rt_session *s, rt__lane *lane, int64_t *room,
+                          bool *more, rt_error *err) {
   int64_t counts[3];
   rt__stale which = stale_of(s, lane);
-  which.before = stale_before(s, lane->cap->decl);
-  rt_err rc = rt__store_stale(s->store, &which, counts, err);
+  stale_before(s, lane->cap->decl, &which);
+  rt_err rc = rt__store_stale(s->store, &which, *room, counts, more, err);
   if (rc != RT_OK) return rc;
+  *room -= counts[0] + counts[1] + counts[2];
   lane->row.completed -= counts[0];
   lane->row.skipped -= counts[1];
   lane->row.failed -= counts[2];
@@ -151,16 +163,19 @@ static rt_err queue_stale(rt_session *s, rt__lane *lane, rt_error *err) {
 }
 
 /* Earlier stages first: later ones are held for those of them that run. */
-rt_err rt__again_stale(rt_session *s, rt_error *err) {
+rt_err rt__again_stale(rt_session *s, bool *more, rt_error *err) {
+  int64_t room = STALE_MAX;
   rt_err rc = RT_OK;
+  *more = false;
   for (int priority = 1; rc == RT_OK && priority <= 9; priority++) {
-    for (size_t i = 0; rc == RT_OK && i < s->lane_count; i++) {
+    for (size_t i = 0; rc == RT_OK && !*more && i < s->lane_count; i++) {
       rt__lane *lane = s->lanes[i];
       if (lane->priority != priority || !rt__again_by_time(lane->cap)) continue;
-      rc = queue_stale(s, lane, err);
+      *more = room <= 0;
+      if (!*more) rc = queue_stale(s, lane, &room, more, err);
     }
   }
-  for (size_t i = 0; rc == RT_OK && s->rerunning && i < s->class_count; i++) {
+  for (size_t i = 0; rc == RT_OK && !*more && i < s->class_count; i++) {
     rc = rt__again_unhold(s, s->classes[i], err);
   }
   return rc;
@@ -182,11 +197,11 @@ rt_err rt__again_unhold(rt_session *s, rt__class *cls, rt_error *err) {
 /* --- one job ----------------------------------------------------------- */
 typedef struct ending {
   rt__job_state state;
-  int64_t ended;
+  int64_t ended, run;
 } ending;
 
 static rt_err on_ending(const rt__job_row *row, void *arg) {
-  *(ending *)arg = (ending){row->state, row->ended};
+  *(ending *)arg = (ending){row->state, row->ended, row->run};
   return RT_OK;
 }
 
@@ -199,7 +214,7 @@ static void uncount(rt__lane *lane, rt__job_state state) {
 
 rt_err rt__again_run(rt_session *s, rt__item *item, rt__lane *lane,
                      rt_error *err) {
-  ending last = {RT__JOB_COMPLETED, 0};
+  ending last = {RT__JOB_COMPLETED, 0, 0};
   rt_err rc = rt__store_job(s->store, item->id, lane->capability, on_ending,
                             &last, err);
   if (rc != RT_OK) return rc;
@@ -223,13 +238,13 @@ rt_err rt__again_run(rt_session *s, rt__item *item, rt__lane *lane,
 /* Has it ended so long ago that it runs again? */
 static rt_err due(rt_session *s, const rt__item *item, const rt__lane *lane,
                   bool seed, bool *is_due, rt_error *err) {
-  ending last = {RT__JOB_COMPLETED, 0};
+  ending last = {RT__JOB_COMPLETED, 0, 0};
   *is_due = false;
   if (!rt__again_by_time(lane->cap) || !(item->done & lane->bit)) return RT_OK;
   rt_err rc = rt__store_job(s->store, item->id, lane->capability, on_ending,
                             &last, err);
   if (lane->cap->decl->rerun == RT__RERUN_ALWAYS) {
-    *is_due = seed || last.ended < s->run_began;
+    *is_due = seed || (last.run != s->run && last.ended <= s->run_began);
   } else {
     *is_due = last.ended + (int64_t)(lane->cap->decl->rerun_after * 1000) <=
               now_ms(s);

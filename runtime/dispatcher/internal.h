@@ -523,8 +523,8 @@ rt_err rt__again_begin(rt_session *s, rt_error *err);
 void rt__again_read(rt_session *s);
 /* A capability was attached: its version and its rule. */
 rt_err rt__again_known(rt_session *s, rt__known *known, rt_error *err);
-/* At opening: what is stale is queued. */
-rt_err rt__again_stale(rt_session *s, rt_error *err);
+/* At opening: what is stale is queued, a part of it; *more: there is more. */
+rt_err rt__again_stale(rt_session *s, bool *more, rt_error *err);
 /* A capability is gone: nobody waits for it. */
 rt_err rt__again_unhold(rt_session *s, rt__class *cls, rt_error *err);
 /* One job, which has ended. */

@@ -246,9 +246,21 @@ static rt_err read_state(rt_session *s, rt_error *err) {
   return rc;
 }
 
+/* The run has begun in the file, so that what is left of it here is found stale
+ * again if this is cut short. Nothing runs before all is put aside. */
+static rt_err load_stale(rt_session *s, bool more, rt_error *err) {
+  rt_err rc = RT_OK;
+  while (rc == RT_OK && more) {
+    rc = rt__again_stale(s, &more, err);
+    if (rc == RT_OK) rc = rt__session_commit(s, err);
+  }
+  return rc;
+}
+
 static rt_err load(rt_session *s, bool again, rt_error *err) {
   rt__running *list = NULL;
   size_t count = 0;
+  bool stale = false;
   rt_err rc = read_dictionaries(s, err);
   int64_t epoch = rt__store_meta_int(s->store, "epoch", 0);
   if (s->epoch <= (uint32_t)epoch) s->epoch = (uint32_t)epoch;
@@ -265,7 +277,7 @@ static rt_err load(rt_session *s, bool again, rt_error *err) {
   s->round = rt__store_meta_int(s->store, "round", 0);
   rt__again_read(s);
   if (rc == RT_OK) rc = attach_caps(s, err);
-  if (rc == RT_OK && !again) rc = rt__again_stale(s, err);
+  if (rc == RT_OK && !again) rc = rt__again_stale(s, &stale, err);
   if (rc == RT_OK) rc = read_state(s, err);
   s->loaded = true;
   for (size_t i = 0; rc == RT_OK && i < count; i++) {
@@ -276,7 +288,7 @@ static rt_err load(rt_session *s, bool again, rt_error *err) {
   }
   free(list);
   if (rc == RT_OK) rc = rt__session_commit(s, err);
-  return rc;
+  return rc == RT_OK ? load_stale(s, stale, err) : rc;
 }
 
 rt_err rt__session_load(rt_session *s, rt_error *err) {

@@ -94,11 +94,33 @@ rt_err rt__store_unhold(rt__store *store, const rt__stale *lane,
   return run_lane(store, RT__SQL_UNHOLD, lane, (int64_t)lane->earlier, err);
 }
 
+static sqlite3_stmt *of_stale(rt__store *store, rt__sql_id which,
+                              const rt__stale *lane, rt_error *err) {
+  sqlite3_stmt *stmt = of_lane(store, which, lane, lane->before, err);
+  if (stmt) sqlite3_bind_int64(stmt, 6, lane->run);
+  return stmt;
+}
+
+/* Up to when the oldest `limit` have ended, and with them what ended in the
+ * same millisecond; all, if they are not more. */
+static rt_err part_of(rt__store *store, rt__stale *lane, int64_t limit,
+                      bool *more, rt_error *err) {
+  sqlite3_stmt *stmt = of_stale(store, RT__SQL_STALE_PART, lane, err);
+  rt_err rc = RT_EUNAVAIL;
+  *more = false;
+  if (!stmt) return rc;
+  sqlite3_bind_int64(stmt, 4, limit);
+  while (rt__sql_row(store, stmt, &rc, err)) {
+    lane->before = sqlite3_column_int64(stmt, 0);
+    *more = true;
+  }
+  return rc;
+}
+
 static rt_err count_stale(rt__store *store, const rt__stale *lane,
                           int64_t counts[3], rt_error *err) {
   static const char *const states[] = {"completed", "skipped", "failed"};
-  sqlite3_stmt *stmt =
-      of_lane(store, RT__SQL_STALE_COUNT, lane, lane->before, err);
+  sqlite3_stmt *stmt = of_stale(store, RT__SQL_STALE_COUNT, lane, err);
   rt_err rc = RT_EUNAVAIL;
   memset(counts, 0, 3 * sizeof(*counts));
   if (!stmt) return rc;
@@ -113,19 +135,20 @@ static rt_err count_stale(rt__store *store, const rt__stale *lane,
   return rc;
 }
 
-rt_err rt__store_stale(rt__store *store, const rt__stale *lane,
-                       int64_t counts[3], rt_error *err) {
+rt_err rt__store_stale(rt__store *store, const rt__stale *lane, int64_t limit,
+                       int64_t counts[3], bool *more, rt_error *err) {
+  rt__stale part = *lane;
   /* What ended later than now did so before the clock was set back. */
   rt_err rc = run_lane(store, RT__SQL_CLAMP, lane, lane->now, err);
-  if (rc == RT_OK) rc = count_stale(store, lane, counts, err);
+  if (rc == RT_OK) rc = part_of(store, &part, limit, more, err);
+  if (rc == RT_OK) rc = count_stale(store, &part, counts, err);
   if (rc != RT_OK || counts[0] + counts[1] + counts[2] == 0) return rc;
-  sqlite3_stmt *stmt =
-      of_lane(store, RT__SQL_STALE_ASSETS, lane, lane->before, err);
+  sqlite3_stmt *stmt = of_stale(store, RT__SQL_STALE_ASSETS, &part, err);
   if (!stmt) return RT_EUNAVAIL;
   sqlite3_bind_int64(stmt, 4, (int64_t)lane->bit);
   rc = rt__sql_run(store, stmt, err);
   if (rc != RT_OK) return rc;
-  stmt = of_lane(store, RT__SQL_STALE_JOBS, lane, lane->before, err);
+  stmt = of_stale(store, RT__SQL_STALE_JOBS, &part, err);
   if (!stmt) return RT_EUNAVAIL;
   sqlite3_bind_int64(stmt, 5, (int64_t)lane->earlier);
   return rt__sql_run(store, stmt, err);

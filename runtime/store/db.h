@@ -112,6 +112,8 @@
             " (SELECT aside FROM asset WHERE id=job.asset)&?3")                \
   X(CLAMP, "UPDATE job SET ended=?3,again=again-ended+?3 WHERE class=?1"       \
            " AND capability=?2 AND again IS NOT NULL AND ended>?3")            \
+  X(STALE_PART, "SELECT ended FROM job" RT__STALE " ORDER BY ended"            \
+                " LIMIT 1 OFFSET ?4")                                          \
   X(STALE_COUNT, "SELECT state,count(*) FROM job" RT__STALE " GROUP BY state") \
   X(STALE_ASSETS, "UPDATE asset SET done=done&~?4,aside=aside|?4 WHERE id IN"  \
                   " (SELECT asset FROM job" RT__STALE ")")                     \
@@ -146,10 +148,11 @@
           " ON k.asset=e.parent AND k.capability=e.capability"                 \
           " WHERE e.asset=a.id AND (k.run IS NULL OR k.run<>?1"                \
           " OR k.state<>'completed')) ORDER BY a.id")
-/* Ended before ?3, of a capability that runs again by time. What is gone waits
- * until it is found. */
+/* Ended up to ?3 and not in run ?6, of a capability that runs again by time.
+ * What is gone waits until it is found. */
 #define RT__STALE                                                              \
   " WHERE class=?1 AND capability=?2 AND again IS NOT NULL AND ended<=?3"      \
+  " AND run IS NOT ?6"                                                         \
   " AND NOT EXISTS(SELECT 1 FROM found f WHERE f.asset=job.asset AND f.gone "  \
   "IS NOT NULL)"
 #define RT__FIND_COLUMNS                                                       \
@@ -157,7 +160,7 @@
   "a.done,a.aside "
 #define RT__JOB_COLUMNS                                                        \
   "SELECT asset,capability,state,attempt,crashes,fanout,priority,due,reason,"  \
-  "errors,ended,class FROM job"
+  "errors,ended,class,run FROM job"
 
 typedef enum rt__sql_id {
 #define RT__SQL_ENUM(name, text) RT__SQL_##name,

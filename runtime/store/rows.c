@@ -192,6 +192,7 @@ static rt_err each_job(rt__store *store, sqlite3_stmt *stmt, rt__job_fn fn,
         .errors = errors,
         .ended = sqlite3_column_int64(stmt, 10),
         .class_id = sqlite3_column_int64(stmt, 11),
+        .run = sqlite3_column_int64(stmt, 12),
     };
     rt_err told = fn(&row, arg);
     rt_value_unref(errors);

@@ -302,18 +302,19 @@ rt_err rt__store_set_metadata(rt__store *store, int64_t id,
 /* Let a job that is held be taken; *released: it was held. */
 rt_err rt__store_release(rt__store *store, int64_t asset, int64_t capability,
                          bool *released, rt_error *err);
-/* A lane, and where its stale jobs begin: what ended up to `before` (ms).
- * `bit` is its own, `earlier` those of the stages before it. */
+/* A lane, and which of its jobs are stale: those that ended up to `before` (ms)
+ * and not in `run`, if that is not negative. `bit` is its own, `earlier` those
+ * of the stages before it. */
 typedef struct rt__stale {
-  int64_t class_id, capability, before, now;
+  int64_t class_id, capability, before, now, run;
   uint64_t bit, earlier;
 } rt__stale;
 /* Of a lane all that are held for no reason any more. */
 rt_err rt__store_unhold(rt__store *store, const rt__stale *lane, rt_error *err);
-/* Put what is stale aside. `counts` of those that were completed, skipped and
- * failed. */
-rt_err rt__store_stale(rt__store *store, const rt__stale *lane,
-                       int64_t counts[3], rt_error *err);
+/* Put what is stale aside, some `limit` jobs, the oldest ones; *more: there are
+ * others. `counts` of those that were completed, skipped and failed. */
+rt_err rt__store_stale(rt__store *store, const rt__stale *lane, int64_t limit,
+                       int64_t counts[3], bool *more, rt_error *err);
 /* The rule of a capability is another now: so many ms after a job has ended;
  * negative: not by time. */
 rt_err rt__store_adopt(rt__store *store, const rt__stale *lane, int64_t after,
