@@ -310,25 +310,27 @@ local ASSET_TEXTS = {
 }
 local ASSET_OTHERS = {
   since = true, limit = true, metadata = true, depth = true,
-  found_since = true, found_before = true,
+  found_since = true, found_before = true, changed_since = true,
 }
 
 --- Iterate over the assets in order of creation, all or those that fit what is given.
 ---@param opts table?  class=, value= patterns; prefix= how the value begins; metadata= fields;
---- capability=, parent= of one of the ways to it; found_since=, found_before= unix seconds; depth=
---- at most; since= an id: only later ones; limit=
+--- capability=, parent= of one of the ways to it; found_since=, found_before=, changed_since= unix
+--- seconds; depth= at most; since= an id: only later ones; limit=
 function methods:assets(opts)
   opts = check_wanted(opts, "assets", ASSET_TEXTS, ASSET_OTHERS)
   check.optional_table(opts.metadata, "metadata", "assets")
   check.optional_integer(opts.depth, "depth", "assets")
   check.optional_number(opts.found_since, "found_since", "assets")
   check.optional_number(opts.found_before, "found_before", "assets")
+  check.optional_number(opts.changed_since, "changed_since", "assets")
   local metadata = opts.metadata
   if metadata and next(metadata) == nil then metadata = nil end
   return by_id(self, "assets", opts.since or 0, {
     class = opts.class, value = opts.value, prefix = opts.prefix, metadata = metadata,
     capability = opts.capability, parent = opts.parent, depth = opts.depth,
     found_since = opts.found_since, found_before = opts.found_before,
+    changed_since = opts.changed_since,
   }, opts.limit)
 end
 

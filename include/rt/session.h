@@ -235,9 +235,10 @@ typedef struct rt_asset_query {
   const rt_value *metadata;
   double since, before; /* stored in this time, unix seconds; 0: any */
   int64_t max_depth;    /* negative: any */
+  double changed_since; /* stored, changed or gone then or later; 0: any */
 } rt_asset_query;
 #define RT_ASSET_QUERY_INIT                                                    \
-  { sizeof(rt_asset_query), 0, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, -1 }
+  { sizeof(rt_asset_query), 0, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, -1, 0 }
 /* As rt_report_assets(), with more to choose by; a `capability` or `parent`
  * that is not there gives none. Looks at each asset after `after`. */
 RT_API rt_err rt_report_query(rt_report *report, const rt_asset_query *query,

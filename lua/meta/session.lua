@@ -142,6 +142,7 @@ function Session:name() end
 ---@field depth integer?  at most
 ---@field found_since number?  stored then or later, unix seconds
 ---@field found_before number?  stored before that
+---@field changed_since number?  stored, changed or gone then or later
 ---@field since integer?  an id: only later ones
 ---@field limit integer?
 

@@ -94,6 +94,7 @@ static rt_err read_assets(rt_report *report, rt_view args, rt_value **out,
   q.metadata = metadata;
   q.since = rt_view_number(rt_view_get(want, "found_since"), 0);
   q.before = rt_view_number(rt_view_get(want, "found_before"), 0);
+  q.changed_since = rt_view_number(rt_view_get(want, "changed_since"), 0);
   q.max_depth = rt_view_int(rt_view_get(want, "depth"), -1);
   uint32_t limit = (uint32_t)int_arg(args, 3);
   if (rc == RT_OK) rc = rt_report_query(report, &q, limit, out, err);

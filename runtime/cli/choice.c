@@ -8,7 +8,8 @@
 
 bool cli_choice_given(const cli_choice *f) {
   return f->class_ || f->value || f->prefix || f->from || f->parent ||
-         f->since || f->before || f->meta.count > 0 || f->depth >= 0;
+         f->since || f->before || f->changed_since || f->meta.count > 0 ||
+         f->depth >= 0;
 }
 
 static int time_of(cli *c, const char *option, const char *text, double *out) {
@@ -43,6 +44,9 @@ static int metadata_of(cli *c, const cli_list *list, rt_value **out) {
 int cli_choice_query(cli_choice *f, cli *c, rt_asset_query *q) {
   int status = time_of(c, "--since", f->since, &q->since);
   if (!status) status = time_of(c, "--before", f->before, &q->before);
+  if (!status) {
+    status = time_of(c, "--changed-since", f->changed_since, &q->changed_since);
+  }
   if (!status) status = metadata_of(c, &f->meta, &f->metadata);
   q->class_pattern = f->class_;
   q->value_pattern = f->value;

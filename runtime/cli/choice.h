@@ -7,6 +7,7 @@
 
 typedef struct cli_choice {
   const char *class_, *value, *prefix, *from, *parent, *since, *before;
+  const char *changed_since;
   cli_list meta;
   int64_t depth;      /* negative: any */
   rt_value *metadata; /* [own] */
@@ -35,6 +36,9 @@ typedef struct cli_choice {
    "stored then or later: a date, or a time ago like 1h30m", 0},               \
   {"--before", 0, CLI_TEXT, CLI_CHOICE_AT(type, member, before), "WHEN",       \
    "stored before that", 0},                                                   \
+  {"--changed-since", 0, CLI_TEXT,                                             \
+   CLI_CHOICE_AT(type, member, changed_since), "WHEN",                         \
+   "stored, changed or gone then or later", 0},                                \
   {"--depth", 0, CLI_INTEGER, CLI_CHOICE_AT(type, member, depth), "N",         \
    "at most so many steps from a seed", 0}
 /* clang-format on */

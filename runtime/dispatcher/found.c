@@ -225,6 +225,15 @@ static rt_err changed(rt_session *s, const rt__sighting *seen, rt__found_row *f,
 }
 
 /* --- found again ------------------------------------------------------- */
+static void in_this_run(const rt_session *s, rt__found_row *f) {
+  rt_value_unref(f->fresh);
+  f->fresh = NULL;
+  f->changes = 0;
+  f->run = s->run;
+  f->seen = now_ms(s);
+  if (!f->version) f->version = 1;
+}
+
 static rt_err returned(rt_session *s, const rt__sighting *seen, const char *key,
                        rt_error *err) {
   event e = {.kind = "new",
@@ -241,14 +250,7 @@ static rt_err sighted(rt_session *s, const rt__sighting *seen, bool earlier,
   change c = {NULL, NULL};
   bool first = earlier && f->run != s->run, back = f->gone != 0;
   rt_err rc = RT_OK;
-  if (first || !f->version) {
-    rt_value_unref(f->fresh);
-    f->fresh = NULL;
-    f->changes = 0;
-    f->run = s->run;
-    f->seen = now_ms(s);
-  }
-  if (!f->version) f->version = 1;
+  if (first || !f->version) in_this_run(s, f);
   f->gone = 0;
   if (seen->metadata) rc = merge(s, seen, f, earlier, &c, err);
   if (c.after) {
@@ -285,6 +287,21 @@ rt_err rt__session_sighted(rt_session *s, const rt__sighting *seen,
   }
   rt_value_unref(f.fresh);
   free(key);
+  return rc;
+}
+
+rt_err rt__session_refound(rt_session *s, uint64_t hash, rt__text key,
+                           rt_error *err) {
+  rt__asset_row known;
+  rt__found_row f;
+  rt_err rc = rt__store_find(s->store, hash, key, &known, err);
+  if (rc != RT_OK || !known.id || known.id > s->run_first) return rc;
+  rc = rt__store_get_found(s->store, known.id, &f, err);
+  if (rc == RT_OK && f.run != s->run && !f.gone) {
+    in_this_run(s, &f);
+    rc = rt__store_put_found(s->store, &f, err);
+  }
+  rt_value_unref(f.fresh);
   return rc;
 }
 

@@ -389,7 +389,8 @@ static rt_err decide(rt_session *s, rt__class *cls, input *in,
   if (!rt__scope_has(&s->scope, cls->name, in->value.at, in->value.size, why,
                      sizeof(why))) {
     *outcome = RT_OUT_OF_SCOPE;
-    return reject(s, cls, &row, hash, key, from, "scope", why, err);
+    rt_err rc = reject(s, cls, &row, hash, key, from, "scope", why, err);
+    return rc == RT_OK ? rt__session_refound(s, hash, key, err) : rc;
   }
   rt__asset_row found;
   rt_err rc = rt__store_find(s->store, hash, key, &found, err);

@@ -555,6 +555,9 @@ typedef struct rt__sighting {
 } rt__sighting;
 rt_err rt__session_sighted(rt_session *s, const rt__sighting *seen,
                            rt_error *err);
+/* Found by this run as well, but turned away: not gone, and nothing else. */
+rt_err rt__session_refound(rt_session *s, uint64_t hash, rt__text key,
+                           rt_error *err);
 /* A new one: an event in each run after the first. */
 rt_err rt__session_event_new(rt_session *s, const rt__asset_row *row,
                              const rt__class *cls, rt__text key, rt_error *err);

@@ -53,7 +53,9 @@ static const char PAGE[] = ASSET
     " WHERE e.asset=a.id AND e.capability=?2))"
     " AND (?3=0 OR a.parent=?3 OR EXISTS(SELECT 1 FROM edge e"
     " WHERE e.asset=a.id AND e.parent=?3))"
-    " AND a.created>=?4 AND a.created<?5 AND a.depth<=?6 ORDER BY a.id";
+    " AND a.created>=?4 AND a.created<?5 AND a.depth<=?6"
+    " AND max(a.created,coalesce(f.changed,0),coalesce(f.gone,0))>=?7"
+    " ORDER BY a.id";
 
 static bool given(const char *text) {
   return text && *text;
@@ -90,6 +92,7 @@ static void bind_query(rt_report *report, sqlite3_stmt *stmt,
   sqlite3_bind_int64(stmt, 4, in_ms(q->since, INT64_MIN));
   sqlite3_bind_int64(stmt, 5, in_ms(q->before, INT64_MAX));
   sqlite3_bind_int64(stmt, 6, q->max_depth < 0 ? INT64_MAX : q->max_depth);
+  sqlite3_bind_int64(stmt, 7, in_ms(q->changed_since, INT64_MIN));
 }
 
 /* --- what is compared here ------------------------------------------- */

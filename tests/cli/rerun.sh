@@ -27,6 +27,7 @@ list a b
 expect "the first run" 0 "file +2" run -c caps.lua -s dir:files --session s
 same "the first run: nothing to compare with" "" "$(values alert)"
 cp "$data/s.sqlite" "$data/old.sqlite"
+now=@$(date +%s.%N)
 list a c
 sed -i 's/a 1/a 2/' files
 expect "another run" 0 "run again: 2" resume s
@@ -34,6 +35,11 @@ same "another run: what happened" "changed a,gone b,new c" "$(values alert)"
 same "another run: looked at again" "a1,a2,b1,c1" "$(values note)"
 check "what was found now is printed" grep -q '"key":"file:c"' out
 same "what was known is not printed again" 0 "$(grep -c '^{"key":"file:a"' out)"
+since() { rt assets s --json "$@" | sed 's/.*"key":"file:\([^"]*\)".*/\1/' | sort | paste -sd, -; }
+same "changed since then" "a,b,c" "$(since --class file --changed-since "$now")"
+same "stored since then" "c" "$(since --class file --since "$now")"
+same "changed since what is to come" "" "$(since --changed-since 2199-01-01)"
+expect "changed since no time" 2 "--changed-since: 'soon' is no time" assets s --changed-since soon
 says() { # NAME PATTERN ARGUMENT...
   local name=$1 pattern=$2
   shift 2

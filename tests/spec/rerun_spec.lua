@@ -333,6 +333,23 @@ describe("rerun", function()
       assert.equal(1, assert(s:wait("60s")).failed)
       assert.same({}, kit.values(s, "alert"))
     end)
+    it("take nothing for gone that was found, and is out of scope now", function()
+      note(path, "a=1 b=1 c=1")
+      local s = kit.open(caps(), { name = "narrow" })
+      kit.run(s, "dir", { path })
+      s:close()
+      note(path, "a=1 b=1")
+      s = kit.open(caps(), { name = "narrow", scope = { "!file:b" } })
+      assert.equal(1, assert(s:wait("60s")).reruns)
+      assert.same({ "gone file:c - 1 2" }, kit.values(s, "alert"))
+      assert.is_nil(s:asset("file:b").gone)
+      local changed = {}
+      for asset in s:assets({ changed_since = s:asset("file:c").gone }) do
+        changed[#changed + 1] = asset.class
+      end
+      assert.same({ "file", "asset.gone:file", "alert" }, changed)
+      s:close()
+    end)
   end)
 
   it("records versions of capabilities with jobs and assets", function()
