@@ -69,7 +69,8 @@ static void print_json(rt_view asset, FILE *out) {
   rt_free(text);
 }
 
-/* The key without its class: the value, unless the asset has another key. */
+/* The key without its class: the value, unless the asset has a key of its own,
+ * which is what other commands take; a value it does not name follows it. */
 static const char *short_key(const char *key, const char *class_) {
   size_t size = class_ ? strlen(class_) : 0;
   if (!key || !class_ || strncmp(key, class_, size)) return key;
@@ -80,10 +81,14 @@ static void print_row(rt_view asset, FILE *out) {
   char *class_ = cli_member(asset, "class");
   char *key = cli_member(asset, "key");
   char *from = cli_member(asset, "capability");
-  const char *value = short_key(key, class_);
-  fprintf(out, "  %-12s %5lld  %-16s %s\n", class_ ? class_ : "?",
+  char *value = cli_member(asset, "value");
+  const char *shown = short_key(key, class_);
+  fprintf(out, "  %-12s %5lld  %-16s %s", class_ ? class_ : "?",
           (long long)rt_view_int(rt_view_get(asset, "depth"), 0),
-          from ? from : "?", value ? value : "?");
+          from ? from : "?", shown ? shown : "?");
+  if (shown && value && !strstr(shown, value)) fprintf(out, "  (%s)", value);
+  fputc('\n', out);
+  free(value);
   free(class_);
   free(key);
   free(from);

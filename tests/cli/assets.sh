@@ -79,4 +79,16 @@ same "a deletion outlives a kill" "gate:2 letter:q" "$(keys out | tr '\n' ' ' | 
 expect "a resumed run" 3 "stopped" resume live --deadline 1s
 rt assets live --json >out
 same "does not bring deleted seeds back" "gate:2 letter:q" "$(keys out | tr '\n' ' ' | sed 's/ $//')"
+
+cat >keyed.lua <<'END_OF_CAPS'
+return capability { name = "keyed", input = { "text" }, output = { "named" },
+  invoke = function(job)
+    job:send { class = "named", value = "the-value", key = "own" }
+    job:send { class = "named", value = "same", key = "named:the-same" }
+  end }
+END_OF_CAPS
+rt run -c keyed.lua -s text:a --session keyed >out 2>err
+rt assets keyed --class named >out
+check "a key of its own, and the value beside it" grep -q 'own  (the-value)$' out
+check "once, where the key names it" grep -q ' the-same$' out
 finish
