@@ -343,7 +343,10 @@ static void large(kit_job *job, rt__end *end) {
   rt_builder_key(b, "value");
   rt_builder_string(b, value);
   rt_builder_key(b, "metadata");
+  rt_builder_begin_map(b);
+  rt_builder_key(b, "text");
   rt_builder_string(b, text);
+  rt_builder_end(b);
   rt_builder_end(b);
   KIT_OK(rt_builder_finish(b, &asset, err));
   rt_builder_free(b);

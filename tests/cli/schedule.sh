@@ -22,7 +22,7 @@ beats() {
   rt "$@" --deadline 100s >out 2>err &
   pid=$!
   check "$name" until_true 60 enough "$count"
-  check "$name: it is asked to stop" rt ctl beats cancel
+  check "$name: it is asked to stop" until_true 60 rt ctl beats cancel
   wait $pid
   same "$name: stopped" 3 $?
 }
@@ -36,7 +36,7 @@ beats "resumed" 1 resume beats
 rt run -c hourly.lua --session hours >out 2>err &
 pid=$!
 check "one that comes each hour runs at once" until_true 60 grep -q '"class":"b"' out
-check "it is asked to stop" rt ctl hours cancel
+check "it is asked to stop" until_true 60 rt ctl hours cancel
 wait $pid
 same "stopped, and can be resumed" 3 $?
 expect "its next time stands in the file" 3 "" resume hours --deadline 500ms
