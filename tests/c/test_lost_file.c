@@ -25,7 +25,8 @@ static void on_event(const rt_event *event, void *arg) {
       rt_view_string(rt_view_get(rt_value_view(event->data), "reason"), &size);
   if (!strcmp(event->kind, "session.paused")) {
     atomic_fetch_add(&h->paused, 1);
-    if (why && strstr(why, "it is empty")) atomic_fetch_add(&h->empty, 1);
+    if (why && memmem(why, size, "it is empty", 11))
+      atomic_fetch_add(&h->empty, 1);
   }
   if (strcmp(event->kind, "session.canceled") != 0) return;
   snprintf(h->why, sizeof(h->why), "%.*s", (int)size, why ? why : "");
