@@ -7,12 +7,17 @@
 
 static rt__order first_order;
 static atomic_int runs;
-static atomic_bool let_go;
+static atomic_bool remembered, let_go;
+
+static void remember(const rt__order *order) {
+  first_order = *order;
+  atomic_store(&remembered, true);
+}
 
 /* The first run is remembered, and ends as `how`; the second stays. */
 static void runs_twice(kit_job *job, rt__end *end, int how) {
   if (atomic_fetch_add(&runs, 1) == 0) {
-    first_order = *job->order;
+    remember(job->order);
     end->kind = how;
     end->delay = 0.001;
     if (how == RT__END_FAILED) end->error = kit_error("again", "TIMEOUT", true);
@@ -31,17 +36,17 @@ static void snoozes_first(kit_job *job, rt__end *end) {
 
 static void stays(kit_job *job, rt__end *end) {
   (void)end;
-  if (atomic_fetch_add(&runs, 1) == 0) first_order = *job->order;
+  if (atomic_fetch_add(&runs, 1) == 0) remember(job->order);
   KIT_UNTIL(atomic_load(&let_go));
 }
 
 /* Neither a result nor an end by the first lease, while the second run stays.
  */
 static void refused(kit *k, rt_session *s) {
+  KIT_UNTIL(atomic_load(&remembered) && atomic_load(&runs) == 2);
   kit_job late = {.k = k, .order = &first_order};
   rt__end end = {.lease = first_order.lease, .kind = RT__END_COMPLETED};
   first_order.session = s;
-  KIT_UNTIL(atomic_load(&runs) == 2);
   assert_string_equal(kit_send(&late, "b", "too late"), "CANCELED");
   rt__engine_end(k->engine, s, &end);
   assert_int_equal(kit_stat(s, "running"), 1);
@@ -54,6 +59,7 @@ static void refused(kit *k, rt_session *s) {
 static void one_run_after_another(void **state, kit_fn fn) {
   kit *k = kit_start(state);
   atomic_store(&runs, 0);
+  atomic_store(&remembered, false);
   atomic_store(&let_go, false);
   kit_cap(k, "twice",
           (kit_opts){.input = "a", .output = "b", .retries = 1, .fn = fn});
@@ -77,6 +83,7 @@ static void of_an_earlier_opening(void **state) {
   kit *k = kit_start(state);
   rt_session_opts opts = RT_SESSION_OPTS_INIT;
   atomic_store(&runs, 0);
+  atomic_store(&remembered, false);
   atomic_store(&let_go, false);
   opts.grace = 0.05;
   kit_cap(k, "stays", (kit_opts){.input = "a", .output = "b", .fn = stays});
