@@ -78,18 +78,11 @@ static rt__stale stale_of(const rt_session *s, const rt__lane *lane) {
                      .earlier = earlier(lane)};
 }
 
-static const char *rule_of(const rt_capability *decl) {
-  size_t size = 0;
+static rt__text rule_of(const rt_capability *decl) {
+  rt__text rule = {NULL, 0};
   rt_view view = rt_value_view(decl->declaration);
-  const char *text = rt_view_string(rt_view_get(view, "rerun"), &size);
-  return text ? text : "once";
-}
-
-static size_t rule_size(const rt_capability *decl) {
-  size_t size = 4;
-  rt_view view = rt_value_view(decl->declaration);
-  rt_view_string(rt_view_get(view, "rerun"), &size);
-  return size ? size : 4;
+  rule.at = rt_view_string(rt_view_get(view, "rerun"), &rule.size);
+  return rule.at ? rule : (rt__text){"once", 4};
 }
 
 /* What ended under another rule: by time it counts from when it ended, or from
@@ -107,9 +100,10 @@ static rt_err adopt(rt_session *s, const rt__known *known, rt_error *err) {
 
 static rt_err note_rule(rt_session *s, const rt__known *known, rt_error *err) {
   const rt_capability *decl = known->cap->decl;
+  rt__text text = rule_of(decl);
   char name[sizeof(RT__META_RERUN) + 100], rule[64];
   snprintf(name, sizeof(name), RT__META_RERUN "%s", decl->name);
-  snprintf(rule, sizeof(rule), "%.*s", (int)rule_size(decl), rule_of(decl));
+  snprintf(rule, sizeof(rule), "%.*s", (int)text.size, text.at);
   char *before = rt__store_meta_text(s->store, name);
   bool same = strcmp(before ? before : "once", rule) == 0;
   free(before);
