@@ -134,19 +134,8 @@ static void give_back(rt__worker *worker, rt__task *task) {
   while (!atomic_compare_exchange_weak(&worker->stuck.returns, &newest, task));
 }
 
-static rt__task *take_all(_Atomic(rt__task *) *stack) {
-  rt__task *oldest = NULL, *task = atomic_exchange(stack, NULL);
-  while (task) {
-    rt__task *older = task->next;
-    task->next = oldest;
-    oldest = task;
-    task = older;
-  }
-  return oldest;
-}
-
 void rt__lost_forward(rt__worker *worker) {
-  rt__task *task = take_all(&worker->inbox);
+  rt__task *task = rt__tasks_take(&worker->inbox);
   while (task) {
     rt__task *next = task->next;
     if (rt__lost_is_own(task))
@@ -160,7 +149,7 @@ void rt__lost_forward(rt__worker *worker) {
 void rt__lost_settle(rt__worker *worker) {
   rt__task *task;
   rt__lost_forward(worker);
-  while ((task = take_all(&worker->stuck.returns)) != NULL)
+  while ((task = rt__tasks_take(&worker->stuck.returns)) != NULL)
     while (task) {
       rt__task *next = task->next;
       task->run(worker, task);

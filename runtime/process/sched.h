@@ -266,6 +266,8 @@ void rt__ops_drop(rt__process *process);
 void rt__ops_sweep(rt__process *process);
 /* The task of an operation that was posted. */
 void rt__op_run_end(rt__worker *worker, rt__task *task);
+/* [any] All of a stack that any thread adds to, the oldest first. */
+rt__task *rt__tasks_take(_Atomic(rt__task *) *stack);
 
 /* --- mail, monitors, links ---------------------------------------------- */
 /* [any] Hand a package to the process it is for. RT_ENOTFOUND: no such one;

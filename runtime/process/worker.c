@@ -76,12 +76,8 @@ void rt__worker_post(rt__worker *worker, rt__task *task) {
   if (atomic_load(&worker->polling)) rouse(worker);
 }
 
-/* All that was posted, oldest first. */
-static rt__task *take_inbox(rt__worker *worker) {
-  rt__task *oldest = NULL;
-  if (!atomic_load_explicit(&worker->inbox, memory_order_relaxed)) return NULL;
-  rt__task *task =
-      atomic_exchange_explicit(&worker->inbox, NULL, memory_order_acquire);
+rt__task *rt__tasks_take(_Atomic(rt__task *) *stack) {
+  rt__task *oldest = NULL, *task = atomic_exchange(stack, NULL);
   while (task) {
     rt__task *older = task->next;
     task->next = oldest;
@@ -92,7 +88,8 @@ static rt__task *take_inbox(rt__worker *worker) {
 }
 
 static void drain(rt__worker *worker) {
-  rt__task *task = take_inbox(worker);
+  if (!atomic_load_explicit(&worker->inbox, memory_order_relaxed)) return;
+  rt__task *task = rt__tasks_take(&worker->inbox);
   while (task) {
     rt__task *next = task->next;
     task->run(worker, task);
