@@ -1,7 +1,8 @@
 /* where.c - where a process was computing when it had to be ended.
  *
  * What is named is the innermost function of the script, with its file and
- * line; the library's own functions are passed over.
+ * line; the library's own functions are passed over. If it was made from a
+ * text, which says little, the line of the file that called it is named too.
  *
  * SPDX-License-Identifier: MIT */
 #include <stdio.h>
@@ -17,26 +18,41 @@ static bool of_library(const lua_Debug *ar) {
   return ar->currentline < 0 || strncmp(ar->source, "=rt/", 4) == 0;
 }
 
-static char *describe(const lua_Debug *ar) {
-  char text[160];
+/* The next function outwards from `level` that has a line; false if none. */
+static bool next_named(lua_State *L, int *level, lua_Debug *ar) {
+  for (; *level < LEVELS && lua_getstack(L, *level, ar); (*level)++)
+    if (lua_getinfo(L, "nSl", ar) && !of_library(ar)) return true;
+  return false;
+}
+
+static bool of_file(const lua_Debug *ar) { return *ar->source == '@'; }
+
+static char *describe(lua_State *L, int level, lua_Debug *ar) {
+  char text[256];
+  size_t used;
   if (ar->name && *ar->name)
     snprintf(text, sizeof(text), "in function '%.40s' (%s:%d)", ar->name,
              ar->short_src, ar->currentline);
   else
     snprintf(text, sizeof(text), "in function <%s:%d> (%s:%d)", ar->short_src,
              ar->linedefined, ar->short_src, ar->currentline);
+  used = strlen(text);
+  while (!of_file(ar)) {
+    level++;
+    if (!next_named(L, &level, ar)) break;
+    if (of_file(ar))
+      snprintf(text + used, sizeof(text) - used, ", called at %s:%d",
+               ar->short_src, ar->currentline);
+  }
   return strdup(text);
 }
 
 void rt__process_note(rt__process *process, lua_State *L) {
   lua_Debug ar;
-  if (process->rare->where) return;
-  for (int level = 0; level < LEVELS && lua_getstack(L, level, &ar); level++) {
-    if (!lua_getinfo(L, "nSl", &ar) || of_library(&ar)) continue;
-    rt__rare *rare = rt__process_rare(process);
-    if (rare) rare->where = describe(&ar);
-    return;
-  }
+  int level = 0;
+  if (process->rare->where || !next_named(L, &level, &ar)) return;
+  rt__rare *rare = rt__process_rare(process);
+  if (rare) rare->where = describe(L, level, &ar);
 }
 
 /* Who is ended with another, or with many, is not told of one by one. */

@@ -196,4 +196,16 @@ describe("a process that does not come back", function()
     local kind = end_of(pid):kind()
     assert.is_true(kind == "CANCELED" or kind == "TIMEOUT")
   end)
+
+  it("and the error of one made from a text names the file that called it", function()
+    local stack = ""
+    for _ = 1, 100 do -- now and then it is ended before it gets there
+      local pid = process.spawn_monitored(function() loadstring("while true do end")() end)
+      require("time").sleep(0.01)
+      process.terminate(pid)
+      stack = end_of(pid):stack() or ""
+      if stack:find("[string", 1, true) then break end
+    end
+    assert.matches('%(%[string "while true do end"%]:1%), called at %S*runaway_spec.lua:%d+', stack)
+  end)
 end)
