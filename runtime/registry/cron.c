@@ -69,7 +69,8 @@ static rt_err read_part(const field *f, const char *part, uint64_t *set,
     if (*at == '-') {
       at++;
       if (!read_number(f, &at, &to)) return bad(f, part, err);
-      if (to == 0 && f->high == 7) to = 7; /* mon-sun: Sunday ends the week */
+      /* mon-sun: Sunday ends the week */
+      if (to == 0 && from > 0 && f->high == 7) to = 7;
       range = true;
     }
   }
