@@ -25,7 +25,9 @@ static bool next_named(lua_State *L, int *level, lua_Debug *ar) {
   return false;
 }
 
-static bool of_file(const lua_Debug *ar) { return *ar->source == '@'; }
+static bool of_file(const lua_Debug *ar) {
+  return *ar->source == '@';
+}
 
 static char *describe(lua_State *L, int level, lua_Debug *ar) {
   char text[256];
