@@ -9,13 +9,14 @@ if ! command -v sqlite3 >/dev/null; then
   finish
 fi
 
+# Beyond the first numbers it waits for the file "go", so that it is not at its end before another program has come.
 cat >count.lua <<'END'
-local time = require("time")
+local fs, time = require("fs"), require("time")
 return capability {
   name = "count", input = { "n" }, output = { "n" }, retries = 0,
   invoke = function(job, asset)
     local n = tonumber(asset.value)
-    time.sleep(0.02)
+    repeat time.sleep(0.01) until n < 10 or fs.exists("go")
     for child = 2 * n, math.min(2 * n + 1, 300) do job:send { class = "n", value = tostring(child) } end
   end,
 }
@@ -48,6 +49,7 @@ rt run -c count.lua -s n:1 --session write --concurrency 2 >out 2>err &
 run=$!
 check "the run has begun" until_true 60 some write
 check "sqlite3 takes the lock" hold write 'BEGIN IMMEDIATE;'
+touch go
 check "status tells that the file is locked" until_true 60 told status write "locked by another program"
 check "why tells it too" told why write "locked by another program"
 let_go
@@ -63,6 +65,7 @@ same "no job failed" 0 "$(grep -vc '"state":"completed"' jobs)"
 same "none ran twice" 0 "$(grep -vc '"attempt":1[,}]' jobs)"
 
 # --- a read that stays, to the end of a run
+rm go
 rt run -c count.lua -s n:1 --session read --concurrency 2 >out 2>err &
 run=$!
 check "another has begun" until_true 60 some read
@@ -70,6 +73,7 @@ check "sqlite3 reads" hold read "BEGIN; SELECT 'there are ' || count(*) FROM ass
 ask "SELECT 'before ' || count(*) FROM assets;"
 before=
 read -r -t 60 before <&"${other[0]}"
+touch go
 wait $run
 same "a run beside a reader: exit code" 0 $?
 same "all assets" 300 "$(keys out | uniq | wc -l)"

@@ -94,7 +94,7 @@ pid=$!
 session=slow
 exec 9<"$tmp/slow"
 finished() { rt status slow --json 2>/dev/null | grep -q '"state":"finished"'; }
-check "the work goes on while nobody reads" until_true 100 finished
+check "the work goes on while nobody reads" until_true 300 finished
 kill -INT $pid
 cat <&9 >"$tmp/slow.out"
 exec 9<&-

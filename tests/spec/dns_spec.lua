@@ -111,7 +111,9 @@ describe("dns", function()
     serve({ ["a.test A"] = function() end })
     local _, err = resolve("a.test", "A", { timeout = 0.2, tries = 1 })
     assert.equal("TIMEOUT", err:kind())
-    assert.equal(1, server.count)
+    _, err = resolve("end.test", "A", { tries = 1 }) -- comes behind all that was asked before
+    assert.equal("NOT_FOUND", err:kind())
+    assert.equal(2, server.count)
   end)
 
   it("says when the server fails or refuses", function()
@@ -193,13 +195,17 @@ describe("dns", function()
         local packet, address, port = socket:receive()
         if not packet then return end
         local id = packet:sub(13)
-        if not seen[id] then
-          seen[id] = true
-          waiting[#waiting + 1] = function()
-            local question = packet:match("^(.-%z....)", 13)
-            socket:send(packet:sub(1, 2) .. "\129\128\0\1\0\1\0\0\0\0" .. question
-              .. "\192\12" .. u16(1) .. u16(1) .. u32(1) .. u16(4) .. "\1\2\3\4", address, port)
-          end
+        local function one()
+          local question = packet:match("^(.-%z....)", 13)
+          seen[id] = "answered"
+          socket:send(packet:sub(1, 2) .. "\129\128\0\1\0\1\0\0\0\0" .. question
+            .. "\192\12" .. u16(1) .. u16(1) .. u32(1) .. u16(4) .. "\1\2\3\4", address, port)
+        end
+        if seen[id] == "answered" then
+          one() -- the kernel may drop what is too much for it
+        elseif not seen[id] then
+          seen[id] = "asked"
+          waiting[#waiting + 1] = one
           most = math.max(most, #waiting)
           if #waiting == math.min(256, total - answered) then answer_all() end
         end
@@ -207,7 +213,7 @@ describe("dns", function()
     end)
     for i = 1, total do
       coroutine.spawn(function()
-        local list, err = resolve(("n%d.test"):format(i), "A", { tries = 1 })
+        local list, err = resolve(("n%d.test"):format(i), "A", { tries = 2 })
         done:send(list and list[1].address or tostring(err))
       end)
     end

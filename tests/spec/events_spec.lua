@@ -215,6 +215,7 @@ describe("a full buffer", function()
     for i = 1, 100 do
       assert.equal(tostring(i), receive(fast:channel()).path)
     end
+    settle()
     assert.equal(98, slow:dropped())
     local event = receive(lagging:channel())
     assert.equal(process.pid(), event.data.pid)

@@ -127,7 +127,7 @@ describe("finish", function()
           end
         end,
       }),
-    })
+    }, { grace = "30s" })
     assert(s:dispatch({ class = "n", value = "1" }))
     assert.equal("runs", calls:receive("30s").kind)
     s:cancel("enough")
@@ -145,7 +145,7 @@ describe("finish", function()
             end
           end,
         }),
-      }, { deadline = deadline })
+      }, { deadline = deadline, grace = "30s" })
       s:dispatch({ class = "n", value = "1" })
       s:wait("60s")
       s:close()

@@ -268,16 +268,22 @@ describe("standard input and output", function()
   end)
 
   it("are waited for line by line while other coroutines run", function()
-    local r = assert(run([[
-      local time, ticks = require("time"), 0
+    -- The rest of the input comes when the other coroutine has run.
+    local mark = os.tmpname()
+    assert(os.remove(mark))
+    local code = [[
+      local fs, time, ticks = require("fs"), require("time"), 0
       coroutine.spawn(function()
-        while true do time.sleep(0.01) ticks = ticks + 1 end
+        while ticks < 5 do time.sleep(0.01) ticks = ticks + 1 end
+        assert(fs.write(%q, ""))
       end)
       for line in io.lines() do io.write("[", line, "]") end
-      print(ticks > 5)
-      os.exit(0)
-    ]], nil, [[ (echo a; sleep 0.3; printf 'b\nc') | "$0" "$@" ]]))
-    assert.equal("[a][b][c]true\n", r.stdout)
+      print(ticks)
+    ]]
+    local feed = [[ (echo a; until [ -e '%s' ]; do sleep 0.02; done; printf 'b\nc') | "$0" "$@" ]]
+    local r = assert(run(code:format(mark), nil, feed:format(mark)))
+    os.remove(mark)
+    assert.equal("[a][b][c]5\n", r.stdout)
   end)
 
   it("may be a file, and nothing", function()

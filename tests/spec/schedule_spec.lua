@@ -76,10 +76,11 @@ describe("a scheduled capability", function()
   it("makes up for one missed time only, when its session is resumed", function()
     local s = env.open({ clockwork({ every = "300ms" }) }, { name = "missed" })
     env.eventually(function()
-      return #env.values(s, "beat") == 1
+      return #env.values(s, "beat") >= 1
     end)
     s:close()
-    local before = #env.values(s, "beat")
+    -- With those whose time had come, if one was cut short.
+    local before = #env.values(s, "beat") + #env.list(s:jobs({ state = "queued" }))
     require("time").sleep("1s")
     s = env.open({ clockwork({ every = "1h" }) }, { name = "missed" })
     env.eventually(function()
@@ -90,16 +91,17 @@ describe("a scheduled capability", function()
 
   it("goes on where it was, when its session is resumed", function()
     local s = env.open({ clockwork({ every = "1h" }) }, { name = "later" })
+    local function due()
+      local reason = s:why().reasons[1]
+      return reason and reason.due
+    end
     env.eventually(function()
-      return #env.values(s, "beat") == 1
+      return s:stats().work_items_completed == 1
     end)
-    local due = s:why().reasons[1].due
+    local before = env.eventually(due)
     s:close()
     s = env.open({ clockwork({ every = "1h" }) }, { name = "later" })
-    env.eventually(function()
-      return s:why().reasons[1]
-    end)
-    assert.equal(due, s:why().reasons[1].due)
+    assert.equal(before, env.eventually(due))
     assert.equal(1, #env.values(s, "beat"))
   end)
 

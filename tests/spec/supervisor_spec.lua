@@ -12,9 +12,10 @@ local QUICK = { initial = 0.001, max = 0.01 }
 local told, said, running
 
 -- A child that says who it is, fails when told so, and ends when asked.
-local function worker(parent, id)
+local function worker(parent, id, is_awaited)
   local inbox, asked = process.inbox(), process.events()
   process.send(parent, "said", id .. " up", process.pid())
+  if is_awaited then assert(require("supervisor").ready()) end
   while true do
     local got = channel.select { inbox:case_receive(), asked:case_receive() }
     if got.channel == asked then
@@ -40,6 +41,12 @@ local function child(id, more)
     spec[key] = value
   end
   return spec
+end
+
+-- One that is up before the next is started. Others may be ended before their first turn: those
+-- that do not hear a cancel yet are ended at once, without a word.
+local function awaited(id)
+  return child(id, { ready = WAIT, start = { worker, process.pid(), id, true } })
 end
 
 local function start(spec)
@@ -272,7 +279,7 @@ describe("supervisor", function()
     local sup = start {
       name = "spec.gives.up",
       backoff = { initial = 0.001, attempts = 2, stable = "1h" },
-      children = { child("other"), { id = "a", start = function() error("hopeless") end } },
+      children = { awaited("other"), { id = "a", start = function() error("hopeless") end } },
     }
     process.monitor(sup:pid())
     local event = process.events():receive(WAIT)
@@ -309,7 +316,7 @@ describe("supervisor", function()
     local sup = start {
       name = "spec.tree",
       backoff = few,
-      children = { child("beside"), { id = "middle", supervisor = middle } },
+      children = { awaited("beside"), { id = "middle", supervisor = middle } },
     }
     process.monitor(sup:pid())
     assert.matches("/middle/inner$", event_of("supervisor.gave_up").path)
@@ -334,29 +341,28 @@ describe("supervisor", function()
   end)
 
   it("terminates a child that ignores cancel after its grace", function()
-    local sup = start {
-      children = {
-        {
-          id = "deaf",
-          shutdown = "50ms",
-          start = { function(parent)
-            local asked = process.events()
-            process.send(parent, "said", "deaf up")
-            asked:receive()
-            process.send(parent, "said", "deaf heard it")
-            while true do end
-          end, process.pid() },
-        },
-      },
-    }
-    hear("deaf up")
-    local pid = find(sup, "deaf").pid
-    process.monitor(pid)
-    assert.is_true(sup:stop())
-    hear("deaf heard it")
-    local exit = process.events():receive(WAIT)
-    assert.equal(pid, exit.from)
-    assert.equal("CANCELED", exit.result.error:kind())
+    local function deaf(parent)
+      local asked = process.events()
+      process.send(parent, "said", "deaf up")
+      asked:receive()
+      process.send(parent, "said", "deaf heard it")
+      while true do end
+    end
+    local heard
+    for _, grace in ipairs { 0.05, 1, 10 } do -- until it had a turn within it
+      local row = { id = "deaf", shutdown = grace, start = { deaf, process.pid() } }
+      local sup = start { children = { row } }
+      hear("deaf up")
+      local pid = find(sup, "deaf").pid
+      process.monitor(pid)
+      assert.is_true(sup:stop())
+      local exit = process.events():receive(WAIT)
+      assert.equal(pid, exit.from)
+      assert.equal("CANCELED", exit.result.error:kind())
+      heard = said:receive(1)
+      if heard then break end
+    end
+    assert.equal("deaf heard it", (assert(heard):payload()))
   end)
 
   it("ends at once what cannot hear a cancel, and what has no grace", function()
@@ -397,7 +403,7 @@ describe("supervisor", function()
   it("does not start when a child does not: those before it are ended", function()
     local sup, err = supervisor.start {
       children = {
-        child("first"),
+        awaited("first"),
         { id = "never", ready = "20ms", start = function() process.inbox():receive() end },
       },
     }
@@ -485,9 +491,10 @@ describe("supervisor", function()
     assert.equal(sup:pid(), event.from)
     process.spawn(function(parent)
       local own = require("supervisor")
-      local s = own.start { children = { { id = "kept", start = { function(to)
+      local s = own.start { children = { { id = "kept", ready = "30s", start = { function(to)
         local asked = process.events()
         process.send(to, "said", "kept up", process.pid())
+        assert(require("supervisor").ready())
         asked:receive()
         process.send(to, "said", "kept down")
       end, parent } } } }
