@@ -54,20 +54,24 @@ static bool peek(void *to, const void *from, size_t size) {
   return got == (ssize_t)size;
 }
 
-/* Its chunk's name as shown in messages; false: there is none, or it is the
- * library's. */
+/* Its chunk's name as shown in messages, of a long path the end; false: there
+ * is none, or it is the library's. */
 static bool chunk_of(const GCproto *pt, char *name, size_t room) {
   const GCstr *at = (const GCstr *)gcref(pt->chunkname);
+  const char *chars = (const char *)(at + 1);
   GCstr head;
-  char text[100] = "";
+  char text[64] = "";
   if (!at || !peek(&head, at, sizeof(head))) return false;
   size_t size = head.len < sizeof(text) - 1 ? head.len : sizeof(text) - 1;
-  if (size < 2 || !peek(text, at + 1, size)) return false;
+  if (size < 2 || !peek(text, chars, size)) return false;
+  bool cut = *text == '@' && head.len > size;
+  if (cut && !peek(text + 1, chars + head.len - size + 1, size - 1))
+    return false;
   if (strncmp(text, "=rt/", 4) == 0) return false;
   for (char *c = text; *c; c++)
     if ((unsigned char)*c < ' ') *c = ' ';
   if (*text == '@' || *text == '=')
-    snprintf(name, room, "%s", text + 1);
+    snprintf(name, room, "%s%s", cut ? "..." : "", text + 1);
   else
     snprintf(name, room, "[string \"%.40s\"]", text);
   return true;

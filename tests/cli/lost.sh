@@ -52,12 +52,14 @@ same "its worker was lost twice" 2 "$(grep -c 'its worker is replaced' err)"
 rt jobs two --json >jobs 2>err
 check "both attempts count" grep -q '"attempt":2' jobs
 
-# --- a script: the main process is told with its worker
-cat >main.lua <<'END'
+# --- a script: the main process is told with its worker; of a long path the end is told
+deep=$(printf 'deep%.0s' {1..30})
+mkdir "$deep"
+cat >"$deep/main.lua" <<'END'
 require("ffi").cdef [[int poll(void *, unsigned long, int);]]
 require("ffi").C.poll(nil, 0, -1)
 END
-rt --unsafe main.lua >out 2>err
+rt --unsafe "$deep/main.lua" >out 2>err
 same "a stuck main process: exit code 1" 1 $?
 check "and its error says where" grep -q "runtime: .*main.lua:2" err
 
