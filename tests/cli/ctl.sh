@@ -26,13 +26,13 @@ rt ctl live trace n:1 >killed.out 2>killed.err &
 follows=$!
 check "a job is traced" until_true 30 grep -q tracing killed.err
 expect "jobs as JSON" 0 "" ctl live jobs --json
-job=$(sed -n '1s/.*"id":\([0-9]*\).*/\1/p' out)
+job=$(sed -n '/"capability":"sleeper".*"key":"n:1"/s/.*"id":\([0-9]*\).*/\1/p' out) # the one that is traced
 expect "kill" 0 "" ctl live kill "$job"
 check "it is gone" until_true 30 answers stat "running 1"
 check "trace tells its end" until_true 30 grep -q "job.failed" killed.out
 expect "a job that does not run" 1 "job $job does not run" ctl live kill "$job"
 expect "scale" 0 "" ctl live scale sleeper 0
-check "stat says so" answers stat "sleeper: scaled to 0"
+check "stat says so" until_true 30 answers stat "sleeper: scaled to 0"
 expect "scale of a capability that is not there" 1 "no capability 'nobody'" ctl live scale nobody 1
 expect "scale back" 0 "" ctl live scale sleeper default
 owner=$(head -n 1 "$data/live.lock" | tr -dc 0-9)
