@@ -50,16 +50,18 @@ typedef struct rt_capability_opts {
    * times of a cron expression ("0 3 * * *"), on a tick, an asset of the class
    * tick.NAME; then it needs no input. NULL: it does not. */
   const char *every;
+  /* It sends to its targets: nothing of the runtime sees its connections, so
+   * its jobs ask rt_job_allows() before each of them. */
+  bool active;
 } rt_capability_opts;
 #define RT_CAPABILITY_OPTS_INIT                                                \
   {                                                                            \
     sizeof(rt_capability_opts), NULL, NULL, NULL, 0, NULL, 0, 0, 0, 0, 0, 0,   \
-        NULL, NULL, NULL, NULL, NULL, false, NULL                              \
+        NULL, NULL, NULL, NULL, NULL, false, NULL, false                       \
   }
 
 /* Add a capability written in C; `opts` is copied, its `arg` used until
- * rt_runtime_free(). RT_EINVAL names the field; RT_EEXIST. It has no `active`:
- * nothing of the runtime sees its connections. */
+ * rt_runtime_free(). RT_EINVAL names the field; RT_EEXIST. */
 RT_API rt_err rt_registry_add(rt_registry *registry,
                               const rt_capability_opts *opts, rt_error *err);
 /* One fault found while loading: `text` is one line with file, line or field
@@ -106,6 +108,26 @@ RT_API const rt_value *rt_job_options(const rt_job *job);
 RT_API uint32_t rt_job_attempt(const rt_job *job);
 /* Has it been asked to end? */
 RT_API bool rt_job_canceled(const rt_job *job);
+/* Where a job is about to connect or send to: a name, an address, or a name and
+ * the address it was looked up to. */
+typedef struct rt_target {
+  size_t size;         /* sizeof(rt_target) as compiled */
+  const char *host;    /* a name or a literal address; NULL: none is known */
+  const char *address; /* a literal one, or NULL: not known yet */
+  unsigned port;       /* 0: none */
+  const char *url;     /* what is asked for there, or NULL */
+} rt_target;
+#define RT_TARGET_INIT                                                         \
+  { sizeof(rt_target), NULL, NULL, 0, NULL }
+
+/* May a job of an `active` capability go there, by the rules on targets of
+ * docs/capabilities.md? Ask before a name is looked up, and again with the
+ * address it has. RT_EPERM: it is out of the session's scope, why in `err`,
+ * which the session stores for `why`; RT_ECANCELED: the job has been ended and
+ * is to send nothing; RT_EINVAL: neither host nor address, one that is none, or
+ * the capability is not declared `active`. Only RT_OK means yes. */
+RT_API rt_err rt_job_allows(rt_job *job, const rt_target *target,
+                            rt_error *err);
 /* Stream one result {class, value, key?, metadata?}. RT_EINVAL: malformed or
  * undeclared; RT_EFULL: try later; RT_ECANCELED: the lease is gone. */
 RT_API rt_err rt_job_send(rt_job *job, const rt_value *asset, rt_error *err);

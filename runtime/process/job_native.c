@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "process/embed.h"
+#include "process/fence.h"
 #include "process/job.h"
 
 #define OPEN_SENDS_MAX 256u
@@ -27,6 +28,7 @@ struct rt__native {
   rt__worker *worker;        /* not to be looked into once it is late */
   rt_value *asset, *options; /* [own ref] */
   rt__lease lease;
+  rt__fence *fence; /* [own ref] of an active capability, or NULL */
   /* [atomic] */
   _Atomic(uint32_t) refs, open;
   _Atomic(bool) asked, gone;
@@ -48,6 +50,7 @@ static void native_unref(rt__native *n) {
   rt_session_unref(n->session);
   rt__capability_unref(n->capability);
   rt__late_unref(n->late);
+  rt__fence_unref(n->fence);
   rt_value_unref(n->asset);
   rt_value_unref(n->options);
   rt_value_unref(n->fault);
@@ -67,9 +70,13 @@ static void note_fault(rt__native *n, const rt_error *err) {
  */
 static rt__native *native_new(rt_job *job) {
   const rt__order *order = job->order;
+  bool failed;
   rt__native *n = calloc(1, sizeof(*n));
   if (!n) return NULL;
-  if (uv_mutex_init(&n->lock) < 0) {
+  n->fence =
+      rt__fence_new(order->session, order->capability, &order->lease, &failed);
+  if (failed || uv_mutex_init(&n->lock) < 0) {
+    rt__fence_unref(n->fence);
     free(n);
     return NULL;
   }
@@ -183,6 +190,37 @@ uint32_t rt_job_attempt(const rt_job *job) {
 
 bool rt_job_canceled(const rt_job *job) {
   return atomic_load(&job->native->asked);
+}
+
+static rt_err read_target(rt_target *to, rt__addr *addr,
+                          const rt_target *target, rt_error *err) {
+  memcpy(to, target, target->size < sizeof(*to) ? target->size : sizeof(*to));
+  if (!to->host && !to->address)
+    return rt_fail(err, RT_EINVAL, "target: expected a host or an address");
+  if (to->port > 65535)
+    return rt_fail(err, RT_EINVAL, "target.port: %u is no port", to->port);
+  if (to->address && !rt__addr_parse(addr, to->address, to->port))
+    return rt_fail(err, RT_EINVAL, "target.address: '%.100s' is no address",
+                   to->address);
+  return RT_OK;
+}
+
+rt_err rt_job_allows(rt_job *job, const rt_target *target, rt_error *err) {
+  rt__native *n = job->native;
+  rt_target to = RT_TARGET_INIT;
+  rt_error words = RT_ERROR_INIT;
+  rt__addr addr;
+  if (!n->capability->active)
+    return rt_fail(err, RT_EINVAL, "capability '%s' is not declared active",
+                   n->capability->name);
+  if (atomic_load(&n->gone))
+    return rt_fail(err, RT_ECANCELED, "the job has been ended");
+  rt_err rc = read_target(&to, &addr, target, err);
+  if (rc != RT_OK) return rc;
+  if (rt__fence_allows(n->fence, "reach", to.host, to.url,
+                       to.address ? &addr : NULL, to.port, &words))
+    return RT_OK;
+  return rt_fail(err, words.code, "%s", words.message);
 }
 
 static void on_sent(rt_err code, const rt_error *err, rt_value *result,

@@ -243,6 +243,8 @@ rt_err rt__capability_declare(rt_value **out, const rt_capability_opts *o,
   build_numbers(b, o);
   rt_builder_key(b, "has_match");
   rt_builder_bool(b, o->match != NULL);
+  rt_builder_key(b, "active");
+  rt_builder_bool(b, o->active);
   if (o->version) {
     rt_builder_key(b, "version");
     rt_builder_string(b, o->version);
