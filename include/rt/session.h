@@ -165,7 +165,7 @@ RT_API rt_err rt_session_delete(rt_session *session, const char *key,
 RT_API void rt_session_delete_async(rt_session *session, const char *key,
                                     rt_reply_fn fn, void *arg);
 
-/* --- a hand on what runs; nothing of it is stored --------------------- */
+/* --- a hand on what runs: it lasts as long as the runtime ------------- */
 /* [waits] The running jobs, oldest first: an array [own] of {id, capability,
  * class, key, value, attempt, seconds, fraction, state?}. */
 RT_API rt_err rt_session_running(rt_session *session, rt_value **out,
@@ -274,7 +274,7 @@ RT_API rt_err rt_report_explain(rt_report *report, const char *key,
 /* What holds the session open: {state, reasons=[{what, count, ...}]}. */
 RT_API rt_err rt_report_why(rt_report *report, rt_value **out, rt_error *err);
 /* {answer=text, state=, cause=word, reason=, errors=...}. `cause` is one of
- * done duplicate running queued stage instance rate paused held stopped
+ * done duplicate running queued stage instance scaled rate paused held stopped
  * retrying asleep failed canceled gate setup unselected unregistered late type
  * scope depth assets fanout descendants repeats unknown (docs/sessions.md). */
 RT_API rt_err rt_report_why_not(rt_report *report, const char *capability,

@@ -82,6 +82,7 @@ static void prepare_session(rt_session *s, bool *more) {
   }
   rt_err rc = rt__session_timers(s, &err);
   if (rc == RT_OK && s->loaded) rc = rt__tell_paused(s, &err);
+  if (rc == RT_OK && s->loaded && !idle) rc = rt__tell_scales(s, &err);
   if (rc == RT_OK && active(s)) rc = rt__session_ticks(s, &err);
   if (rc == RT_OK && active(s)) rc = rt__session_due(s, &err);
   if (rc == RT_OK && active(s)) rc = rt__session_refill(s, more, &err);

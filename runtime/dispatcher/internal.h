@@ -307,6 +307,7 @@ struct rt_session {
   double wall_last;    /* unix seconds, when schedules were last looked at */
   uint64_t farewell_ns; /* it ends without */
   bool lock_logged, held_told, memory_told, paused_told;
+  uint64_t scales_told;                  /* of the engine's */
   char lock_words[160], held_words[160]; /* what it waits for, or suffers */
   uint64_t unlock_ns, lock_log_ns, open_until_ns;
   rt__cmd *parked, **parked_last; /* commands that wait for the file */
@@ -356,6 +357,7 @@ struct rt__engine {
   rt__cmd *opening; /* files that were locked: to be opened again */
   uint64_t now;     /* monotonic ns at the start of this step */
   uint64_t wake_ns, tick_ns;
+  uint64_t scales; /* how often something was scaled */
   rt__memory memory;
   bool stopping;
   uint64_t stop_ns; /* by then it is to have stopped */
@@ -415,10 +417,11 @@ rt_err rt__known_new(rt_session *s, const rt__capability_row *row,
 void rt__lane_free(rt__lane *lane);
 void rt__class_rescan(rt__class *cls);
 /* tell.c: for reports. */
-rt_err rt__tell_capability(rt_session *s, const rt_capability *decl,
-                           rt_error *err);
+rt_err rt__tell_capability(rt_session *s, const rt__cap *cap, rt_error *err);
 /* Now and then: for which instances and tokens do jobs wait? */
 rt_err rt__tell_waits(rt_session *s, rt_error *err);
+/* What was scaled since it was told last. */
+rt_err rt__tell_scales(rt_session *s, rt_error *err);
 rt_err rt__tell_paused(rt_session *s, rt_error *err);
 /* items.c */
 rt__item *rt__item_get(rt_session *s, int64_t id);

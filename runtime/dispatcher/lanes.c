@@ -213,7 +213,7 @@ static rt__known *find_known(rt_session *s, const char *name) {
 
 rt_err rt__session_add_cap(rt_session *s, rt__cap *cap, bool backfill,
                            rt_error *err) {
-  rt_err told = rt__tell_capability(s, cap->decl, err);
+  rt_err told = rt__tell_capability(s, cap, err);
   if (told != RT_OK || !rt__session_wants(s, cap->decl)) return told;
   rt__known *known = find_known(s, cap->decl->name);
   rt_err rc = RT_OK;

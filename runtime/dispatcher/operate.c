@@ -1,7 +1,8 @@
 /* operate.c - a hand on running work: what runs, end one job, scale.
  *
- * For an operator. Nothing of it is stored: a scale lasts as long as the
- * runtime, a job that was ended is a failed job like any other.
+ * For an operator. A scale lasts as long as the runtime, and is noted in the
+ * files of its sessions for reports only; a job that was ended is a failed job
+ * like any other.
  * SPDX-License-Identifier: MIT */
 #include <stdlib.h>
 #include <string.h>
@@ -162,6 +163,7 @@ static rt_err scale(rt_session *s, operate_cmd *o, rt_value **out,
   }
   cap->scaled = o->number >= 0;
   cap->scale = cap->scaled ? (uint64_t)o->number : 0;
+  s->engine->scales++;
   rt__engine_touch_all(s->engine);
   return RT_OK;
 }

@@ -23,14 +23,21 @@ static rt_err note(rt_session *s, const char *prefix, const char *of,
 }
 
 /* --- a capability that is there -------------------------------------- */
-rt_err rt__tell_capability(rt_session *s, const rt_capability *decl,
-                           rt_error *err) {
+static int64_t scale_of(const rt__cap *cap) {
+  if (!cap || !cap->scaled) return 0;
+  return cap->scale < INT64_MAX ? (int64_t)cap->scale + 1 : INT64_MAX;
+}
+
+rt_err rt__tell_capability(rt_session *s, const rt__cap *cap, rt_error *err) {
+  const rt_capability *decl = cap->decl;
   bool wanted = rt__session_wants(s, decl);
   rt_err rc = note(s, RT__META_LEFT_OUT, decl->name, !wanted, err);
   if (rc != RT_OK || !wanted) return rc;
   rc = note(s, RT__META_PRIORITY, decl->name, decl->priority, err);
   if (rc == RT_OK) rc = note(s, RT__META_ELSEWHERE, decl->name, 0, err);
   if (rc == RT_OK) rc = note(s, RT__META_WAITS, decl->name, 0, err);
+  if (rc == RT_OK)
+    rc = note(s, RT__META_SCALED, decl->name, scale_of(cap), err);
   if (rc != RT_OK) return rc;
   return note(s, RT__META_INSTANCES, decl->name, decl->max_instances, err);
 }
@@ -83,6 +90,20 @@ rt_err rt__tell_waits(rt_session *s, rt_error *err) {
       rc = note(s, RT__META_WAITS, known->name, waits, err);
     }
   }
+  return rc;
+}
+
+/* --- what was scaled by hand ------------------------------------------ */
+rt_err rt__tell_scales(rt_session *s, rt_error *err) {
+  uint64_t scales = s->engine->scales;
+  rt_err rc = RT_OK;
+  if (s->scales_told == scales) return RT_OK;
+  for (size_t i = 0; rc == RT_OK && i < s->known_count; i++) {
+    const rt__known *known = s->known[i];
+    if (known->cap)
+      rc = note(s, RT__META_SCALED, known->name, scale_of(known->cap), err);
+  }
+  if (rc == RT_OK) s->scales_told = scales;
   return rc;
 }
 

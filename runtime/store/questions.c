@@ -130,12 +130,14 @@ static const char WHY[] =
     " WHERE state='delayed' AND reason='" RT__WAITS_FOR_RATE
     "' GROUP BY capability)"
     " SELECT p.name,o.n,o.loaded,coalesce(r.n,0),coalesce(d.n,0),d.due,"
-    "coalesce(w.n,0),coalesce(m.value,0),coalesce(e.value,0)"
+    "coalesce(w.n,0),coalesce(m.value,0),coalesce(e.value,0),"
+    "coalesce(g.value,0)"
     " FROM open o JOIN capability p ON p.id=o.cap"
     " LEFT JOIN ran r ON r.cap=o.cap LEFT JOIN late d ON d.cap=o.cap"
     " LEFT JOIN parked w ON w.cap=o.cap"
     " LEFT JOIN meta m ON m.name='" RT__META_INSTANCES "'||p.name"
     " LEFT JOIN meta e ON ?1 AND e.name='" RT__META_ELSEWHERE "'||p.name"
+    " LEFT JOIN meta g ON ?1 AND g.name='" RT__META_SCALED "'||p.name"
     " WHERE o.n>0 ORDER BY p.id";
 
 /* What the owner itself waits for: somebody who paused it, a lock, a full
@@ -184,6 +186,18 @@ static void reason(rt_builder *b, const char *what, int64_t count,
   rt_builder_end(b);
 }
 
+/* What the rest waits for: `scaled` is what it was scaled to, and one. */
+static const char *what_for(sqlite3_stmt *stmt, int64_t running) {
+  int64_t instances = sqlite3_column_int64(stmt, 7);
+  int64_t elsewhere = sqlite3_column_int64(stmt, 8);
+  int64_t scaled = sqlite3_column_int64(stmt, 9);
+  if (scaled > 0 && running + elsewhere >= scaled - 1)
+    return "waits for an instance: it is scaled";
+  if (scaled == 0 && instances > 0 && running + elsewhere >= instances)
+    return "waits for an instance";
+  return "queued";
+}
+
 static void reasons(rt_builder *b, sqlite3_stmt *stmt) {
   int64_t open = sqlite3_column_int64(stmt, 1);
   int64_t running = sqlite3_column_int64(stmt, 3);
@@ -193,11 +207,8 @@ static void reasons(rt_builder *b, sqlite3_stmt *stmt) {
   reason(b, "retrying", delayed, stmt, true);
   int64_t parked = sqlite3_column_int64(stmt, 6);
   reason(b, RT__WAITS_FOR_RATE, parked, stmt, false);
-  int64_t instances = sqlite3_column_int64(stmt, 7);
-  int64_t elsewhere = sqlite3_column_int64(stmt, 8);
-  bool full = instances > 0 && running + elsewhere >= instances;
-  reason(b, full ? "waits for an instance" : "queued",
-         open - running - delayed - parked, stmt, false);
+  reason(b, what_for(stmt, running), open - running - delayed - parked, stmt,
+         false);
 }
 
 rt_err rt_report_why(rt_report *report, rt_value **out, rt_error *err) {

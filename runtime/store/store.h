@@ -204,6 +204,8 @@ rt_err rt__store_unreject(rt__store *store, int64_t parent, rt_error *err);
 #define RT__META_TICK "every:"
 /* The same: how many instances run in other sessions, while they are missed. */
 #define RT__META_ELSEWHERE "elsewhere:"
+/* The same: what its owner has scaled it to, and one; 0: it has not. */
+#define RT__META_SCALED "scaled:"
 /* The same: it was not chosen (1); its priority; its jobs wait for a token. */
 #define RT__META_LEFT_OUT "left_out:"
 #define RT__META_PRIORITY "priority:"

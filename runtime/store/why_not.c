@@ -115,9 +115,14 @@ static const char STAGE[] =
     " AND NOT (a.done>>o.position)&1 JOIN capability r ON r.id=o.capability"
     " JOIN meta its ON its.name='" RT__META_PRIORITY "'||r.name"
     " WHERE its.value<mine.value ORDER BY its.value,o.position LIMIT 1";
+/* How many may run at once, and one, when all of them do. */
 static const char INSTANCES[] =
-    "SELECT m.value FROM meta m WHERE ?1 AND m.name='" RT__META_INSTANCES
-    "'||?2 AND m.value>0 AND m.value<=(SELECT count(*) FROM running,"
+    "SELECT l.most+1 FROM (SELECT coalesce("
+    "(SELECT value-1 FROM meta WHERE name='" RT__META_SCALED
+    "'||?2 AND value>0),"
+    "(SELECT value FROM meta WHERE name='" RT__META_INSTANCES
+    "'||?2 AND value>0)) most) l"
+    " WHERE ?1 AND l.most<=(SELECT count(*) FROM running,"
     "json_each(running.jobs) j JOIN capability p ON p.id=(j.value->>0)%4096"
     " WHERE p.name=?2)+coalesce((SELECT value FROM meta WHERE"
     " name='" RT__META_ELSEWHERE "'||?2),0)";
@@ -149,15 +154,29 @@ static bool held(question *q) {
   return true;
 }
 
-static void queued(question *q) {
+static bool waits_for_instance(question *q) {
   const char *name = q->capability;
-  if (held(q) || waits_for_stage(q)) return;
-  int64_t instances = ask_int(q, INSTANCES);
-  if (instances > 0) {
+  int64_t most = ask_int(q, INSTANCES) - 1;
+  if (most < 0) return false;
+  if (!ask_int(q, NOTED(RT__META_SCALED))) {
     say(q, "instance",
         "%s: not yet: waits for an instance, of %lld none is free", name,
-        (long long)instances);
-  } else if (ask_int(q, DELAYED) || ask_int(q, NOTED(RT__META_WAITS))) {
+        (long long)most);
+  } else if (most == 0) {
+    say(q, "scaled", "%s: not yet: it is scaled to 0, so none starts", name);
+  } else {
+    say(q, "scaled",
+        "%s: not yet: waits for an instance, of the %lld that it is scaled to "
+        "none is free",
+        name, (long long)most);
+  }
+  return true;
+}
+
+static void queued(question *q) {
+  const char *name = q->capability;
+  if (held(q) || waits_for_stage(q) || waits_for_instance(q)) return;
+  if (ask_int(q, DELAYED) || ask_int(q, NOTED(RT__META_WAITS))) {
     say(q, "rate", "%s: not yet: " RT__WAITS_FOR_RATE, name);
   } else {
     say(q, "queued", "%s: not yet: queued, its turn has not come", name);

@@ -150,6 +150,56 @@ static void what_has_not(void **state) {
   kit_stop(k);
 }
 
+/* Do its reasons, as JSON, say this? */
+static bool why_says(kit *k, const char *session, const char *words) {
+  rt_report *report = NULL;
+  rt_value *why = NULL;
+  char *text = NULL;
+  size_t size;
+  KIT_OK(rt_report_open(&report, k->dir, session, err));
+  KIT_OK(rt_report_why(report, &why, err));
+  KIT_OK(rt_value_to_json(&text, &size, why, err));
+  bool says = strstr(text, words) != NULL;
+  rt_free(text);
+  rt_value_unref(why);
+  rt_report_close(report);
+  return says;
+}
+
+/* By an operator, while it runs: told for what waits since, and kept neither
+ * by the session nor by another runtime. */
+static void what_was_scaled(void **state) {
+  static const row none = {"cap", "a:1", "scaled", "it is scaled to 0"};
+  static const row one = {"cap", "a:2", "scaled", "of the 1 that it is scaled"};
+  static const row two = {"cap", "a:3", "instance", "of 2 none is free"};
+  static const row gone = {"cap", "a:3", "stopped", "the session is stopped"};
+  kit *k = kit_start(state);
+  atomic_store(&let_go, false);
+  kit_cap(k, "cap", (kit_opts){.input = "a", .max_instances = 2, .fn = held});
+  rt_session *s = kit_open(k, "scaled", NULL);
+  rt_session *t = kit_open(k, "beside", NULL);
+  KIT_OK(rt_session_scale(s, "cap", 0, err));
+  kit_dispatch(s, "a", "1");
+  kit_dispatch(s, "a", "2");
+  kit_dispatch(s, "a", "3");
+  kit_dispatch(t, "a", "1");
+  KIT_UNTIL(answers(k, "scaled", &none, false));
+  KIT_UNTIL(answers(k, "beside", &none, false));
+  KIT_UNTIL(why_says(k, "scaled", "waits for an instance: it is scaled"));
+  kit_close(t);
+  KIT_OK(rt_session_scale(s, "cap", 1, err));
+  KIT_UNTIL(answers(k, "scaled", &one, false));
+  KIT_OK(rt_session_scale(s, "cap", -1, err));
+  KIT_UNTIL(answers(k, "scaled", &two, false));
+  assert_false(why_says(k, "scaled", "it is scaled"));
+  KIT_OK(rt_session_scale(s, "cap", 0, err));
+  atomic_store(&let_go, true);
+  kit_close(s);
+  answers(k, "scaled", &gone, true);
+  assert_false(why_says(k, "scaled", "it is scaled"));
+  kit_stop(k);
+}
+
 /* A session that was closed while it was paused is paused no more. */
 static void a_pause_is_not_kept(void **state) {
   static const row gone = {"cap", "a:1", "stopped", "the session is stopped"};
@@ -186,6 +236,7 @@ int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(what_has_ended),
       cmocka_unit_test(what_has_not),
+      cmocka_unit_test(what_was_scaled),
       cmocka_unit_test(a_pause_is_not_kept),
       cmocka_unit_test(what_came_too_late),
   };
