@@ -285,6 +285,10 @@ RT_API rt_err rt_report_why_not(rt_report *report, const char *capability,
  * written. */
 /* Sessions in a folder: array of {name, state, assets, jobs...}, by name. */
 RT_API rt_err rt_session_list(const char *dir, rt_value **out, rt_error *err);
+/* The process that has the session open: its number, 0 when nobody does, -1
+ * while it takes it. RT_EINVAL: no name of a session. */
+RT_API rt_err rt_session_owner(const char *dir, const char *name,
+                               int64_t *process, rt_error *err);
 /* RT_ECONFLICT while it is open somewhere. */
 RT_API rt_err rt_session_remove(const char *dir, const char *name,
                                 rt_error *err);

@@ -79,6 +79,12 @@ bool cli_is_resolver(const char *text);
 const char *cli_data_dir(const char *option);
 /* [A-Za-z0-9._-]+, not beginning with a dot, at most 100 bytes. */
 bool cli_is_session_name(const char *name);
+/* One for a session that was given none: the time and a random tail, so that
+ * names sort by age. */
+enum { CLI_FRESH_NAME = 64 };
+void cli_fresh_name(char name[CLI_FRESH_NAME]);
+/* Is it this text? */
+bool cli_view_is(rt_view view, const char *text);
 
 int cli_script(cli *c, int argc, char **argv);
 int cli_code(cli *c, int argc, char **argv);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cli.h"
@@ -88,6 +89,28 @@ bool cli_is_session_name(const char *name) {
   size_t size = strlen(name);
   return size > 0 && size <= 100 && name[0] != '.' &&
          strspn(name, allowed) == size;
+}
+
+void cli_fresh_name(char name[CLI_FRESH_NAME]) {
+  struct timespec t;
+  struct tm utc;
+  unsigned tail = 0;
+  FILE *random = fopen("/dev/urandom", "rb");
+  clock_gettime(CLOCK_REALTIME, &t);
+  gmtime_r(&t.tv_sec, &utc);
+  tail = (unsigned)t.tv_nsec ^ (unsigned)getpid();
+  if (random) {
+    if (fread(&tail, sizeof(tail), 1, random) != 1) tail ^= 0x5a5a;
+    fclose(random);
+  }
+  size_t n = strftime(name, CLI_FRESH_NAME, "%Y%m%d-%H%M%S", &utc);
+  snprintf(name + n, CLI_FRESH_NAME - n, "-%05x", tail & 0xfffff);
+}
+
+bool cli_view_is(rt_view view, const char *text) {
+  size_t size;
+  const char *got = rt_view_string(view, &size);
+  return got && size == strlen(text) && !memcmp(got, text, size);
 }
 
 /* One write a line, so that those of several threads do not mix. */

@@ -26,6 +26,12 @@ void control_end(control *ctl);
 bool control_address(const char *dir, const char *name,
                      struct sockaddr_un *address, int *dir_fd);
 
+/* A connection to that socket. A run that has just taken its session has none
+ * yet: as long as somebody has the session open it is waited for, `seconds` at
+ * most. -1, and why in `err`. */
+int control_connect(const char *dir, const char *name, double seconds,
+                    rt_error *err);
+
 /* Longest request: a value of an asset may have 64 KB. */
 enum { CONTROL_LINE_MAX = 70000 };
 

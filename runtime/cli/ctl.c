@@ -51,28 +51,9 @@ static char *line_of(cli *c, const cli_list *words, int *status) {
 }
 
 #define ANSWER_SECONDS 10
+#define START_SECONDS  3 /* for one that has begun and does not listen yet */
 
 /* --- the connection ---------------------------------------------------- */
-
-static int connect_to(cli *c, const char *dir, const char *name) {
-  struct sockaddr_un address;
-  int dir_fd, error = ENAMETOOLONG;
-  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  bool named = control_address(dir, name, &address, &dir_fd);
-  if (!named) error = errno;
-  bool there = fd >= 0 && named &&
-               connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
-  if (!there && named) error = errno;
-  if (dir_fd >= 0) close(dir_fd);
-  if (there) return fd;
-  if (fd >= 0) close(fd);
-  if (error == ENOENT || error == ECONNREFUSED) {
-    cli_fail(c, "session '%s' does not run in %s", name, dir);
-  } else {
-    cli_fail(c, "cannot reach session '%s': %s", name, strerror(error));
-  }
-  return -1;
-}
 
 static bool send_line(int fd, const char *line) {
   char *text = NULL;
@@ -244,6 +225,7 @@ static int check(cli *c, const cli_list *words) {
 static int run(cli *c, int argc, char **argv) {
   cli_reading r = {0};
   answer a = {.c = c, .status = -1};
+  rt_error err = RT_ERROR_INIT;
   int fd = -1;
   char *line = NULL;
   cli_parse *p = &r.parse;
@@ -262,7 +244,8 @@ static int run(cli *c, int argc, char **argv) {
   if (!status) line = line_of(c, &p->bare, &status);
   if (line) {
     status = EXIT_FAILED;
-    fd = connect_to(c, cli_data_dir(r.data), name);
+    fd = control_connect(cli_data_dir(r.data), name, START_SECONDS, &err);
+    if (fd < 0) cli_fail(c, "%s", err.message);
   }
   if (fd >= 0) {
     a.verb = p->bare.items[1];

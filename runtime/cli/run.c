@@ -30,7 +30,7 @@ typedef struct work {
   cli *c;
   cli_settings settings;
   const char *dir;
-  char fresh_name[64];
+  char fresh_name[CLI_FRESH_NAME];
   rt_value *seeds, *options, *config; /* [own] */
   rt_value *before;                   /* [own] stored status, when resuming */
   size_t stored_paths;                /* the first ones come from there */
@@ -222,26 +222,6 @@ static int start_runtime(work *w) {
   return status;
 }
 
-/* Time and a random tail, so that names sort by age. */
-static void make_name(work *w) {
-  struct timespec t;
-  struct tm utc;
-  unsigned tail = 0;
-  FILE *random = fopen("/dev/urandom", "rb");
-  clock_gettime(CLOCK_REALTIME, &t);
-  gmtime_r(&t.tv_sec, &utc);
-  tail = (unsigned)t.tv_nsec ^ (unsigned)getpid();
-  if (random) {
-    if (fread(&tail, sizeof(tail), 1, random) != 1) tail ^= 0x5a5a;
-    fclose(random);
-  }
-  size_t n =
-      strftime(w->fresh_name, sizeof(w->fresh_name), "%Y%m%d-%H%M%S", &utc);
-  snprintf(w->fresh_name + n, sizeof(w->fresh_name) - n, "-%05x",
-           tail & 0xfffff);
-  w->settings.session = w->fresh_name;
-}
-
 static int open_failed(work *w, rt_err rc, const rt_error *err) {
   const char *name = w->settings.session;
   if (rc == RT_EEXIST) {
@@ -289,7 +269,10 @@ static int open_session(work *w, rt_open_mode mode) {
   if (rc != RT_OK) return cli_fail(w->c, "%s", err.message);
   for (int tries = 0; tries < 5; tries++) {
     bool fresh = !w->settings.session;
-    if (fresh) make_name(w);
+    if (fresh) {
+      cli_fresh_name(w->fresh_name);
+      w->settings.session = w->fresh_name;
+    }
     cli_settings_open(&w->settings, &opts);
     opts.mode = mode;
     opts.options = w->options;
@@ -341,41 +324,10 @@ static step reply_step(work *w) {
   return STEP_FAILED;
 }
 
-static bool view_is(rt_view view, const char *word) {
-  size_t size;
-  const char *text = rt_view_string(view, &size);
-  return text && size == strlen(word) && !memcmp(text, word, size);
-}
-
 /* Had the session finished when it was resumed? Its seeds are all in then. */
 static bool was_finished(const work *w) {
-  return view_is(rt_view_get(rt_value_view(w->before), "state"), "finished");
-}
-
-/* Seeds that scope or limits keep out, or that nobody takes, are easily taken
- * for a run that found nothing. */
-static void tell_refused(work *w) {
-  unsigned scope = 0, limit = 0, idle = 0;
-  rt_view outcome, seed, odd = {0};
-  rt_iter at = rt_iter_of(rt_value_view(w->result));
-  rt_iter seeds = rt_iter_of(rt_value_view(w->seeds));
-  while (rt_iter_next(&at, NULL, &outcome) &&
-         rt_iter_next(&seeds, NULL, &seed)) {
-    if (view_is(outcome, "out_of_scope")) scope++;
-    if (view_is(outcome, "over_limit")) limit++;
-    if (view_is(outcome, "stored") && idle++ == 0) odd = seed;
-  }
-  if (idle) {
-    size_t size = 0;
-    const char *class_ = rt_view_string(rt_view_get(odd, "class"), &size);
-    console_say(&w->c->console,
-                "runtime: seeds that no capability takes: %u (class '%.*s')\n",
-                idle, (int)size, class_ ? class_ : "");
-  }
-  if (scope)
-    console_say(&w->c->console, "runtime: seeds out of scope: %u\n", scope);
-  if (limit)
-    console_say(&w->c->console, "runtime: seeds over a limit: %u\n", limit);
+  rt_view state = rt_view_get(rt_value_view(w->before), "state");
+  return cli_view_is(state, "finished");
 }
 
 /* No seeds are a round too, which ends at once. */
@@ -385,7 +337,9 @@ static step dispatch_seeds(work *w) {
   rt_session_dispatch_async(w->session, w->seeds, NULL, on_reply, w);
   wait_for(w, &w->replied, false, -1);
   step next = reply_step(w);
-  if (next == STEP_ON) tell_refused(w);
+  if (next == STEP_ON) {
+    cli_seeds_refused(w->c, rt_value_view(w->seeds), rt_value_view(w->result));
+  }
   return next;
 }
 
@@ -450,9 +404,12 @@ static void say_outcome(work *w, int status, char *out, size_t size) {
 
 static int live(work *w) {
   rt_value *stats = NULL;
-  int status = start_output(w);
-  if (status) return status;
   w->control = control_start(w->c, w->rt, w->session, w->dir, on_control, w);
+  int status = start_output(w);
+  if (status) {
+    control_end(w->control);
+    return status;
+  }
   if (w->settings.watch) w->watch = watch_new(w->c, w->rt, &w->settings.paths);
   step last = dispatch_seeds(w);
   if (last == STEP_ON) last = wait_finished(w);

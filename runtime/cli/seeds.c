@@ -190,3 +190,27 @@ rt_err cli_seeds_left(rt_report *report, rt_view seeds, rt_value **out,
   rt_builder_free(b);
   return rc;
 }
+
+/* --- what became of them ------------------------------------------------ */
+
+void cli_seeds_refused(cli *c, rt_view seeds, rt_view outcomes) {
+  unsigned scope = 0, limit = 0, idle = 0;
+  rt_view outcome, seed, odd = {0};
+  rt_iter at = rt_iter_of(outcomes), of = rt_iter_of(seeds);
+  while (rt_iter_next(&at, NULL, &outcome) && rt_iter_next(&of, NULL, &seed)) {
+    if (cli_view_is(outcome, "out_of_scope")) scope++;
+    if (cli_view_is(outcome, "over_limit")) limit++;
+    if (cli_view_is(outcome, "stored") && idle++ == 0) odd = seed;
+  }
+  if (idle) {
+    size_t size = 0;
+    const char *class_ = rt_view_string(rt_view_get(odd, "class"), &size);
+    console_say(&c->console,
+                "runtime: seeds that no capability takes: %u (class '%.*s')\n",
+                idle, (int)size, class_ ? class_ : "");
+  }
+  if (scope)
+    console_say(&c->console, "runtime: seeds out of scope: %u\n", scope);
+  if (limit)
+    console_say(&c->console, "runtime: seeds over a limit: %u\n", limit);
+}

@@ -11,5 +11,8 @@ int cli_seeds(cli *c, const cli_list *seeds, rt_value **out);
 /* Of stored seeds those that nobody has deleted since, as an array [own]. */
 rt_err cli_seeds_left(rt_report *report, rt_view seeds, rt_value **out,
                       rt_error *err);
+/* Tells of seeds that scope or limits kept out, or that nobody takes: they are
+ * easily taken for a run that found nothing. */
+void cli_seeds_refused(cli *c, rt_view seeds, rt_view outcomes);
 
 #endif

@@ -136,6 +136,17 @@ rt_err rt_session_remove(const char *dir, const char *name, rt_error *err) {
   return rc;
 }
 
+/* --- who has it open -------------------------------------------------- */
+rt_err rt_session_owner(const char *dir, const char *name, int64_t *process,
+                        rt_error *err) {
+  *process = 0;
+  rt_err rc = rt__session_name_check(name, err);
+  if (rc != RT_OK) return rc;
+  if (!dir || !*dir) dir = RT__DIR_DEFAULT;
+  *process = rt__owner_of(dir, name);
+  return RT_OK;
+}
+
 /* --- retry ----------------------------------------------------------- */
 typedef struct retry {
   rt__store *store;

@@ -11,6 +11,11 @@
 #include "cli/control.c"
 #include "cli/control_address.c"
 #include "cli/control_verbs.c"
+/* Who waits for a socket naps here. */
+static int nap(const struct timespec *moment, struct timespec *left);
+#define nanosleep(moment, left) nap(moment, left)
+#include "cli/control_connect.c"
+#undef nanosleep
 
 static const char code[] =
     "local time = require('time')\n"
@@ -90,6 +95,81 @@ static int teardown(void **state) {
   int rc = system(command);
   free(f);
   return rc;
+}
+
+/* --- reaching it --------------------------------------------------------- */
+
+typedef void (*nap_fn)(fixture *f);
+static nap_fn at_nap; /* what happens while somebody waits, once */
+static fixture *napping;
+static unsigned naps;
+
+static int nap(const struct timespec *moment, struct timespec *left) {
+  nap_fn fn = at_nap;
+  at_nap = NULL;
+  naps++;
+  if (fn) fn(napping);
+  return nanosleep(moment, left);
+}
+
+static void listens(fixture *f) {
+  f->ctl = control_start(&f->c, f->rt, f->session, f->dir, on_stop, f);
+  assert_non_null(f->ctl);
+}
+
+static void ends(fixture *f) {
+  rt_session_close(f->session);
+}
+
+static void waits_for(fixture *f, nap_fn fn) {
+  at_nap = fn;
+  napping = f;
+  naps = 0;
+}
+
+static void not_reached(fixture *f, const char *name, double seconds, rt_err rc,
+                        const char *words) {
+  rt_error err = RT_ERROR_INIT;
+  assert_int_equal(control_connect(f->dir, name, seconds, &err), -1);
+  assert_int_equal(err.code, rc);
+  if (!strstr(err.message, words)) fail_msg("%s", err.message);
+}
+
+/* A run has its session a moment before it listens, and longer than that. */
+static void test_starting(void **state) {
+  fixture *f = *state;
+  rt_error err = RT_ERROR_INIT;
+  control_end(f->ctl);
+  f->ctl = NULL;
+  waits_for(f, NULL);
+  not_reached(f, "run", 0, RT_EUNAVAIL, "it is just starting or ending");
+  not_reached(f, "other", 30, RT_ENOTFOUND, "'other' does not run");
+  assert_int_equal(naps, 0);
+  waits_for(f, listens);
+  int fd = control_connect(f->dir, "run", 30, &err);
+  if (fd < 0) fail_msg("%s", err.message);
+  assert_int_equal(naps, 1);
+  close(fd);
+  control_end(f->ctl);
+  f->ctl = NULL;
+  waits_for(f, ends);
+  not_reached(f, "run", 30, RT_ENOTFOUND, "'run' does not run");
+  assert_int_equal(naps, 1);
+}
+
+static void test_owner(void **state) {
+  fixture *f = *state;
+  rt_error err = RT_ERROR_INIT;
+  int64_t owner;
+  assert_int_equal(rt_session_owner(f->dir, "run", &owner, &err), RT_OK);
+  assert_int_equal(owner, getpid());
+  assert_int_equal(rt_session_owner(f->dir, "other", &owner, &err), RT_OK);
+  assert_int_equal(owner, 0);
+  assert_int_equal(rt_session_owner(NULL, "no such session", &owner, &err),
+                   RT_EINVAL);
+  rt_session_close(f->session);
+  assert_int_equal(rt_session_owner(f->dir, "run", &owner, &err), RT_OK);
+  assert_int_equal(owner, 0);
 }
 
 /* --- a client ---------------------------------------------------------- */
@@ -381,6 +461,7 @@ int main(void) {
 #define EACH(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
   const struct CMUnitTest tests[] = {
       EACH(test_stat_and_jobs), EACH(test_kill),
+      EACH(test_starting),      EACH(test_owner),
       EACH(test_scale),         EACH(test_pause),
       EACH(test_cancel),        EACH(test_trace),
       EACH(test_nonsense),      EACH(test_endless_line),

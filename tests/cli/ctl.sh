@@ -72,6 +72,16 @@ expect "a session that has ended" 1 "does not run" ctl live stat
 rt jobs live --state failed >out
 check "jobs tells who was killed" grep -q "sleeper.*killed" out
 
+# A session that a script opened has no socket: that is told, after a moment in which a run would have made one.
+rt -e "local s = assert(require('session').open({name = 'scripted', dir = '$data'})) require('time').sleep(3600)" 2>err.script &
+script=$!
+trap 'kill $run $script 2>/dev/null' EXIT
+is_open() { [ -n "$(tr -dc 0-9 <"$data/scripted.lock" 2>>err.poll)" ]; }
+check "a script opens a session" until_true 30 is_open
+expect "it takes no commands" 1 "open in process [0-9]+, which takes no commands" ctl scripted stat
+kill $script
+wait $script 2>>err.poll
+
 # A name above 60 bytes: its socket is called otherwise, and goes with the session after a death as well.
 long=$(printf 'n%.0s' {1..100})
 rt run -c caps.lua -s n:1 --only sleeper --session "$long" >out.run 2>err.run &
