@@ -49,6 +49,17 @@ local function awaited(id)
   return child(id, { ready = WAIT, start = { worker, process.pid(), id, true } })
 end
 
+-- One that fails each time, once the test has taken this name.
+local GO = "spec.go"
+local function hopeless(id, words)
+  return { id = id, start = { function(name, text)
+    while not process.registry.lookup(name) do
+      require("time").sleep(0.001)
+    end
+    error(text)
+  end, GO, words } }
+end
+
 local function start(spec)
   spec.backoff = spec.backoff or QUICK
   if spec.link == nil then spec.link = false end
@@ -113,6 +124,7 @@ describe("supervisor", function()
     for _, sup in ipairs(running) do sup:stop() end
     told:close()
     process.unlisten(said)
+    process.registry.unregister(GO)
     process.set_options { trap_links = false }
   end)
 
@@ -279,9 +291,10 @@ describe("supervisor", function()
     local sup = start {
       name = "spec.gives.up",
       backoff = { initial = 0.001, attempts = 2, stable = "1h" },
-      children = { awaited("other"), { id = "a", start = function() error("hopeless") end } },
+      children = { awaited("other"), hopeless("a", "hopeless") },
     }
     process.monitor(sup:pid())
+    assert(process.registry.register(GO))
     local event = process.events():receive(WAIT)
     assert.equal("UNAVAILABLE", event.result.error:kind())
     local message = event.result.error:message()
@@ -309,7 +322,7 @@ describe("supervisor", function()
   end)
 
   it("escalates through two levels", function()
-    local crash = { id = "crash", start = function() error("deep down") end }
+    local crash = hopeless("crash", "deep down")
     local few = { initial = 0.001, attempts = 1, stable = "1h" }
     local inner = { children = { crash }, backoff = few }
     local middle = { children = { { id = "inner", supervisor = inner } }, backoff = few }
@@ -319,6 +332,7 @@ describe("supervisor", function()
       children = { awaited("beside"), { id = "middle", supervisor = middle } },
     }
     process.monitor(sup:pid())
+    assert(process.registry.register(GO))
     assert.matches("/middle/inner$", event_of("supervisor.gave_up").path)
     local message = process.events():receive(WAIT).result.error:message()
     for _, part in ipairs { "spec.tree", "middle", "inner", "crash", "deep down" } do
