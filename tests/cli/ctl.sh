@@ -73,7 +73,7 @@ rt jobs live --state failed >out
 check "jobs tells who was killed" grep -q "sleeper.*killed" out
 
 # A session that a script opened has no socket: that is told, after a moment in which a run would have made one.
-rt -e "local s = assert(require('session').open({name = 'scripted', dir = '$data'})) require('time').sleep(3600)" 2>err.script &
+"$runtime" -e "local s = assert(require('session').open({name = 'scripted', dir = '$data'})) require('time').sleep(3600)" 2>err.script &
 script=$!
 trap 'kill $run $script 2>/dev/null' EXIT
 is_open() { [ -n "$(tr -dc 0-9 <"$data/scripted.lock" 2>>err.poll)" ]; }
