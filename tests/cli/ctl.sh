@@ -76,7 +76,7 @@ check "jobs tells who was killed" grep -q "sleeper.*killed" out
 "$runtime" -e "local s = assert(require('session').open({name = 'scripted', dir = '$data'})) require('time').sleep(3600)" 2>err.script &
 script=$!
 trap 'kill $run $script 2>/dev/null' EXIT
-is_open() { [ -n "$(tr -dc 0-9 <"$data/scripted.lock" 2>>err.poll)" ]; }
+is_open() { [ -n "$(tr -dc 0-9 2>>err.poll <"$data/scripted.lock")" ]; }
 check "a script opens a session" until_true 30 is_open
 expect "it takes no commands" 1 "open in process [0-9]+, which takes no commands" ctl scripted stat
 kill $script
