@@ -17,9 +17,9 @@ RT_BEGIN_DECL
 typedef struct rt_job rt_job;
 
 /* Does the work of a job, on a worker's thread (or that of the host's loop, see
- * rt/runtime.h), and must not wait there: it ends with rt_job_complete(), now
- * or later from any thread. One that is completed after rt_runtime_free() is
- * only released; its calls are good until then. */
+ * rt/runtime.h), and must not wait there: it ends with rt_job_complete() or
+ * rt_job_snooze(), now or later from any thread. One that is completed after
+ * rt_runtime_free() is only released; its calls are good until then. */
 typedef void (*rt_invoke_fn)(rt_job *job, void *arg);
 /* A gate: true to run, or false with the reason written to `why`. Quick; on the
  * same thread as invoke. */
@@ -69,11 +69,20 @@ RT_API rt_err rt_registry_add(rt_registry *registry,
 typedef void (*rt_fault_fn)(const char *text, void *arg);
 /* [waits] Load capability files: `path` is a file or a folder (its *.lua files
  * by name, test files `*_test.lua` left out). Faulty ones are told to `fault`
- * and do not stop the others. `*loaded` counts capabilities. RT_ENOTFOUND: no
+ * and do not stop the others. Each may take 5 s. On the thread of the host's
+ * loop a file cannot call functions of the host while it is loaded: use another
+ * thread then. `*loaded` counts capabilities. RT_ENOTFOUND: no
  * such path; RT_ECLOSED: the runtime stops. */
 RT_API rt_err rt_registry_load(rt_registry *registry, const char *path,
                                rt_fault_fn fault, void *arg, size_t *loaded,
                                rt_error *err);
+/* [waits] The same with `size` bytes of Lua text that a file would have, which
+ * are copied, shown as `name` in messages. Given again with the same name and
+ * text it changes nothing. RT_EINVAL: no code or no name; faults are told. */
+RT_API rt_err rt_registry_load_code(rt_registry *registry, const char *code,
+                                    size_t size, const char *name,
+                                    rt_fault_fn fault, void *arg,
+                                    size_t *loaded, rt_error *err);
 /* [waits] The same after files have changed: what is new is added, what a file
  * declares otherwise than before takes the place of that, for the jobs that
  * begin from now on; those that run end as they began. A faulty one is told,
@@ -104,8 +113,11 @@ RT_API rt_err rt_registry_plan(rt_registry *registry, rt_value **out,
  * parent}; and the options map, or NULL. */
 RT_API const rt_value *rt_job_asset(const rt_job *job);
 RT_API const rt_value *rt_job_options(const rt_job *job);
-/* Which try it is, from 1. */
+/* Which try it is, from 1; the number by which reports and rt_session_kill()
+ * know it; the name of its session [borrowed] likewise. */
 RT_API uint32_t rt_job_attempt(const rt_job *job);
+RT_API uint64_t rt_job_id(const rt_job *job);
+RT_API const char *rt_job_session(const rt_job *job);
 /* Has it been asked to end? */
 RT_API bool rt_job_canceled(const rt_job *job);
 /* Where a job is about to connect or send to: a name, an address, or a name and
@@ -131,8 +143,15 @@ RT_API rt_err rt_job_allows(rt_job *job, const rt_target *target,
 /* Stream one result {class, value, key?, metadata?}. RT_EINVAL: malformed or
  * undeclared; RT_EFULL: try later; RT_ECANCELED: the lease is gone. */
 RT_API rt_err rt_job_send(rt_job *job, const rt_value *asset, rt_error *err);
+/* Tell how far it is: `fraction` from 0 to 1, `text` may be NULL. It is an
+ * event
+ * (`job.progress`), and nothing is stored. */
+RT_API void rt_job_progress(rt_job *job, double fraction, const char *text);
 /* Done (`failure` NULL) or failed. The job is gone afterwards. */
 RT_API void rt_job_complete(rt_job *job, const rt_error *failure);
+/* Instead of completing it: it runs again after so many seconds (negative: 0),
+ * which uses up no attempt. The job is gone afterwards. */
+RT_API void rt_job_snooze(rt_job *job, double seconds);
 
 RT_END_DECL
 #endif

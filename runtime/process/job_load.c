@@ -257,14 +257,16 @@ static bool run_there(loading *load) {
   return done;
 }
 
-static rt_err load_file(rt_registry *registry, const char *file,
-                        const rt__load_opts *opts, rt_error *why) {
-  loading *load = load_new(registry, file, opts->flags);
-  rt_error err = RT_ERROR_INIT;
-  if (!load) return rt_fail(why, RT_ENOMEM, "no memory to load %s", file);
-  if (read_file(file, &load->text, &load->size, &err) != RT_OK) {
-    note(load, err.message, rt_status_kind(RT_EINVAL));
-  } else if (!run_there(load)) { /* it is the worker's, who may still note */
+/* A path, or text that is called so. */
+typedef struct origin {
+  const char *path, *code;
+  size_t size;
+} origin;
+
+/* Has it run, and tells; takes it. Without text there is only a fault. */
+static rt_err finish_load(loading *load, const rt__load_opts *opts,
+                          rt_error *why) {
+  if (load->text && !run_there(load)) { /* the worker may still note */
     load_unref(load);
     return rt_fail(why, RT_ECLOSED, "the runtime is stopping");
   }
@@ -274,6 +276,32 @@ static rt_err load_file(rt_registry *registry, const char *file,
     tell(load->first, opts);
   load_unref(load);
   return RT_OK;
+}
+
+static rt_err load_file(rt_registry *registry, const char *file,
+                        const rt__load_opts *opts, rt_error *why) {
+  loading *load = load_new(registry, file, opts->flags);
+  rt_error err = RT_ERROR_INIT;
+  if (!load) return rt_fail(why, RT_ENOMEM, "no memory to load %s", file);
+  if (read_file(file, &load->text, &load->size, &err) != RT_OK) {
+    note(load, err.message, rt_status_kind(RT_EINVAL));
+    free(load->text);
+    load->text = NULL;
+  }
+  return finish_load(load, opts, why);
+}
+
+static rt_err load_text(rt_registry *registry, const origin *from,
+                        const rt__load_opts *opts, rt_error *why) {
+  loading *load = load_new(registry, from->path, opts->flags);
+  if (load) load->text = malloc(from->size + 1);
+  if (!load || !load->text) {
+    load_unref(load);
+    return rt_fail(why, RT_ENOMEM, "no memory to load %s", from->path);
+  }
+  memcpy(load->text, from->code, from->size);
+  load->size = from->size;
+  return finish_load(load, opts, why);
 }
 
 static rt_err load_folder(rt_registry *registry, const char *path,
@@ -324,14 +352,15 @@ static void tell_fault(const char *text, const char *kind, void *arg) {
   if (c->fault) c->fault(text, c->arg);
 }
 
-static rt_err load_counted(rt_registry *registry, const char *path,
-                           unsigned flags, rt_fault_fn fault, void *arg,
-                           size_t *loaded, rt_error *err) {
+static rt_err load_counted(rt_registry *registry, origin from, unsigned flags,
+                           rt_fault_fn fault, void *arg, size_t *loaded,
+                           rt_error *err) {
   counting c = {fault, arg, 0};
   rt__load_opts opts = {flags, count_loaded, tell_fault, &c};
   rt__host *host = rt__registry_runtime(registry)->embed->host;
   if (host) rt__host_enter_wait(host);
-  rt_err rc = rt__load(registry, path, &opts, err);
+  rt_err rc = from.code ? load_text(registry, &from, &opts, err)
+                        : rt__load(registry, from.path, &opts, err);
   if (host) rt__host_leave_wait(host);
   if (loaded) *loaded = c.loaded;
   return rc;
@@ -340,13 +369,27 @@ static rt_err load_counted(rt_registry *registry, const char *path,
 rt_err rt_registry_load(rt_registry *registry, const char *path,
                         rt_fault_fn fault, void *arg, size_t *loaded,
                         rt_error *err) {
-  return load_counted(registry, path, RT__PUT_AGAIN, fault, arg, loaded, err);
+  const origin from = {path, NULL, 0};
+  return load_counted(registry, from, RT__PUT_AGAIN, fault, arg, loaded, err);
+}
+
+rt_err rt_registry_load_code(rt_registry *registry, const char *code,
+                             size_t size, const char *name, rt_fault_fn fault,
+                             void *arg, size_t *loaded, rt_error *err) {
+  if (loaded) *loaded = 0;
+  if (!code || size == 0)
+    return rt_fail(err, RT_EINVAL, "code: expected the text of a script");
+  if (!name || !*name) return rt_fail(err, RT_EINVAL, "name: expected a name");
+  if (size > FILE_MAX) return rt_fail(err, RT_EINVAL, "larger than 16 MiB");
+  const origin from = {name, code, size};
+  return load_counted(registry, from, RT__PUT_AGAIN, fault, arg, loaded, err);
 }
 
 rt_err rt_registry_reload(rt_registry *registry, const char *path,
                           rt_fault_fn fault, void *arg, size_t *changed,
                           rt_error *err) {
-  return load_counted(registry, path, RT__PUT_REPLACE, fault, arg, changed,
+  const origin from = {path, NULL, 0};
+  return load_counted(registry, from, RT__PUT_REPLACE, fault, arg, changed,
                       err);
 }
 

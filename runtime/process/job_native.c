@@ -7,6 +7,7 @@
  * whatever the code does later goes nowhere.
  *
  * SPDX-License-Identifier: MIT */
+#include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include "process/job.h"
 
 #define OPEN_SENDS_MAX 256u
+#define DELAY_MAX      864e6 /* 10,000 days, as for all durations */
 
 /* Counted references: the job's code, its worker, each open send. */
 struct rt__native {
@@ -41,7 +43,8 @@ struct rt__native {
   rt_value *failure;
   /* on its way to the host's thread, and what match said there */
   rt__host_call call;
-  bool gated, skipped;
+  bool gated, skipped, snoozed;
+  double delay;
   char *why; /* [own] */
 };
 
@@ -188,6 +191,14 @@ uint32_t rt_job_attempt(const rt_job *job) {
   return job->native->lease.attempt;
 }
 
+uint64_t rt_job_id(const rt_job *job) {
+  return job->native->lease.job;
+}
+
+const char *rt_job_session(const rt_job *job) {
+  return rt_session_name(job->native->session);
+}
+
 bool rt_job_canceled(const rt_job *job) {
   return atomic_load(&job->native->asked);
 }
@@ -272,6 +283,15 @@ rt_err rt_job_send(rt_job *job, const rt_value *asset, rt_error *err) {
   return RT_OK;
 }
 
+void rt_job_progress(rt_job *job, double fraction, const char *text) {
+  rt__native *n = job->native;
+  if (atomic_load(&n->gone) || !rt__late_enter(n->late)) return;
+  if (!rt__engine_full(n->engine)) /* else the next one tells */
+    rt__engine_progress(n->engine, n->session, n->lease,
+                        fraction > 0 ? fmin(fraction, 1) : 0, text);
+  rt__late_leave(n->late);
+}
+
 /* --- completion ----------------------------------------------------------- */
 void rt__native_run_complete(rt__worker *worker, rt__task *task) {
   rt__native *n = (rt__native *)((char *)task - offsetof(rt__native, task));
@@ -282,9 +302,11 @@ void rt__native_run_complete(rt__worker *worker, rt__task *task) {
   uv_mutex_lock(&n->lock);
   if (!error && n->fault) error = rt_value_ref(n->fault);
   uv_mutex_unlock(&n->lock);
-  rt__end_kind kind = n->skipped ? RT__END_SKIPPED
-                      : error    ? RT__END_FAILED
-                                 : RT__END_COMPLETED;
+  rt__end_kind kind = n->skipped   ? RT__END_SKIPPED
+                      : error      ? RT__END_FAILED
+                      : n->snoozed ? RT__END_SNOOZED
+                                   : RT__END_COMPLETED;
+  job->delay = n->delay;
   rt__job_report(job, kind, error, n->why);
   n->why = NULL;
   rt__job_unref(job);
@@ -319,11 +341,22 @@ static rt_value *failure_map(const rt_error *failure) {
   return map;
 }
 
-void rt_job_complete(rt_job *job, const rt_error *failure) {
-  rt__native *n = job->native;
-  if (failure) n->failure = failure_map(failure);
+static void hand_over(rt__native *n) {
   n->task.run = rt__native_run_complete;
   /* takes the worker's reference */
   rt__late_post(n->late, n->worker, &n->task, release_late);
   native_unref(n); /* the code's */
+}
+
+void rt_job_complete(rt_job *job, const rt_error *failure) {
+  rt__native *n = job->native;
+  if (failure) n->failure = failure_map(failure);
+  hand_over(n);
+}
+
+void rt_job_snooze(rt_job *job, double seconds) {
+  rt__native *n = job->native;
+  n->snoozed = true;
+  n->delay = seconds > 0 ? fmin(seconds, DELAY_MAX) : 0;
+  hand_over(n);
 }

@@ -77,6 +77,16 @@ static void on_invoke(rt_job *job, void *arg) {
   rt_job_complete(job, first == 'f' ? &why : NULL);
 }
 
+static void ask_where(rt_job *job, unsigned a) {
+  static const char *const called[] = {NULL, "a.test", "10.0.0.1", "fail"};
+  static const char *const addresses[] = {NULL, "10.0.0.1", "::1", "no"};
+  rt_target target = RT_TARGET_INIT;
+  target.host = called[a % FEW];
+  target.address = addresses[(a >> 2) % FEW];
+  target.port = (a >> 4) * 6000;
+  rt_job_allows(job, &target, NULL);
+}
+
 static void add_capability(world *w, unsigned a) {
   static const char *const input[] = {"a", "b", "*"};
   static const char *const output[] = {"a", "b", "c"};
@@ -89,6 +99,7 @@ static void add_capability(world *w, unsigned a) {
   opts.output_count = a & 16 ? 3 : 1;
   opts.priority = (int)(a % 12);
   opts.max_instances = a & 32 ? 1 : 0;
+  opts.active = (a & 64) != 0;
   opts.retries = a & 8 ? 1 : 0;
   opts.timeout = a & 64 ? 0.005 : 0;
   opts.match = a & 4 ? on_match : NULL;
@@ -143,7 +154,10 @@ static void use_jobs(world *w, unsigned op, unsigned a) {
   switch (op % 4) {
   case 0:
     rt_fail(&why, RT_EUNAVAIL, "on purpose");
-    rt_job_complete(job, a & 16 ? &why : NULL);
+    if (a & 32)
+      rt_job_snooze(job, (a >> 6) % 3 * 0.01);
+    else
+      rt_job_complete(job, a & 16 ? &why : NULL);
     return;
   case 1:
     asset = asset_at(a >> 2);
@@ -155,6 +169,9 @@ static void use_jobs(world *w, unsigned op, unsigned a) {
     rt_job_attempt(job);
     if (!rt_job_asset(job)) abort();
     rt_job_options(job);
+    if (!rt_job_id(job) || !rt_job_session(job)) abort();
+    rt_job_progress(job, a / 100.0, a & 1 ? "some" : NULL);
+    ask_where(job, a);
   }
   if (!keep_job(w->kept, job, a)) rt_job_complete(job, NULL);
 }
