@@ -92,9 +92,13 @@ static const char VIEWS[] =
     " WHERE EXISTS(SELECT 1 FROM asset q WHERE q.id = e.parent);"
     "CREATE VIEW jobs AS SELECT a.id * 4096 + l.capability AS id,"
     " p.name AS capability, c.name || ':' || a.value AS target,"
-    " CASE WHEN j.state IS NOT NULL THEN j.state"
-    " WHEN (a.done >> l.position) & 1 THEN 'completed'"
-    " ELSE 'queued' END AS state,"
+    " CASE WHEN j.state IN ('completed', 'skipped', 'failed', 'canceled')"
+    " THEN j.state WHEN (a.done >> l.position) & 1 THEN 'completed'"
+    " WHEN l.canceled > 0 AND j.state IS NULL AND a.id <="
+    " (SELECT value FROM meta WHERE name = '" RT__META_DISCARDED "')"
+    " THEN 'canceled' WHEN NOT l.loaded THEN 'skipped'"
+    " WHEN j.state = 'delayed' AND j.reason IS NOT '" RT__WAITS_FOR_RATE
+    "' THEN 'retrying' ELSE 'queued' END AS state,"
     " coalesce(j.attempt, 1) AS attempt, j.reason AS reason,"
     " j.errors AS errors, coalesce(v.version, (SELECT w.version FROM version w"
     " WHERE w.capability = l.capability ORDER BY w.id LIMIT 1)) AS version"
@@ -181,7 +185,7 @@ rt_err rt__schema_create(sqlite3 *db, rt_error *err) {
 }
 
 /* From 1: an index on asset(hash) became the table `seen`. From 2: what
- * running again needs; the views follow at the end. */
+ * running again needs. From 3: a view only; they all follow at the end. */
 static const char *const UPGRADES[] = {
     "CREATE TABLE seen(hash INTEGER NOT NULL, asset INTEGER NOT NULL,"
     " PRIMARY KEY(hash, asset)) WITHOUT ROWID;"
@@ -191,6 +195,7 @@ static const char *const UPGRADES[] = {
     "ALTER TABLE job ADD COLUMN again INTEGER;"
     "ALTER TABLE job ADD COLUMN run INTEGER;"
     "ALTER TABLE job ADD COLUMN version INTEGER;" AGAIN,
+    "", /* the view of jobs says what reports say */
 };
 static const char NO_VIEWS[] = "DROP VIEW IF EXISTS assets;"
                                "DROP VIEW IF EXISTS edges;"

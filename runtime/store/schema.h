@@ -8,7 +8,7 @@
 
 #include "store/store.h"
 
-#define RT__SCHEMA_VERSION 3
+#define RT__SCHEMA_VERSION 4
 #define RT__APPLICATION_ID 0x52744c73 /* "RtLs" */
 
 /* Nothing in it: new, or its making was cut short. */

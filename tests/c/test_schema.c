@@ -100,11 +100,105 @@ static void views_after_a_deletion(void **state) {
   kit_stop(k);
 }
 
+/* --- jobs -------------------------------------------------------------- */
+static void by_value(kit_job *job, rt__end *end) {
+  bool retries = job->value[0] == 'r';
+  if (job->value[0] != 'f' && !retries) return;
+  end->kind = RT__END_FAILED;
+  end->error = kit_error("no", "INTERNAL", retries);
+}
+
+static int64_t state_of(sqlite3 *db, int64_t id, const char *state) {
+  char sql[120];
+  snprintf(sql, sizeof(sql),
+           "SELECT count(*) FROM jobs WHERE id=%lld AND state='%s'",
+           (long long)id, state);
+  return ask(db, sql);
+}
+
+/* Of each job the view and the reports say the same; how many there are. */
+static int agree(kit *k, const char *name) {
+  rt_report *report = NULL;
+  rt_value *page = NULL;
+  rt_view item;
+  int count = 0;
+  sqlite3 *db = open_file(k, name);
+  KIT_OK(rt_report_open(&report, k->dir, name, err));
+  KIT_OK(rt_report_jobs(report, NULL, NULL, "", 100, &page, err));
+  rt_iter iter = rt_iter_of(rt_view_get(rt_value_view(page), "jobs"));
+  while (rt_iter_next(&iter, NULL, &item)) {
+    char state[20];
+    size_t size = 0;
+    const char *text = rt_view_string(rt_view_get(item, "state"), &size);
+    int64_t id = rt_view_int(rt_view_get(item, "id"), 0);
+    snprintf(state, sizeof(state), "%.*s", (int)size, text);
+    if (!state_of(db, id, state)) fail_msg("job %d is %s", (int)id, state);
+    count++;
+  }
+  assert_int_equal(ask(db, "SELECT count(*) FROM jobs"), count);
+  rt_value_unref(page);
+  rt_report_close(report);
+  sqlite3_close(db);
+  return count;
+}
+
+static int64_t in_view(kit *k, const char *name, const char *state) {
+  char sql[120];
+  sqlite3 *db = open_file(k, name);
+  snprintf(sql, sizeof(sql), "SELECT count(*) FROM jobs WHERE state='%s'",
+           state);
+  int64_t count = ask(db, sql);
+  sqlite3_close(db);
+  return count;
+}
+
+/* Of all states; of what was given up only the file as a whole tells. */
+static void the_view_of_jobs(void **state) {
+  static const char *const values[] = {"done", "fails", "retries", "xskipped"};
+  kit *k = kit_start(state);
+  rt_session_opts o = RT_SESSION_OPTS_INIT;
+  kit_cap(k, "first",
+          (kit_opts){
+              .fn = by_value, .match = true, .max_instances = 9, .retries = 9});
+  rt_session *s = kit_open(k, "jobs", NULL);
+  for (int i = 0; i < 4; i++) kit_dispatch(s, "node", values[i]);
+  KIT_UNTIL(in_view(k, "jobs", "completed") == 1 &&
+            in_view(k, "jobs", "failed") == 1 &&
+            in_view(k, "jobs", "skipped") == 1 &&
+            in_view(k, "jobs", "retrying") == 1);
+  KIT_OK(rt_session_cancel(s, "enough", true, err));
+  kit_close(s);
+  o.paused = true;
+  s = kit_open(k, "jobs", &o);
+  kit_dispatch(s, "node", "never");
+  KIT_OK(rt_session_cancel(s, "enough", true, err));
+  kit_close(s);
+  assert_int_equal(in_view(k, "jobs", "canceled"), 2);
+  kit_cap(k, "late", (kit_opts){.fn = by_value});
+  s = kit_open(k, "jobs", &o);
+  assert_int_equal(in_view(k, "jobs", "queued"), 5);
+  assert_int_equal(agree(k, "jobs"), 10);
+  KIT_OK(rt_registry_remove(k->registry, "late", err));
+  kit_dispatch(s, "node", "one more");
+  assert_true(in_view(k, "jobs", "skipped") >= 6);
+  int count = agree(k, "jobs");
+  assert_true(count >= 11);
+  sqlite3 *db = open_file(k, "jobs");
+  kit_close(s);
+  run_all(db, "DROP VIEW jobs; CREATE VIEW jobs AS SELECT 1 AS id;"
+              "PRAGMA user_version=3");
+  sqlite3_close(db);
+  kit_close(kit_open(k, "jobs", &o)); /* a file of before is brought to it */
+  assert_int_equal(agree(k, "jobs"), count);
+  kit_stop(k);
+}
+
 int main(int argc, char **argv) {
   kit_main(argc, argv);
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(documented_queries),
       cmocka_unit_test(views_after_a_deletion),
+      cmocka_unit_test(the_view_of_jobs),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
