@@ -292,6 +292,11 @@ RT_API rt_err rt_session_owner(const char *dir, const char *name,
 /* RT_ECONFLICT while it is open somewhere. */
 RT_API rt_err rt_session_remove(const char *dir, const char *name,
                                 rt_error *err);
+/* Where the control socket of a session stands, while a program that serves one
+ * has it: DIR/NAME.sock (`dir` NULL: the default folder); in place of a name of
+ * more than 60 bytes, as a socket's path is short, its hash. Memory for
+ * rt_free(); NULL: none is left. */
+RT_API char *rt_session_socket(const char *dir, const char *name);
 /* Put failed jobs back into the queue of a closed session; `*count` of them. */
 RT_API rt_err rt_session_retry(const char *dir, const char *name,
                                int64_t *count, rt_error *err);

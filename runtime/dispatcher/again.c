@@ -16,8 +16,10 @@
 #include "dispatcher/internal.h"
 
 /* So many in a transaction: neither memory nor the log grows with what is
- * stale. */
-#define STALE_MAX 20000
+ * stale, and no other session waits for all of it. */
+#define STALE_MAX 2000
+/* Assets among which those are looked for that are held for nothing. */
+#define HELD_ASSETS 50000
 
 static int64_t now_ms(const rt_session *s) {
   return (int64_t)(rt__session_now(s) * 1000);
@@ -29,6 +31,7 @@ rt_err rt__again_begin(rt_session *s, rt_error *err) {
   if (s->run_open) return RT_OK;
   s->run_open = true;
   s->run++;
+  s->gone_at = (rt__gone_at){0, 0, 0};
   s->run_first = rt__store_last_asset(s->store);
   s->run_began = now_ms(s);
   snprintf(text, sizeof(text), "%lld %lld %lld", (long long)s->run,
@@ -46,6 +49,7 @@ void rt__again_read(rt_session *s) {
   free(state);
   s->run = run;
   s->gone_run = 0; /* what was not committed is looked for again */
+  s->gone_at = (rt__gone_at){0, 0, 0};
   s->run_first = first;
   s->run_began = began;
 }
@@ -156,6 +160,31 @@ static rt_err queue_stale(rt_session *s, rt__lane *lane, int64_t *room,
   return RT_OK;
 }
 
+static rt_err unhold(rt_session *s, rt__class *cls, int64_t after, int64_t upto,
+                     rt_error *err) {
+  rt_err rc = RT_OK;
+  if (!s->rerunning) return rc;
+  for (size_t i = 0; rc == RT_OK && i < cls->lane_count; i++) {
+    rt__lane *lane = cls->lanes[i];
+    if (!lane->cap) continue;
+    rt__stale which = stale_of(s, lane);
+    rc = rt__store_unhold(s->store, &which, after, upto, err);
+    lane->asides = true;
+  }
+  return rc;
+}
+
+static rt_err unhold_part(rt_session *s, bool *more, rt_error *err) {
+  rt_err rc = RT_OK;
+  int64_t after = s->unheld, upto = after + HELD_ASSETS;
+  for (size_t i = 0; rc == RT_OK && i < s->class_count; i++) {
+    rc = unhold(s, s->classes[i], after, upto, err);
+  }
+  s->unheld = upto;
+  *more = s->rerunning && upto < rt__store_last_asset(s->store);
+  return rc;
+}
+
 /* Earlier stages first: later ones are held for those of them that run. */
 rt_err rt__again_stale(rt_session *s, bool *more, rt_error *err) {
   int64_t room = STALE_MAX;
@@ -169,23 +198,11 @@ rt_err rt__again_stale(rt_session *s, bool *more, rt_error *err) {
       if (!*more) rc = queue_stale(s, lane, &room, more, err);
     }
   }
-  for (size_t i = 0; rc == RT_OK && !*more && i < s->class_count; i++) {
-    rc = rt__again_unhold(s, s->classes[i], err);
-  }
-  return rc;
+  return rc == RT_OK && !*more ? unhold_part(s, more, err) : rc;
 }
 
 rt_err rt__again_unhold(rt_session *s, rt__class *cls, rt_error *err) {
-  rt_err rc = RT_OK;
-  if (!s->rerunning) return rc;
-  for (size_t i = 0; rc == RT_OK && i < cls->lane_count; i++) {
-    rt__lane *lane = cls->lanes[i];
-    if (!lane->cap) continue;
-    rt__stale which = stale_of(s, lane);
-    rc = rt__store_unhold(s->store, &which, err);
-    lane->asides = true;
-  }
-  return rc;
+  return unhold(s, cls, 0, INT64_MAX, err);
 }
 
 /* --- one job ----------------------------------------------------------- */

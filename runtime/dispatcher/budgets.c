@@ -9,6 +9,7 @@
  * of a job. All are counted by name, in the file too.
  * SPDX-License-Identifier: MIT */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "dispatcher/internal.h"
@@ -16,6 +17,8 @@
 #define KEPT      1000 /* rejections of one job that are rows */
 #define FLOOD     1000 /* times its fan-out that a job may be refused */
 #define FLOOD_MIN 20   /* or so many times this */
+/* Without a fan-out, and so many times FLOOD_MIN what the session has. */
+#define FLOOD_MOST 1000000
 
 static const char *const kinds[RT__BUDGETS] = {
     "scope", "depth", "assets", "fanout", "descendants", "repeats"};
@@ -118,12 +121,38 @@ bool rt__budget_keeps(const rt__live *live, const char *kind) {
 }
 
 /* A job that knows no end would send for ever: waiting for outcomes is not on
- * the clock of its timeout. */
-static bool floods(const rt_session *s, const rt__live *live,
-                   const char *kind) {
-  if (strcmp(kind, "fanout") != 0) return false;
+ * the clock of its timeout. Of what leads to nothing it may send a multiple of
+ * its fan-out, else of what there is: one that runs again meets all of it. */
+static bool floods(const rt_session *s, const rt__live *live, bool bounded) {
+  int64_t sent = (int64_t)live->refused + live->met;
   int64_t may = s->max_fanout > FLOOD_MIN ? s->max_fanout : FLOOD_MIN;
-  return live->refused / FLOOD >= may;
+  if (bounded && s->max_fanout >= 0) return sent / FLOOD >= may;
+  return sent >= FLOOD_MOST && sent / FLOOD >= may &&
+         sent / FLOOD_MIN >= s->assets;
+}
+
+void rt__budget_met(rt_session *s, rt__live *live) {
+  live->met++;
+  live->flooding = live->flooding || floods(s, live, true);
+}
+
+char *rt__budget_flood_words(const rt_session *s, const rt__live *live) {
+  char *words = NULL;
+  bool full = s->max_fanout >= 0 && live->fanout >= s->max_fanout;
+  int size;
+  if (full && live->refused >= live->met) {
+    size = asprintf(
+        &words,
+        "fanout: the job has sent its %lld, and went on to send %u more",
+        (long long)s->max_fanout, live->refused + live->met);
+  } else {
+    size = asprintf(
+        &words,
+        "fanout: the job sends without end: of its results %u were known"
+        " already, %u were not taken, %u were new",
+        live->met, live->refused, live->fanout);
+  }
+  return size < 0 ? NULL : words;
 }
 
 void rt__budget_tripped(rt_session *s, rt__live *live, const char *kind) {
@@ -133,7 +162,8 @@ void rt__budget_tripped(rt_session *s, rt__live *live, const char *kind) {
   s->rejected = true;
   if (!live) return;
   live->refused++;
-  live->flooding = live->flooding || floods(s, live, kind);
+  bool fanout = strcmp(kind, "fanout") == 0;
+  live->flooding = live->flooding || floods(s, live, fanout);
 }
 
 static void build(const rt_session *s, rt_builder *b) {

@@ -161,8 +161,9 @@ rt_err rt__session_settle(rt_session *s, bool *finished, rt_error *err) {
     unstick(s);
     if (rt__session_open_jobs(s) > 0) return RT_OK;
   }
-  rt_err rc = rt__session_gone(s, err);
-  if (rc != RT_OK || rt__session_open_jobs(s) > 0) return rc;
+  bool all = false;
+  rt_err rc = rt__session_gone(s, &all, err);
+  if (rc != RT_OK || !all || rt__session_open_jobs(s) > 0) return rc;
   s->run_open = false;
   if (rt__session_scheduled(s)) return RT_OK; /* there is more to come */
   rc = rt__store_set_text(s->store, "state", "finished", err);

@@ -133,7 +133,7 @@ rt_err rt__live_put_back(rt_session *s, rt__live *live, rt_error *err) {
   free(live->fault);
   live->fault = NULL;
   live->flooding = false;
-  live->refused = 0;
+  live->refused = live->met = 0;
   if (rt__live_queue(s, live)) return RT_OK;
   return rt_fail(err, RT_ENOMEM, "no memory");
 }

@@ -311,17 +311,24 @@ static void run_cap(rt__engine *engine, rt__cmd *cmd) {
   rt__cmd_free(cmd);
 }
 
-static void tell_sessions(rt__engine *engine, rt__cap *cap, bool backfill,
-                          bool gone, bool replaced) {
+static void tell_session(rt__engine *engine, rt_session *s,
+                         const cap_cmd *what) {
+  cap_cmd *cc = rt__cmd_new(sizeof(*cc), run_cap, s);
+  if (!cc) return;
+  cc->cap = what->cap;
+  cc->backfill = what->backfill;
+  cc->gone = what->gone;
+  cc->replaced = what->replaced;
+  cc->cmd.writes = true;
+  rt__session_run(engine, &cc->cmd);
+}
+
+static void tell_sessions(rt__engine *engine, const cap_cmd *what) {
   for (rt_session *s = engine->sessions; s; s = s->next) {
-    cap_cmd *cc = rt__cmd_new(sizeof(*cc), run_cap, s);
-    if (!cc) continue;
-    cc->cap = cap;
-    cc->backfill = backfill;
-    cc->gone = gone;
-    cc->replaced = replaced;
-    cc->cmd.writes = true;
-    rt__session_run(engine, &cc->cmd);
+    tell_session(engine, s, what);
+  }
+  for (rt__cmd *cmd = engine->opening; cmd; cmd = cmd->next) {
+    if (cmd->session->stale) tell_session(engine, cmd->session, what);
   }
 }
 
@@ -341,14 +348,15 @@ static void add_cap(rt__engine *engine, rt_capability *decl,
   *last = cap;
   rt__cap *before = instead ? cap_of(engine, instead) : NULL;
   if (before) rt__cap_inherit(cap, before);
-  tell_sessions(engine, cap, backfill, false, false);
+  tell_sessions(engine, &(cap_cmd){.cap = cap, .backfill = backfill});
 }
 
 static void drop_cap(rt__engine *engine, rt_capability *decl, bool replaced) {
   for (rt__cap *cap = engine->caps; cap; cap = cap->next) {
     if (cap->decl != decl || cap->gone) continue;
     cap->gone = true;
-    tell_sessions(engine, cap, false, true, replaced);
+    tell_sessions(engine,
+                  &(cap_cmd){.cap = cap, .gone = true, .replaced = replaced});
   }
 }
 

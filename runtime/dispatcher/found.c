@@ -14,7 +14,8 @@
 #include "dispatcher/internal.h"
 
 #define METADATA_MAX (1u << 20)
-#define CHANGES_MAX  16 /* of an asset in a run; else what max_repeats says */
+#define CHANGES_MAX  16   /* of an asset in a run; else what max_repeats says */
+#define GONE_MAX     1000 /* looked at in one step of the engine */
 
 static int64_t now_ms(const rt_session *s) {
   return (int64_t)(rt__session_now(s) * 1000);
@@ -307,19 +308,12 @@ rt_err rt__session_refound(rt_session *s, uint64_t hash, rt__text key,
 
 /* --- gone -------------------------------------------------------------- */
 typedef struct ids {
-  int64_t *at;
-  size_t count, room;
+  int64_t at[GONE_MAX];
+  size_t count;
 } ids;
 
 static rt_err on_id(const rt__asset_row *row, void *arg) {
   ids *list = arg;
-  if (list->count == list->room) {
-    size_t room = list->room ? list->room * 2 : 64;
-    int64_t *at = realloc(list->at, room * sizeof(*at));
-    if (!at) return RT_ENOMEM;
-    list->at = at;
-    list->room = room;
-  }
   list->at[list->count++] = row->id;
   return RT_OK;
 }
@@ -377,16 +371,20 @@ static rt_err lose(rt_session *s, int64_t id, rt_error *err) {
   return rc;
 }
 
-rt_err rt__session_gone(rt_session *s, rt_error *err) {
-  ids list = {NULL, 0, 0};
-  bool look = s->rerunning && s->run > 1 && s->run_open;
+/* What was lost is noted with its event in the same transaction, so who begins
+ * anew after a crash passes over it. */
+rt_err rt__session_gone(rt_session *s, bool *all, rt_error *err) {
+  ids list = {.count = 0};
+  bool look = s->rerunning && s->run > 1 && s->run_open, more = false;
+  *all = true;
   if (!look || s->gone_run == s->run) return RT_OK;
-  rt_err rc = rt__store_gone(s->store, s->run, s->run_first, on_id, &list, err);
+  rt_err rc = rt__store_gone(s->store, s->run, s->run_first, GONE_MAX,
+                             &s->gone_at, on_id, &list, &more, err);
   for (size_t i = 0; rc == RT_OK && i < list.count; i++) {
     rc = lose(s, list.at[i], err);
   }
-  s->gone_run = s->run;
+  if (!more) s->gone_run = s->run;
+  *all = !more;
   s->touched = true;
-  free(list.at);
-  return rc == RT_ENOMEM ? rt_fail(err, rc, "no memory") : rc;
+  return rc;
 }

@@ -35,7 +35,7 @@ static void run_hold(rt__engine *engine, rt__cmd *cmd) {
     rt__live_forget(s, live);
     rc = rt__live_park(s, live, &err);
     s->touched = true;
-    at = 0; /* removal moves entries */
+    at--; /* removal moves entries */
   }
   if (rc != RT_OK) rt__session_fail(s, &err);
   free(hold->key);

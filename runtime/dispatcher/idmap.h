@@ -21,7 +21,9 @@ void *rt__idmap_get(const rt__idmap *map, uint64_t id);
 /* False when memory is short. */
 bool rt__idmap_set(rt__idmap *map, uint64_t id, void *value);
 void *rt__idmap_remove(rt__idmap *map, uint64_t id);
-/* Walk: *at starts at 0; NULL at the end. Nothing may change meanwhile. */
+/* Walk: *at starts at 0; NULL at the end. Nothing may change meanwhile, but
+ * what it gave last may be removed when *at is then counted down by one: what
+ * moves back is still to come. Some may come twice then, none is left out. */
 void *rt__idmap_next(const rt__idmap *map, size_t *at);
 
 #endif

@@ -406,6 +406,7 @@ static rt_err decide(rt_session *s, rt__class *cls, input *in,
                          .hash = hash,
                          .metadata = metadata,
                          .by = from->live};
+    if (from->live) rt__budget_met(s, from->live);
     return duplicate(s, &seen, from, err);
   }
   const char *kind =

@@ -1,12 +1,7 @@
-/* internal.h - what the engine's files share: its sessions, lanes and jobs.
- *
- *   session --has--> class --has--> lanes (one for each capability that takes
- *   the class) --window of--> live jobs --of--> items (assets in memory)
- *
- * A lane is the work of one capability on one class. Its assets wait in
- * SQLite, in the asset rows themselves; `cursor` tells how far they were read.
- * Only what can run is read into the lane's window. Everything here belongs to
- * the engine's thread unless marked otherwise.
+/* internal.h - what the engine's files share: sessions, the engine, and what
+ * each file does for the others. Commands are in command.h, what there is to do
+ * in work.h. Everything here belongs to the engine's thread unless marked
+ * otherwise.
  * SPDX-License-Identifier: MIT */
 #ifndef RT__DISPATCHER_INTERNAL_H
 #define RT__DISPATCHER_INTERNAL_H
@@ -16,9 +11,11 @@
 
 #include "base/buffer.h"
 #include "base/map.h"
+#include "dispatcher/command.h"
 #include "dispatcher/executor.h"
 #include "dispatcher/idmap.h"
 #include "dispatcher/scope.h"
+#include "dispatcher/work.h"
 #include "store/counts.h"
 #include "store/store.h"
 
@@ -34,192 +31,6 @@
 #define RT__CRASHES_MAX 3
 #define RT__BUDGETS     6
 #define RT__SEGMENT     64 /* running jobs in one row of the store */
-
-typedef struct rt__lane rt__lane;
-typedef struct rt__live rt__live;
-typedef struct rt__cap rt__cap;
-typedef struct rt__cmd rt__cmd;
-typedef struct rt__port rt__port;
-
-/* --- commands: work for the engine's thread -------------------------- */
-/* `run` is called once, on the engine's thread, or with `engine` NULL on the
- * poster's when the engine has ended; it frees the command. */
-struct rt__cmd {
-  rt__cmd *next;
-  void (*run)(rt__engine *engine, rt__cmd *cmd);
-  rt_session *session; /* [own ref] or NULL */
-  size_t bytes;
-  bool writes;  /* the session's file: it waits while that is locked */
-  bool follows; /* those of its session that wait come before it */
-};
-/* [any] The queue into the engine; outlives it, by references. */
-rt__port *rt__port_new(void);
-rt__port *rt__port_ref(rt__port *port);
-/* Once, before it is used: the loop that callbacks of sessions go to. */
-struct rt__host;
-void rt__port_set_host(rt__port *port, struct rt__host *host);
-struct rt__host *rt__port_host(const rt__port *port);
-void rt__port_unref(rt__port *port);
-void rt__port_post(rt__port *port, rt__cmd *cmd);
-/* A zeroed command of `size` bytes; takes a reference to the session. */
-void *rt__cmd_new(size_t size, void (*run)(rt__engine *, rt__cmd *),
-                  rt_session *session);
-void rt__cmd_free(void *cmd);
-/* [any] Is the intake beyond its bounds? */
-bool rt__port_full(rt__port *port);
-/* Engine's thread: what was posted, waiting until `deadline_ns`. */
-rt__cmd *rt__port_take(rt__port *port, uint64_t deadline_ns);
-void rt__port_close(rt__port *port);
-
-/* --- capabilities, over all sessions ---------------------------------------
- */
-typedef struct rt__bucket {
-  double tokens;
-  uint64_t last_ns;        /* 0: full */
-  uint32_t promised;       /* jobs in a window that will take a token */
-  uint32_t count;          /* jobs that wait in memory */
-  uint64_t free_ns;        /* when those parked in the store will be through */
-  uint64_t hold_ns;        /* a job of it said: nothing of this before then */
-  rt__live *first, *last;  /* jobs that wait for a token of this key */
-  struct rt__bucket *next; /* in rt__cap.waiting */
-  bool listed;
-  char *key;
-} rt__bucket;
-
-struct rt__cap {
-  rt__cap *next;
-  rt_capability *decl; /* [own ref] */
-  rt__cap *before;     /* what it has replaced, whose jobs may still run */
-  uint32_t running;
-  bool gone, starved; /* starved: a lane waits for an instance */
-  bool scaled;        /* by hand: `scale` instances */
-  uint64_t scale;
-  rt__bucket bucket;
-  rt__map keys;        /* rate_key -> rt__bucket */
-  rt__bucket *waiting; /* those with waiting jobs */
-};
-bool rt__cap_needs_prepare(const rt__cap *cap);
-bool rt__bucket_ready(rt__bucket *bucket, double rate, uint64_t now,
-                      uint64_t *wake);
-void rt__bucket_take(rt__bucket *bucket);
-rt__bucket *rt__cap_key(rt__cap *cap, const char *key);
-/* Until when a job asked that nothing starts (with this key, NULL: at all); 0:
- * it may. */
-uint64_t rt__cap_held(const rt__cap *cap, const char *key, uint64_t now);
-void rt__cap_hold(rt__cap *cap, const char *key, uint64_t until);
-/* What replaces another goes on with its tokens, holds and scale. */
-void rt__cap_inherit(rt__cap *cap, rt__cap *before);
-/* Instances, those of what it has replaced included. */
-uint32_t rt__cap_running(const rt__cap *cap);
-void rt__cap_sweep(rt__cap *cap, uint64_t now);
-void rt__cap_free(rt__cap *cap);
-
-/* --- items and jobs in memory ----------------------------------------------
- */
-typedef struct rt__class {
-  int64_t id, assets;
-  char *name;
-  rt__lane **lanes; /* by position */
-  size_t lane_count;
-  bool dirty;
-} rt__class;
-
-typedef struct rt__item {
-  int64_t id, depth, priority, root;
-  rt__class *cls;
-  uint64_t done, aside; /* newer than the row while dirty */
-  rt_value *asset;      /* as in an order; NULL: read it again */
-  uint32_t refs;        /* jobs in memory */
-  bool dirty;
-  struct rt__item *next_dirty;
-} rt__item;
-
-typedef enum rt__live_state {
-  RT__LIVE_FRESH,     /* in lane.fresh: to be prepared */
-  RT__LIVE_PREPARING, /* with the executor */
-  RT__LIVE_WAITING,   /* for a token of its rate key */
-  RT__LIVE_READY,     /* in lane.ready */
-  RT__LIVE_RUNNING
-} rt__live_state;
-
-struct rt__live {
-  uint64_t id;
-  rt_session *session; /* borrowed: a session drops its jobs first */
-  rt__lane *lane;
-  rt__item *item;
-  rt__cap *cap; /* while running or waiting for a token */
-  rt__live_state state;
-  uint32_t attempt, crashes, fanout;
-  uint32_t refused; /* of its results, in this attempt */
-  int64_t repeats;  /* of its capability on the way to it; 0: not looked up */
-  uint64_t grant;   /* of its lease, while running */
-  int64_t version;  /* that it was started in; 0: never, or it has none */
-  int priority;
-  bool aside;    /* has a row in job */
-  bool prepared; /* match was asked */
-  bool promised; /* counted in its bucket */
-  bool asked;    /* to end */
-  bool killed;   /* by hand: it fails */
-  bool flooding; /* it sends on far over its fan-out: it fails */
-  bool again;    /* its asset changed meanwhile: it runs once more */
-  char *rate_key;
-  char *fault;       /* a bad result: the job fails when it ends */
-  rt_value *errors;  /* of earlier attempts */
-  uint64_t start_ns; /* when it was handed over */
-  uint32_t slot;
-  size_t heap_at;
-  double fraction;       /* progress */
-  rt__live *prev, *next; /* in lane, by asset, unless aside */
-  rt__live *bucket_next; /* in its bucket */
-  rt__live *start_next;  /* to be handed over after the commit */
-};
-
-typedef struct rt__heap {
-  rt__live **at;
-  size_t count, room;
-} rt__heap;
-bool rt__heap_push(rt__heap *heap, rt__live *live);
-void rt__heap_remove(rt__heap *heap, rt__live *live);
-bool rt__live_before(const rt__live *a, const rt__live *b);
-/* Its last chance: it was running at all crashes but one that are allowed. It
- * runs when nothing else does, so that the next crash tells who did it. */
-bool rt__live_last(const rt__live *live);
-
-struct rt__lane {
-  rt__class *cls;
-  uint32_t capability; /* number in the session */
-  rt__cap *cap;        /* NULL: not loaded */
-  int priority;
-  uint64_t bit;
-  rt__lane_row row; /* counters and marks as of the next commit */
-  rt__lane_row written;
-  int64_t cursor;   /* assets up to here were read, or are not due */
-  int64_t given_up; /* assets up to here were, where it had not ended them */
-  bool behind;      /* there may be more after the cursor */
-  bool asides;      /* there may be rows put aside */
-  rt__heap fresh, ready;
-  uint32_t preparing, waiting, running;
-  rt__live *first, *last; /* those not aside, by asset */
-};
-size_t rt__lane_window(const rt__lane *lane);
-int64_t rt__lane_open(const rt__lane *lane);
-
-/* One capability as a session knows it. */
-typedef struct rt__known {
-  uint32_t id;
-  char *name;
-  rt__cap *cap;      /* NULL: not loaded, or left out */
-  rt_value *options; /* as given to the session; NULL: none */
-  uint32_t times[RT__TIMES];
-  bool dirty;
-  uint32_t elsewhere; /* both as noted in the file */
-  bool starved;
-  const rt__cap *armed; /* whose schedule `due` is for */
-  double due;           /* unix seconds: its next tick */
-  int64_t version;      /* its number in the file; 0: none */
-  bool versions;        /* it had another one before */
-} rt__known;
-
 /* --- sessions -------------------------------------------------------- */
 typedef struct rt__reply {
   struct rt__reply *next;
@@ -296,10 +107,13 @@ struct rt_session {
   int64_t round;
   int64_t run, run_first, run_began; /* as RT__META_RUN */
   int64_t gone_run, reruns;          /* looked for what is gone; jobs again */
+  rt__gone_at gone_at;               /* so far, in this run */
+  int64_t unheld;                    /* while stale: looked at up to this one */
   bool run_open;
   bool rerunning, watched; /* a capability runs again, or takes events */
   bool round_open, paused, touched, held, discard;
   bool draining, drained, closing, failed, loaded, rescanned, killed;
+  bool stale;   /* being opened: more is to be put aside, to run again */
   bool refused; /* its opening came to nothing */
   bool locked;  /* another program holds the file */
   enum { RT__FAREWELL_NONE, RT__FAREWELL_ASKED, RT__FAREWELL_DONE } farewell;
@@ -354,7 +168,7 @@ struct rt__engine {
   size_t live_count; /* those with work, as of this step */
   rt__cap *caps;
   rt__cmd *todo;    /* taken, not yet run */
-  rt__cmd *opening; /* files that were locked: to be opened again */
+  rt__cmd *opening; /* what is to be opened again, or is being opened */
   uint64_t now;     /* monotonic ns at the start of this step */
   uint64_t wake_ns, tick_ns;
   uint64_t scales; /* how often something was scaled */
@@ -365,6 +179,8 @@ struct rt__engine {
 
 /* open.c: reading a session's file, letting it go. */
 rt_err rt__session_load(rt_session *s, rt_error *err);
+/* While s->stale: the next part of what runs again. */
+rt_err rt__session_load_stale(rt_session *s, rt_error *err);
 void rt__session_clear(rt_session *s); /* what is in memory */
 void rt__session_unload(rt_session *s);
 /* session.c: the handle. */
@@ -385,6 +201,8 @@ void rt__session_tell(rt_session *s);
 /* Takes the command that opens, when its file is locked and there is time. */
 bool rt__session_open_later(rt__engine *engine, rt__cmd *cmd,
                             const rt_error *err);
+/* Takes it, to be run again in the next step. */
+void rt__session_open_on(rt__engine *engine, rt__cmd *cmd);
 void rt__engine_open_again(rt__engine *engine);
 /* control.c */
 /* What the clock asks for while the file is locked. */
@@ -564,8 +382,9 @@ rt_err rt__session_refound(rt_session *s, uint64_t hash, rt__text key,
 /* A new one: an event in each run after the first. */
 rt_err rt__session_event_new(rt_session *s, const rt__asset_row *row,
                              const rt__class *cls, rt__text key, rt_error *err);
-/* Before a round ends: what did it not find any more? */
-rt_err rt__session_gone(rt_session *s, rt_error *err);
+/* Before a round ends: what did it not find any more? *all: it has looked at
+ * all there is, else there is more in the next step. */
+rt_err rt__session_gone(rt_session *s, bool *all, rt_error *err);
 /* budgets.c: the name of the budget that stands against a result of a job (or a
  * seed, live NULL) and why, or NULL. */
 const char *rt__budget_over(rt_session *s, rt__live *live, int64_t depth,
@@ -574,6 +393,10 @@ void rt__budget_count(rt_session *s, int64_t root); /* one more was stored */
 /* Is this rejection kept as a row, or only counted? */
 bool rt__budget_keeps(const rt__live *live, const char *kind);
 void rt__budget_tripped(rt_session *s, rt__live *live, const char *kind);
+/* A result of the job was there already. */
+void rt__budget_met(rt_session *s, rt__live *live);
+/* Why a job that floods has failed [free]; NULL: no memory. */
+char *rt__budget_flood_words(const rt_session *s, const rt__live *live);
 void rt__budgets_read(rt_session *s);
 rt_err rt__budgets_write(rt_session *s, rt_error *err);
 void rt__budget_stats(const rt_session *s, rt_builder *b);

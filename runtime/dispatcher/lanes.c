@@ -256,7 +256,7 @@ static rt_err empty_lane(rt_session *s, rt__lane *lane, rt_error *err) {
     if (live->aside) rc = rt__store_put_job(s->store, &row, err);
     rt__live_forget(s, live);
     rt__live_free(s, live);
-    at = 0; /* removal moves entries */
+    at--; /* removal moves entries */
   }
   return rc;
 }

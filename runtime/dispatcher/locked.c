@@ -167,6 +167,13 @@ bool rt__session_open_later(rt__engine *engine, rt__cmd *cmd,
   return true;
 }
 
+void rt__session_open_on(rt__engine *engine, rt__cmd *cmd) {
+  cmd->session->unlock_ns = engine->now;
+  cmd->next = engine->opening;
+  engine->opening = cmd;
+  engine->wake_ns = 0;
+}
+
 void rt__engine_open_again(rt__engine *engine) {
   rt__cmd **at = &engine->opening;
   rt__cmd *due = NULL;

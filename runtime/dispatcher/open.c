@@ -248,20 +248,18 @@ static rt_err read_state(rt_session *s, rt_error *err) {
 
 /* The run has begun in the file, so that what is left of it here is found stale
  * again if this is cut short. Nothing runs before all is put aside. */
-static rt_err load_stale(rt_session *s, bool more, rt_error *err) {
-  rt_err rc = RT_OK;
-  while (rc == RT_OK && more) {
-    rc = rt__again_stale(s, &more, err);
-    if (rc == RT_OK) rc = rt__session_commit(s, err);
-  }
-  return rc;
+rt_err rt__session_load_stale(rt_session *s, rt_error *err) {
+  rt_err rc = s->failed ? RT_EUNAVAIL : rt__again_stale(s, &s->stale, err);
+  if (s->failed) *err = s->fault; /* since the last part */
+  return rc == RT_OK ? rt__session_commit(s, err) : rc;
 }
 
 static rt_err load(rt_session *s, bool again, rt_error *err) {
   rt__running *list = NULL;
   size_t count = 0;
-  bool stale = false;
   rt_err rc = read_dictionaries(s, err);
+  s->stale = false;
+  s->unheld = 0;
   int64_t epoch = rt__store_meta_int(s->store, "epoch", 0);
   if (s->epoch <= (uint32_t)epoch) s->epoch = (uint32_t)epoch;
   s->epoch++;
@@ -277,7 +275,7 @@ static rt_err load(rt_session *s, bool again, rt_error *err) {
   s->round = rt__store_meta_int(s->store, "round", 0);
   rt__again_read(s);
   if (rc == RT_OK) rc = attach_caps(s, err);
-  if (rc == RT_OK && !again) rc = rt__again_stale(s, &stale, err);
+  if (rc == RT_OK && !again) rc = rt__again_stale(s, &s->stale, err);
   if (rc == RT_OK) rc = read_state(s, err);
   s->loaded = true;
   for (size_t i = 0; rc == RT_OK && i < count; i++) {
@@ -287,8 +285,7 @@ static rt_err load(rt_session *s, bool again, rt_error *err) {
     if (item) rt__item_unref(s, item);
   }
   free(list);
-  if (rc == RT_OK) rc = rt__session_commit(s, err);
-  return rc == RT_OK ? load_stale(s, stale, err) : rc;
+  return rc == RT_OK ? rt__session_commit(s, err) : rc;
 }
 
 rt_err rt__session_load(rt_session *s, rt_error *err) {

@@ -61,12 +61,8 @@ static void end_flood(rt_session *s, rt__live *live) {
   rt__lease lease = rt__live_lease(s, live);
   live->asked = true;
   free(live->fault);
-  if (asprintf(&live->fault,
-               "fanout: the job has sent its %lld, and went on to send %u more",
-               (long long)s->max_fanout, live->refused) < 0) {
-    live->fault = NULL;
-  }
-  ex->cancel(ex->self, s, lease, "it sends far over its fan-out", true);
+  live->fault = rt__budget_flood_words(s, live);
+  ex->cancel(ex->self, s, lease, "it sends without end", true);
 }
 
 static rt_err do_send(rt_session *s, send_cmd *send, rt_value **result,
@@ -77,7 +73,7 @@ static rt_err do_send(rt_session *s, send_cmd *send, rt_value **result,
     return rt_fail(err, RT_ECANCELED, "the job's lease was taken back");
   }
   if (live->flooding) {
-    return rt_fail(err, RT_ECANCELED, "the job sends far over its fan-out");
+    return rt_fail(err, RT_ECANCELED, "the job sends without end");
   }
   rt_builder *out = rt_builder_new();
   if (!out) return rt_fail(err, RT_ENOMEM, "no memory");

@@ -98,26 +98,44 @@ static void tell_opened(rt_session *s, rt_err code, const rt_error *err) {
   rt_session_unref(s);
 }
 
+/* It does not open, or not now: as if it had not begun to. */
+static void not_opened(rt__engine *engine, rt_session *s) {
+  if (!s->engine) return;
+  s->refused = true;
+  rt__session_unload(s);
+  s->engine = NULL;
+  rt__session_unpark(engine, s); /* that a capability came meanwhile */
+  s->refused = s->stale = s->failed = s->locked = false;
+}
+
+/* In parts when much of it runs again: others go on in between. */
 static void run_open(rt__engine *engine, rt__cmd *cmd) {
   rt_session *s = cmd->session;
   rt_error err = RT_ERROR_INIT;
+  rt_err rc;
   if (!engine || engine->stopping) {
+    if (engine) not_opened(engine, s);
     rt_fail(&err, RT_ECLOSED, "the runtime has stopped");
     tell_opened(s, RT_ECLOSED, &err);
     rt__cmd_free(cmd);
     return;
   }
-  s->engine = engine;
-  s->wake_ns = UINT64_MAX;
-  rt_err rc = rt__session_load(s, &err);
+  if (s->stale) {
+    rc = rt__session_load_stale(s, &err);
+  } else {
+    s->engine = engine;
+    s->wake_ns = UINT64_MAX;
+    rc = rt__session_load(s, &err);
+  }
   if (rc != RT_OK) {
-    s->refused = true;
-    rt__session_unload(s);
-    s->engine = NULL;
-    s->refused = false;
+    not_opened(engine, s);
     if (rt__session_open_later(engine, cmd, &err)) return; /* took cmd */
     tell_opened(s, rc, &err);
     rt__cmd_free(cmd);
+    return;
+  }
+  if (s->stale) {
+    rt__session_open_on(engine, cmd); /* takes it */
     return;
   }
   if (s->deadline > 0) {

@@ -128,7 +128,7 @@ rt_err rt_session_remove(const char *dir, const char *name, rt_error *err) {
   free(path);
   if (!there) return rt_fail(err, RT_ENOTFOUND, "no session '%s'", name);
   rc = rt__owner_take(&lock, dir, name, NULL, err);
-  if (rc == RT_OK) rc = remove_file(rt__session_socket(dir, name), err);
+  if (rc == RT_OK) rc = remove_file(rt_session_socket(dir, name), err);
   for (int i = 0; rc == RT_OK && i < 4; i++) {
     rc = remove_file(rt__session_path(dir, name, suffixes[i]), err);
   }

@@ -89,9 +89,14 @@ static rt_err run_lane(rt__store *store, rt__sql_id which,
   return stmt ? rt__sql_run(store, stmt, err) : RT_EUNAVAIL;
 }
 
-rt_err rt__store_unhold(rt__store *store, const rt__stale *lane,
-                        rt_error *err) {
-  return run_lane(store, RT__SQL_UNHOLD, lane, (int64_t)lane->earlier, err);
+rt_err rt__store_unhold(rt__store *store, const rt__stale *lane, int64_t after,
+                        int64_t upto, rt_error *err) {
+  sqlite3_stmt *stmt =
+      of_lane(store, RT__SQL_UNHOLD, lane, (int64_t)lane->earlier, err);
+  if (!stmt) return RT_EUNAVAIL;
+  sqlite3_bind_int64(stmt, 4, after);
+  sqlite3_bind_int64(stmt, 5, upto);
+  return rt__sql_run(store, stmt, err);
 }
 
 static sqlite3_stmt *of_stale(rt__store *store, rt__sql_id which,
@@ -205,20 +210,44 @@ rt_err rt__store_version(rt__store *store, int64_t capability,
 }
 
 /* --- gone -------------------------------------------------------------- */
-rt_err rt__store_gone(rt__store *store, int64_t run, int64_t upto,
-                      rt__asset_fn fn, void *arg, rt_error *err) {
-  rt_err rc = rt__store_parent_index(store, err);
-  if (rc != RT_OK) return rc;
+/* Jobs of so many assets are looked at in one go. */
+#define GONE_ASSETS 20000
+
+static sqlite3_stmt *gone_from(rt__store *store, int64_t run, int64_t upto,
+                               int64_t limit, const rt__gone_at *at,
+                               rt_error *err) {
   sqlite3_stmt *stmt = rt__sql(store, RT__SQL_GONE, err);
-  if (!stmt) return RT_EUNAVAIL;
+  if (!stmt) return NULL;
   sqlite3_bind_int64(stmt, 1, run);
   sqlite3_bind_int64(stmt, 2, upto);
+  sqlite3_bind_int64(stmt, 3, at->asset);
+  sqlite3_bind_int64(stmt, 4, at->capability);
+  sqlite3_bind_int64(stmt, 5, at->child);
+  sqlite3_bind_int64(stmt, 6, at->asset + GONE_ASSETS);
+  sqlite3_bind_int64(stmt, 7, limit);
+  return stmt;
+}
+
+rt_err rt__store_gone(rt__store *store, int64_t run, int64_t upto,
+                      int64_t limit, rt__gone_at *at, rt__asset_fn fn,
+                      void *arg, bool *more, rt_error *err) {
+  int64_t next = at->asset + GONE_ASSETS, count = 0;
+  rt_err rc = rt__store_parent_index(store, err);
+  if (rc != RT_OK) return rc;
+  sqlite3_stmt *stmt = gone_from(store, run, upto, limit, at, err);
+  if (!stmt) return RT_EUNAVAIL;
   while (rt__sql_row(store, stmt, &rc, err)) {
-    rt__asset_row row = {.id = sqlite3_column_int64(stmt, 0)};
-    rt_err told = fn(&row, arg);
+    rt__asset_row row = {.id = sqlite3_column_int64(stmt, 2)};
+    at->asset = sqlite3_column_int64(stmt, 0);
+    at->capability = sqlite3_column_int64(stmt, 1);
+    at->child = row.id;
+    count++;
+    rt_err told = sqlite3_column_int(stmt, 3) ? fn(&row, arg) : RT_OK;
     if (told == RT_OK) continue;
     sqlite3_reset(stmt);
     return told;
   }
+  if (count < limit) *at = (rt__gone_at){next, 0, 0};
+  *more = at->asset < upto; /* what a job found is newer than its asset */
   return rc;
 }

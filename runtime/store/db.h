@@ -108,7 +108,7 @@
   X(RELEASE, "UPDATE job SET state='queued' WHERE asset=?1 AND capability=?2"  \
              " AND state='held'")                                              \
   X(UNHOLD, "UPDATE job SET state='queued' WHERE class=?1 AND capability=?2"   \
-            " AND state='held' AND NOT"                                        \
+            " AND state='held' AND asset>?4 AND asset<=?5 AND NOT"             \
             " (SELECT aside FROM asset WHERE id=job.asset)&?3")                \
   X(CLAMP, "UPDATE job SET ended=?3,again=again-ended+?3 WHERE class=?1"       \
            " AND capability=?2 AND again IS NOT NULL AND ended>?3")            \
@@ -139,15 +139,21 @@
                 "' AND name<'hold;' AND value<=?1")                            \
   X(VERSION_PUT, "INSERT INTO version(capability,version,since,created)"       \
                  " VALUES(?1,?2,?3,?4)")                                       \
-  X(GONE, "SELECT DISTINCT a.id FROM job j CROSS JOIN asset a"                 \
-          " ON a.parent=j.asset AND a.capability=j.capability"                 \
-          " WHERE j.run=?1 AND j.state='completed' AND a.id<=?2"               \
-          " AND NOT EXISTS(SELECT 1 FROM found f WHERE f.asset=a.id"           \
+  X(GONE, "SELECT j.asset,j.capability,a.id,"                                  \
+          "NOT EXISTS(SELECT 1 FROM found f WHERE f.asset=a.id"                \
           " AND (f.run=?1 OR f.gone IS NOT NULL))"                             \
           " AND NOT EXISTS(SELECT 1 FROM edge e LEFT JOIN job k"               \
           " ON k.asset=e.parent AND k.capability=e.capability"                 \
           " WHERE e.asset=a.id AND (k.run IS NULL OR k.run<>?1"                \
-          " OR k.state<>'completed')) ORDER BY a.id")
+          " OR k.state<>'completed'))"                                         \
+          " FROM job j CROSS JOIN asset a INDEXED BY asset_parent"             \
+          " ON a.parent=j.asset AND a.capability=j.capability"                 \
+          " AND a.id>iif(j.asset=?3 AND j.capability=?4,?5,0) AND a.id<=?2"    \
+          " WHERE (j.asset,j.capability)>=(?3,?4) AND j.asset<?6"              \
+          " AND j.run=?1 AND j.state='completed'"                              \
+          " ORDER BY j.asset,j.capability LIMIT ?7")
+/* Finds of a job come in the order of that index, by their numbers: to sort
+ * them would read all of them each time. */
 /* Ended up to ?3 and not in run ?6, of a capability that runs again by time.
  * What is gone waits until it is found. */
 #define RT__STALE                                                              \

@@ -41,8 +41,7 @@ char *rt__session_path(const char *dir, const char *name, const char *suffix) {
   return path;
 }
 
-/* FNV-1a, as cli/control_address.c has it, which knows public headers only;
- * that both agree is shown by tests/cli/ctl.sh. */
+/* FNV-1a */
 static uint64_t hash_of(const char *text) {
   uint64_t hash = 14695981039346656037u;
   for (; *text; text++) {
@@ -51,7 +50,7 @@ static uint64_t hash_of(const char *text) {
   return hash;
 }
 
-char *rt__session_socket(const char *dir, const char *name) {
+char *rt_session_socket(const char *dir, const char *name) {
   char file[32];
   if (strlen(name) <= SOCKET_NAME_MAX) {
     return rt__session_path(dir, name, ".sock");

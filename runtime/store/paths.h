@@ -19,8 +19,6 @@
 rt_err rt__session_name_check(const char *name, rt_error *err);
 /* DIR/NAME + suffix [free], NULL when memory is short. `dir` NULL: default. */
 char *rt__session_path(const char *dir, const char *name, const char *suffix);
-/* The path [free] of the socket by which the command line controls it. */
-char *rt__session_socket(const char *dir, const char *name);
 /* Make the folder and those above it. */
 rt_err rt__session_mkdir(const char *dir, rt_error *err);
 

@@ -311,8 +311,10 @@ typedef struct rt__stale {
   int64_t class_id, capability, before, now, run;
   uint64_t bit, earlier;
 } rt__stale;
-/* Of a lane all that are held for no reason any more. */
-rt_err rt__store_unhold(rt__store *store, const rt__stale *lane, rt_error *err);
+/* Of a lane all that are held for no reason any more, of assets after `after`
+ * up to `upto`. */
+rt_err rt__store_unhold(rt__store *store, const rt__stale *lane, int64_t after,
+                        int64_t upto, rt_error *err);
 /* Put what is stale aside, some `limit` jobs, the oldest ones; *more: there are
  * others. `counts` of those that were completed, skipped and failed. */
 rt_err rt__store_stale(rt__store *store, const rt__stale *lane, int64_t limit,
@@ -327,9 +329,15 @@ rt_err rt__store_version(rt__store *store, int64_t capability,
                          const char *version, int64_t *id, bool *several,
                          rt_error *err);
 /* Assets up to `upto` that run `run` did not find, though all jobs that had
- * found them have run in it. */
+ * found them have run in it. Looks at some `limit` assets from *at on, and
+ * leaves there where it came to; *more: it has not seen all. */
+typedef struct rt__gone_at {
+  int64_t asset, capability; /* a job of the run */
+  int64_t child;             /* the last asset of it that was looked at */
+} rt__gone_at;
 rt_err rt__store_gone(rt__store *store, int64_t run, int64_t upto,
-                      rt__asset_fn fn, void *arg, rt_error *err);
+                      int64_t limit, rt__gone_at *at, rt__asset_fn fn,
+                      void *arg, bool *more, rt_error *err);
 
 /* --- what is running: lists of [job, attempt, fanout] ---------------- */
 typedef struct rt__running {

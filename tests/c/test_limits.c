@@ -280,12 +280,11 @@ static void on_sent(rt_err code, const rt_error *err, rt_value *result,
   uv_sem_post(&one->sent);
 }
 
-static void endless(kit_job *job, rt__end *end) {
+static void send_for_ever(kit_job *job, bool the_same) {
   sending one = {.code = RT_OK};
-  (void)end;
   uv_sem_init(&one.sent, 0);
   for (int i = 0; one.code == RT_OK; i++) {
-    rt_value *list = many_nodes(i * FLOOD_MANY);
+    rt_value *list = many_nodes(the_same ? 0 : i * FLOOD_MANY);
     rt__engine_send(job->order->engine, job->order->session, job->order->lease,
                     list, on_sent, &one);
     uv_sem_wait(&one.sent);
@@ -294,6 +293,64 @@ static void endless(kit_job *job, rt__end *end) {
   }
   assert_int_equal(one.code, RT_ECANCELED);
   uv_sem_destroy(&one.sent);
+}
+
+static void endless(kit_job *job, rt__end *end) {
+  (void)end;
+  send_for_ever(job, false);
+}
+
+static void repeating(kit_job *job, rt__end *end) {
+  (void)end;
+  send_for_ever(job, true);
+}
+
+static void failed_with(kit *k, const char *name, const char *words) {
+  rt_report *report = NULL;
+  rt_value *jobs = NULL;
+  KIT_OK(rt_report_open(&report, k->dir, name, err));
+  KIT_OK(rt_report_jobs(report, "failed", NULL, "", 10, &jobs, err));
+  rt_view all = rt_view_get(rt_value_view(jobs), "jobs");
+  assert_int_equal(rt_view_count(all), 1);
+  rt_view failed = rt_view_at(all, 0);
+  assert_int_equal(rt_view_int(rt_view_get(failed, "attempt"), 0), 1);
+  size_t size = 0;
+  const char *why = rt_view_string(rt_view_get(failed, "reason"), &size);
+  assert_non_null(why);
+  if (size < strlen(words) || memcmp(why, words, strlen(words)) != 0) {
+    fail_msg("%.*s", (int)size, why);
+  }
+  rt_value_unref(jobs);
+  rt_report_close(report);
+}
+
+/* Nothing but duplicates, thousands at a time: so many that it is no longer
+ * told from one that knows no end. */
+static void sends_the_same(kit *k, const char *name, int64_t fanout,
+                           int expected) {
+  rt_session_opts o = RT_SESSION_OPTS_INIT;
+  o.max_fanout = fanout;
+  atomic_store(&batches, 0);
+  rt_session *s = kit_open(k, name, &o);
+  rt_value *list = many_nodes(0);
+  KIT_OK(rt_session_dispatch(s, list, NULL, NULL, err));
+  rt_value_unref(list);
+  kit_dispatch(s, "node", "x");
+  kit_wait(s);
+  assert_int_equal(atomic_load(&batches), expected);
+  assert_int_equal(kit_stat(s, "failed"), 1);
+  assert_int_equal(kit_assets(k, name), FLOOD_MANY + 1);
+  kit_close(s);
+  failed_with(k, name, "fanout: the job sends without end: of its results ");
+}
+
+static void who_sends_the_same_for_ever_is_ended(void **state) {
+  kit *k = kit_start(state);
+  kit_cap(k, "repeating",
+          (kit_opts){.output = "leaf", .retries = 3, .fn = repeating});
+  sends_the_same(k, "seven", 7, 21); /* 20,000 duplicates; then it is told */
+  sends_the_same(k, "many", -1, 1001);
+  kit_stop(k);
 }
 
 static void who_floods_for_ever_is_ended(void **state) {
@@ -310,20 +367,7 @@ static void who_floods_for_ever_is_ended(void **state) {
   assert_int_equal(kit_stat(s, "failed"), 1);
   assert_int_equal(refused_by(s, "fanout"), 21 * FLOOD_MANY - 7);
   kit_close(s);
-  rt_report *report = NULL;
-  rt_value *jobs = NULL;
-  KIT_OK(rt_report_open(&report, k->dir, "flood", err));
-  KIT_OK(rt_report_jobs(report, "failed", NULL, "", 10, &jobs, err));
-  rt_view all = rt_view_get(rt_value_view(jobs), "jobs");
-  assert_int_equal(rt_view_count(all), 1);
-  rt_view failed = rt_view_at(all, 0);
-  assert_int_equal(rt_view_int(rt_view_get(failed, "attempt"), 0), 1);
-  size_t size = 0;
-  const char *why = rt_view_string(rt_view_get(failed, "reason"), &size);
-  assert_non_null(why);
-  assert_memory_equal(why, "fanout: the job has sent its 7", 30);
-  rt_value_unref(jobs);
-  rt_report_close(report);
+  failed_with(k, "flood", "fanout: the job has sent its 7");
   kit_stop(k);
 }
 
@@ -391,6 +435,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(fanout_bounds_a_job),
       cmocka_unit_test(a_flood_is_counted),
       cmocka_unit_test(who_floods_for_ever_is_ended),
+      cmocka_unit_test(who_sends_the_same_for_ever_is_ended),
       cmocka_unit_test(assets_bound_a_session),
       cmocka_unit_test(explain_names_the_chain),
   };
