@@ -79,7 +79,7 @@ static void add(fixture *f, rt_invoke_fn invoke, bool active) {
 static void begin(fixture *f, const char *const *scope, size_t count) {
   rt_session_opts opts = RT_SESSION_OPTS_INIT;
   rt_error err = RT_ERROR_INIT;
-  rt_outcome outcome;
+  rt_outcome outcome = RT_STORED;
   rt_value *asset = host_json("{\"class\":\"ipv4\",\"value\":\"10.0.0.1\"}");
   opts.name = "s";
   opts.dir = f->dir;
