@@ -77,6 +77,7 @@ function Job:deadline() end
 ---@field finish (fun(ctx: {session: string, options: table, reason: string}))?  at a session's end
 ---@field every (number|string)?  a duration or a cron expression (UTC): runs then, too
 ---@field active boolean?  its network modules keep to the session's scope
+---@field exec boolean?  it may run programs although it is active: those keep to no scope
 ---@field setup (fun(ctx: {session: string, options: table}): any, any)?  once per worker
 ---@field match (fun(asset: rt.Asset, ctx: table): boolean, string?)?
 ---@field priority integer?       1 runs first, 9 last; 5

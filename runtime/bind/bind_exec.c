@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "process/fence.h"
 #include "process/op.h"
 #include "process/sched.h"
 #include "sys/exec.h"
@@ -107,10 +108,13 @@ static int l_run(lua_State *L) {
   op->exec.arg = op;
   op->exec.forwards = forwards;
   op->exec.forward = on_forward;
-  rt_err rc = take_input(L, 5, op)
-                  ? rt__exec_start(&op->exec, rt__worker_loop(op->op.worker),
-                                   &spec, &err)
-                  : rt_fail(&err, RT_ENOMEM, "exec: no memory");
+  rt_err rc = RT_OK;
+  if (!rt__fence_lets_run(rt__fence_of(L), spec.file, &err))
+    rc = RT_EPERM;
+  else if (!take_input(L, 5, op))
+    rc = rt_fail(&err, RT_ENOMEM, "exec: no memory");
+  else
+    rc = rt__exec_start(&op->exec, rt__worker_loop(op->op.worker), &spec, &err);
   op->legacy.lost = lost;
   if (rc == RT_OK) {
     rt__legacy_add(op->op.worker, &op->legacy);

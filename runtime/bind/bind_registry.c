@@ -10,6 +10,7 @@
 #include <lauxlib.h>
 #include <uv.h>
 
+#include "process/fence.h"
 #include "process/job_load.h"
 #include "process/op.h"
 #include "registry/capability.h"
@@ -40,6 +41,7 @@ static int l_put(lua_State *L) {
   unsigned flags = (unsigned)luaL_checkinteger(L, 3);
   rt_error err = RT_ERROR_INIT;
   rt_value *map;
+  if (!rt__fence_lets_add(rt__fence_of(L), &err)) return rt__lua_fail(L, &err);
   rt_err rc = rt__lua_encode(L, 1, "capability", &map, &err);
   if (rc == RT_OK) {
     rc = rt__registry_put(registry_of(L), map, NULL, packed, size, 1, flags,
@@ -190,11 +192,12 @@ static int l_load(lua_State *L) {
   op->names = rt_builder_new();
   op->faults = rt_builder_new();
   op->work.data = op;
-  if (op->path && op->names && op->faults &&
+  bool may = rt__fence_lets_add(rt__fence_of(L), &err);
+  if (may && op->path && op->names && op->faults &&
       uv_queue_work(rt__worker_loop(op->op.worker), &op->work, on_work,
                     after_work) == 0)
     return rt__op_return(L, &op->op);
-  rt_fail(&err, RT_EUNAVAIL, "cannot start to load %s", path);
+  if (may) rt_fail(&err, RT_EUNAVAIL, "cannot start to load %s", path);
   rt__op_fail(&op->op, &err);
   rt__op_post(&op->op);
   return rt__op_return(L, &op->op);

@@ -13,6 +13,7 @@
 
 #include "bind/session_report.h"
 #include "dispatcher/session.h"
+#include "process/fence.h"
 #include "process/op.h"
 #include "registry/capability.h"
 #include "rt/session.h"
@@ -402,6 +403,7 @@ static int l_open(lua_State *L) {
   rt_err rc = value_field(L, "options", &op->options, &err);
   if (rc == RT_OK) rc = value_field(L, "config", &op->config, &err);
   if (rc == RT_OK) rc = value_field(L, "brought", &op->brought, &err);
+  if (rc == RT_OK && !rt__fence_lets_add(rt__fence_of(L), &err)) rc = RT_EPERM;
   if (rc != RT_OK) return refuse(L, &op->op, &err);
   opts.options = op->options;
   opts.config = op->config;

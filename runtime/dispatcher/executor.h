@@ -139,6 +139,8 @@ void rt__engine_refuse(rt_session *session, rt__lease lease, const char *target,
 /* [any] May a connection of this session go there? */
 bool rt__session_reaches(const rt_session *session, const rt__target *target,
                          char *why, size_t size);
+/* [any] Does it have rules at all? */
+bool rt__session_scoped(const rt_session *session);
 /* [any] Is the intake beyond its bounds? For callers that do not wait. */
 bool rt__engine_full(rt__engine *engine);
 /* [any] `fraction` in 0..1; `text` may be NULL. */

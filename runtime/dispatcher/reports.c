@@ -186,6 +186,10 @@ bool rt__session_reaches(const rt_session *session, const rt__target *target,
   return rt__scope_reaches(&session->scope, target, why, size);
 }
 
+bool rt__session_scoped(const rt_session *session) {
+  return session->scope.count > 0;
+}
+
 /* --- progress -------------------------------------------------------- */
 typedef struct progress_cmd {
   rt__cmd cmd;

@@ -122,3 +122,28 @@ bool rt__fence_allows(const rt__fence *fence, const char *what,
   rt__fence_note(fence, host, url, addr, port, err);
   return false;
 }
+
+static bool holds(const rt__fence *fence) {
+  return fence && rt__session_scoped(fence->session);
+}
+
+bool rt__fence_lets_run(const rt__fence *fence, const char *program,
+                        rt_error *err) {
+  char place[512];
+  if (!holds(fence) || fence->capability->exec) return true;
+  rt_fail(err, RT_EPERM,
+          "exec: run '%.300s': out of scope: programs keep to none, and the "
+          "active capability does not declare exec = true",
+          program);
+  snprintf(place, sizeof(place), "exec:%.300s", program);
+  rt__fence_note(fence, NULL, place, NULL, 0, err);
+  return false;
+}
+
+bool rt__fence_lets_add(const rt__fence *fence, rt_error *err) {
+  if (!holds(fence)) return true;
+  rt_fail(err, RT_EPERM,
+          "out of scope: a job of an active capability may register none and "
+          "open no session: they would not keep to its scope");
+  return false;
+}

@@ -46,5 +46,11 @@ bool rt__fence_would_allow(const rt__fence *fence, const char *what,
                            const rt__addr *addr, unsigned port, rt_error *err);
 void rt__fence_note(const rt__fence *fence, const char *host, const char *url,
                     const rt__addr *addr, unsigned port, const rt_error *err);
+/* Programs keep to no scope, nor would a capability that is registered or a
+ * session that is opened. May it run one (which the session is told when not),
+ * may it add such? NULL fence, or a session without rules: it may. */
+bool rt__fence_lets_run(const rt__fence *fence, const char *program,
+                        rt_error *err);
+bool rt__fence_lets_add(const rt__fence *fence, rt_error *err);
 
 #endif

@@ -134,6 +134,7 @@ static rt_err unpack(rt_capability *c, rt_view map, rt_error *err) {
   c->has_prioritize = rt_view_bool(rt_view_get(map, "has_prioritize"), false);
   c->has_finish = rt_view_bool(rt_view_get(map, "has_finish"), false);
   c->active = rt_view_bool(rt_view_get(map, "active"), false);
+  c->exec = rt_view_bool(rt_view_get(map, "exec"), false);
   c->has_setup = rt_view_bool(rt_view_get(map, "has_setup"), false);
   return unpack_rerun(c, map, err);
 }

@@ -47,6 +47,7 @@ struct rt_capability {
   bool has_cron; /* ticks at the times of `cron` */
   rt__cron cron;
   bool active;           /* its network modules keep to the session's scope */
+  bool exec;             /* and it may run programs nevertheless */
   rt_value *declaration; /* the map that API 4.1 describes, without functions */
   /* written in Lua: the file's text and which of its capabilities this is */
   char *file;   /* path as given; NULL for one made from a table or in C */

@@ -79,6 +79,42 @@ local function by_grandchild(job)
   end
   return process.exec(outer, job.options.port)
 end
+local function by_supervisor(job)
+  local function dial(at, to)
+    local conn, err = require("tcp").connect("127.0.0.1", at, { timeout = "10s" })
+    process.send(to, "answer", conn and "yes" or err:message())
+  end
+  local answers = process.listen("answer")
+  local tree = assert(require("supervisor").start({
+    children = {
+      { id = "dial", start = { dial, job.options.port, process.pid() }, restart = "temporary" },
+    },
+  }))
+  local answer = answers:receive("30s")
+  tree:stop()
+  if answer ~= "yes" then
+    return nil, errors.new({ message = answer, kind = "PERMISSION_DENIED" })
+  end
+  return true
+end
+local function by_program()
+  return require("exec").run("true")
+end
+local function by_shell()
+  local status, why = os.execute("exit 0")
+  if status == 0 then return true end
+  return nil, why
+end
+local function by_other_capability()
+  local other = { name = "other", input = { "go" }, invoke = function() end }
+  return require("registry").register(other)
+end
+local function by_other_file()
+  return require("registry").register("/nowhere.lua")
+end
+local function by_other_session()
+  return require("session").open({ name = "beside", dir = os.tmpname() .. ".d" })
+end
 local function by_coroutine(job)
   local done = channel.new(1)
   local port = job.options.port
@@ -205,6 +241,14 @@ describe("an active capability", function()
     { "a child process", by_child, { "10.0.0.0/8" }, "no rule includes the address" },
     { "a child process in scope", by_child, { "127.0.0.1" }, "yes" },
     { "a child's child", by_grandchild, { "10.0.0.0/8" }, "no rule includes the address" },
+    { "a supervisor's child", by_supervisor, { "10.0.0.0/8" }, "no rule includes the address" },
+    { "a supervisor's child in scope", by_supervisor, { "127.0.0.1" }, "yes" },
+    { "a program", by_program, { "127.0.0.1" }, "run 'true': out of scope: programs keep to none" },
+    { "a program where all is in scope", by_program, {}, "yes" },
+    { "another capability", by_other_capability, { "127.0.0.1" }, "may register none" },
+    { "another capability's file", by_other_file, { "127.0.0.1" }, "may register none" },
+    { "a shell", by_shell, { "127.0.0.1" }, "run '/bin/sh': out of scope" },
+    { "another session", by_other_session, { "127.0.0.1" }, "open no session" },
     { "a coroutine", by_coroutine, { "10.0.0.0/8" }, "no rule includes the address" },
   }) do
     local name, try, scope, expected = unpack(case)
@@ -290,6 +334,31 @@ describe("an active capability", function()
     assert.equal("completed", job.state)
     assert.is_truthy(job.answer:find("127.0.0.1:" .. port, 1, true), job.answer)
     assert.equal(1, s:stats().rejections.scope)
+  end)
+
+  it("runs programs where it declares that it does", function()
+    local s = env.open({
+      {
+        name = "probe",
+        input = { "go" },
+        output = { "r" },
+        active = true,
+        exec = true,
+        invoke = function(job)
+          local said = assert(require("exec").run("echo", { "hi" })).stdout
+          job:send({ class = "r", value = said:sub(1, 2) })
+        end,
+      },
+    }, { scope = { "go:**", "r:**" } })
+    env.run(s, "go", { "1" })
+    assert.same({ "hi" }, env.values(s, "r"))
+  end)
+
+  it("leaves a refused program for why", function()
+    local _, s = outcome(by_program, { "127.0.0.1" }, port)
+    local answer = s:why_not("probe", "target:exec:true")
+    assert.equal("rejected", answer.state)
+    assert.is_truthy(answer.reason:find("does not declare exec = true", 1, true), answer.reason)
   end)
 
   it("refuses in its setup, too", function()
