@@ -23,9 +23,10 @@ function M.register(capability, opts)
 end
 
 --- Load a file or a folder again: what it declares otherwise than before takes the place of that,
---- for jobs that begin from now on. When something is faulty, what was there before stays.
+--- for jobs that begin from now on; what it declares no longer is taken out. A changed module that
+--- it requires is a change. When something is faulty, what was there before stays.
 ---@param path string
----@return string[]? names, rt.Error? err  those that are new or have changed
+---@return string[]? names, rt.Error? err  those that are new, have changed or are gone
 function M.reload(path)
   check.string(path, 1, "reload")
   if path == "" then return nil, errors.make("reload: empty path", "INVALID") end

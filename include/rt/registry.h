@@ -85,8 +85,10 @@ RT_API rt_err rt_registry_load_code(rt_registry *registry, const char *code,
                                     size_t *loaded, rt_error *err);
 /* [waits] The same after files have changed: what is new is added, what a file
  * declares otherwise than before takes the place of that, for the jobs that
- * begin from now on; those that run end as they began. A faulty one is told,
- * and what was there before stays. `*changed` counts both kinds. */
+ * begin from now on; those that run end as they began. What a file or the
+ * folder declares no longer is taken away; a changed module that a file
+ * requires counts as a change of it. A faulty one is told, and what was there
+ * before stays. `*changed` counts all of these. */
 RT_API rt_err rt_registry_reload(rt_registry *registry, const char *path,
                                  rt_fault_fn fault, void *arg, size_t *changed,
                                  rt_error *err);

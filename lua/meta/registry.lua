@@ -19,7 +19,7 @@ function registry.register(capability, opts) end
 
 --- Load a file or a folder again, after it has changed.
 ---@param path string
----@return string[]? names, rt.Error? err  those that are new or have changed
+---@return string[]? names, rt.Error? err  those that are new, have changed or are gone
 function registry.reload(path) end
 
 --- Take a capability out. Its queued jobs are skipped until it is there again.

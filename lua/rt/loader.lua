@@ -3,6 +3,7 @@
 -- fault is one line with the file, the line or the field, and what was expected.
 -- SPDX-License-Identifier: MIT
 local core = require("rt.core.job")
+local crypto = require("crypto")
 local declaration = require("rt.declaration")
 local errors = require("rt.errors")
 local sandbox = require("rt.sandbox")
@@ -53,9 +54,21 @@ local function evaluate(file, text)
   M.look_beside(file)
   local chunk, err = source.load(text, "@" .. file, task_core.globals())
   if not chunk then return nil, err end
+  local noted = source.note_modules()
   local ok, value = pcall(chunk)
   if not ok then return nil, errors.of(value)._message end
-  return { value }
+  return { value, noted = noted }
+end
+
+-- The paths of the modules that the file required, and one word that changes with their texts.
+local function modules_of(noted)
+  if #noted == 0 then return nil end
+  local paths, texts = {}, {}
+  for i, module in ipairs(noted) do
+    paths[i] = module.path
+    texts[i] = ("%d:%s"):format(#module.text, module.text)
+  end
+  return paths, crypto.sha256(table.concat(texts)):sub(1, 16)
 end
 
 -- One declaration, or those of a list.
@@ -74,10 +87,12 @@ local function title(value, index)
   return ("capability %d: "):format(index)
 end
 
-local function add(file, text, value, index)
+local function add(file, text, value, index, noted)
   local decl, why = declaration.check(value)
   if not decl then return fault(file, text, title(value, index) .. why) end
-  local ok, err = core.add(declaration.plain(decl), index)
+  local plain = declaration.plain(decl)
+  plain.modules, plain.modules_version = modules_of(noted)
+  local ok, err = core.add(plain, index)
   if not ok then fault(file, text, err:message(), err:kind()) end
 end
 
@@ -88,7 +103,7 @@ function M.run()
   local list, why = declared(result[1])
   if not list then return fault(file, text, why) end
   for index = 1, #list do
-    add(file, text, list[index], index)
+    add(file, text, list[index], index, result.noted)
   end
 end
 

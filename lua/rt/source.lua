@@ -134,18 +134,28 @@ local function find_loader(mine, name)
   local preloaded = mine.preload[name]
   if preloaded then return preloaded end
   local text, where = host.source(name), name
-  if not text then
+  local of_host = text ~= nil
+  if not of_host then
     text, where = search(name, mine.path)
   end
   if not text then
     local tried = "\n\tno field package.preload['" .. name .. "']" .. where
     error("module '" .. name .. "' not found:" .. tried, 3)
   end
+  if mine.noted and not of_host then mine.noted[#mine.noted + 1] = { path = where, text = text } end
   local fn, err = M.load(text, "@" .. where, core.globals())
   if not fn then
     error("error loading module '" .. name .. "' from file '" .. where .. "':\n\t" .. err, 3)
   end
   return fn
+end
+
+--- From now on the files of modules that the running process requires are noted in the list this
+--- answers: {path, text} each.
+function M.note_modules()
+  local noted = {}
+  package_state().noted = noted
+  return noted
 end
 
 local function load_module(mine, name)

@@ -44,6 +44,7 @@ typedef struct loading {
   bool done;                /* guarded by the runtime's lock */
   char *lost;               /* [own] its worker is, for this reason */
   load_note *first, **last; /* the caller's unless that is so */
+  load_note *declared;      /* the names in the file, likewise */
 } loading;
 
 static void free_notes(load_note *note) {
@@ -57,6 +58,7 @@ static void free_notes(load_note *note) {
 static void load_unref(loading *load) {
   if (!load || atomic_fetch_sub(&load->refs, 1) > 1) return;
   free_notes(load->first);
+  free_notes(load->declared);
   free(load->lost);
   free(load->file);
   free(load->text);
@@ -257,6 +259,43 @@ static bool run_there(loading *load) {
   return done;
 }
 
+/* --- what a file that is loaded again has no longer ----------------------- */
+static bool is_stray(const rt_capability *c, void *arg) {
+  const loading *load = arg;
+  if (!c->file || strcmp(c->file, load->file) != 0) return false;
+  for (const load_note *n = load->declared; n; n = n->next)
+    if (!strcmp(n->text, c->name)) return false;
+  return true;
+}
+
+/* In the folder `arg`, and there no more? */
+static bool is_orphan(const rt_capability *c, void *arg) {
+  const char *folder = arg;
+  size_t size = strlen(folder);
+  while (size && folder[size - 1] == '/') size--;
+  if (!c->file || strncmp(c->file, folder, size) != 0 || c->file[size] != '/')
+    return false;
+  return !strchr(c->file + strlen(folder) + !ends_in(folder, "/"), '/') &&
+         access(c->file, F_OK) != 0 && errno == ENOENT;
+}
+
+static void take_out(rt_registry *registry, rt__capability_is_fn is, void *arg,
+                     const rt__load_opts *opts) {
+  char *name;
+  if (!(opts->flags & RT__PUT_REPLACE)) return;
+  while ((name = rt__registry_find(registry, is, arg)) != NULL) {
+    bool out = rt_registry_remove(registry, name, NULL) == RT_OK;
+    if (out && opts->loaded) opts->loaded(name, opts->arg);
+    free(name);
+  }
+}
+
+static bool any_fault(const loading *load) {
+  for (const load_note *n = load->first; n; n = n->next)
+    if (n->kind) return true;
+  return false;
+}
+
 /* A path, or text that is called so. */
 typedef struct origin {
   const char *path, *code;
@@ -274,6 +313,9 @@ static rt_err finish_load(loading *load, const rt__load_opts *opts,
     tell_lost(load, opts);
   else
     tell(load->first, opts);
+  if (!load->lost && !any_fault(load)) {
+    take_out(load->registry, is_stray, load, opts);
+  }
   load_unref(load);
   return RT_OK;
 }
@@ -319,6 +361,7 @@ static rt_err load_folder(rt_registry *registry, const char *path,
     free(entries[i]);
   }
   free(entries);
+  if (rc == RT_OK) take_out(registry, is_orphan, (char *)path, opts);
   return rc;
 }
 
@@ -430,6 +473,11 @@ int rt__l_add(lua_State *L) {
   const char *name =
       rt_view_string(rt_view_get(rt_value_view(map), "name"), &size);
   char *copy = name ? strndup(name, size) : NULL;
+  if (rc == RT_OK && copy) {
+    load_note **last = &load->declared;
+    while (*last) last = &(*last)->next;
+    note_into(&last, copy, NULL);
+  }
   if (rc == RT_OK && copy && (changed || !(load->flags & RT__PUT_REPLACE)))
     note(load, copy, NULL);
   free(copy);

@@ -97,6 +97,7 @@ static rt_err unpack_rerun(rt_capability *c, rt_view map, rt_error *err) {
                    "rerun: expected once, on_change, always or after: and a "
                    "duration such as after:24h");
   c->version = copy_text(rt_view_get(map, "version"));
+  c->modules = copy_text(rt_view_get(map, "modules_version"));
   for (size_t i = 0; i < c->input_count; i++)
     c->watches = c->watches || rt__input_is_event(c->input[i]);
   return RT_OK;
@@ -156,11 +157,16 @@ rt_err rt__capability_new(rt_capability **out, const rt_value *declaration,
 }
 
 /* FNV-1a: the same on every machine, so that files tell the same. */
-static char *hash_text(const char *source, size_t size) {
-  uint64_t hash = 14695981039346656037u;
-  char text[24];
+static uint64_t hash_more(uint64_t hash, const char *text, size_t size) {
   for (size_t i = 0; i < size; i++)
-    hash = (hash ^ (unsigned char)source[i]) * 1099511628211u;
+    hash = (hash ^ (unsigned char)text[i]) * 1099511628211u;
+  return hash;
+}
+
+static char *hash_text(const char *source, size_t size, const char *modules) {
+  uint64_t hash = hash_more(14695981039346656037u, source, size);
+  char text[24];
+  if (modules) hash = hash_more(hash, modules, strlen(modules));
   snprintf(text, sizeof(text), "#%016llx", (unsigned long long)hash);
   return strdup(text);
 }
@@ -176,7 +182,7 @@ rt_err rt__capability_set_source(rt_capability *c, const char *file,
   c->source[source_size] = '\0';
   c->source_size = source_size;
   c->index = index;
-  if (!c->version) c->version = hash_text(source, source_size);
+  if (!c->version) c->version = hash_text(source, source_size, c->modules);
   return RT_OK;
 }
 
@@ -278,6 +284,7 @@ void rt__capability_unref(rt_capability *c) {
   free(c->description);
   free(c->file);
   free(c->version);
+  free(c->modules);
   free(c->source);
   rt_value_unref(c->declaration);
   free(c);

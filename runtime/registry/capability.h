@@ -41,6 +41,7 @@ struct rt_capability {
   rt__rerun rerun;
   double rerun_after;
   char *version; /* declared, or a hash of its text; NULL: none */
+  char *modules; /* a hash of what its file requires; NULL: nothing */
   bool watches;  /* takes events: asset.new, asset.changed, asset.gone */
   bool has_match, has_rate_key, has_prioritize, has_setup, has_finish;
   double every;  /* seconds between two ticks; 0: none */
@@ -113,6 +114,10 @@ rt_err rt__registry_change(rt_registry *registry, const rt_value *declaration,
                            const char *file, const char *source,
                            size_t source_size, uint32_t index, unsigned flags,
                            bool *changed, rt_error *err);
+/* [any] The name [own] of the first for which `is`, which may not use the
+ * registry, says so; or NULL. */
+typedef bool (*rt__capability_is_fn)(const rt_capability *c, void *arg);
+char *rt__registry_find(rt_registry *registry, rt__capability_is_fn is, void *arg);
 void rt__registry_give_back(rt_registry *registry, const char *name);
 /* [any] All capabilities now, by priority then ordinal; `*out` is an array
  * [own, rt_free] of `*count` references [own]. */

@@ -91,6 +91,13 @@ static bool same(const rt_capability *a, const rt_capability *b) {
          memcmp(a->source, b->source, a->source_size) == 0;
 }
 
+/* Who reloads looks at what the file requires, too. */
+static bool same_for(const rt_capability *a, const rt_capability *b,
+                     unsigned flags) {
+  return same(a, b) &&
+         (!(flags & RT__PUT_REPLACE) || same_text(a->modules, b->modules));
+}
+
 static void count_user(rt_capability *c, unsigned flags) {
   if (flags & RT__PUT_BORROW)
     c->users++;
@@ -128,7 +135,7 @@ static rt_err append(rt_registry *r, rt_capability *c, unsigned flags,
   size_t at = find_locked(r, c->name);
   *added = at == r->count;
   if (!*added) {
-    bool again = same(r->list[at], c);
+    bool again = same_for(r->list[at], c, flags);
     if (flags & RT__PUT_AGAIN && again) {
       count_user(r->list[at], flags);
     } else if (!again && may_replace(r->list[at], c, flags)) {
@@ -237,6 +244,15 @@ rt_err rt_registry_remove(rt_registry *r, const char *name, rt_error *err) {
   if (!c) return rt_fail(err, RT_ENOTFOUND, "no capability '%s'", name);
   rt__capability_unref(c);
   return RT_OK;
+}
+
+char *rt__registry_find(rt_registry *r, rt__capability_is_fn is, void *arg) {
+  char *name = NULL;
+  uv_mutex_lock(&r->lock);
+  for (size_t i = 0; i < r->count && !name; i++)
+    if (is(r->list[i], arg)) name = strdup(r->list[i]->name);
+  uv_mutex_unlock(&r->lock);
+  return name;
 }
 
 void rt__registry_give_back(rt_registry *r, const char *name) {

@@ -45,6 +45,35 @@ return capability { name = "other", input = { "b" }, output = { "c" },
   invoke = function(job, asset) job:send { class = "c", value = asset.value } end }
 END
 check "a new file, too" until_true 60 grep -q '"class":"c"' out
+# What it requires
+mkdir -p caps/lib
+echo 'return { word = "north" }' >caps/lib/way.lua
+cat >caps/other.lua <<'END'
+local way = require("lib.way")
+return capability { name = "other", input = { "b" }, output = { "c" },
+  invoke = function(job, asset) job:send { class = "c", value = way.word .. asset.value } end }
+END
+check "one that requires a module" until_true 60 grep -q '"c:north' out
+echo 'return { word = "south" }' >next && mv next caps/lib/way.lua
+check "a changed module changes who requires it" until_true 60 grep -q '"c:south' out
+printf 'return {' >caps/lib/way.lua
+check "a faulty one is refused" until_true 60 grep -q "caps/lib/way.lua:1: " err
+rm caps/other.lua
+check "a file that is gone takes its capability along" \
+  until_true 60 grep -q "caps: 'other' is declared no longer, and taken out" err
+
+# One that is written without a pause
+cat >caps/slow.lua <<'END'
+return capability { name = "slow", input = { "b" }, output = { "d" },
+  invoke = function(job, asset) job:send { class = "d", value = asset.value } end }
+END
+touch busy
+while [ -e busy ] && [ -d caps ]; do touch -c caps/slow.lua; done &
+writer=$!
+trap 'kill $run $writer 2>/dev/null' EXIT
+check "one that changes without end is taken in as it is" until_true 60 grep -q '"class":"d"' out
+rm busy
+wait $writer
 check "stop" rt ctl live cancel
 wait $run
 same "stopped, and can be resumed" 3 $?

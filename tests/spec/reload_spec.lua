@@ -183,6 +183,76 @@ describe("registry.reload", function()
     assert.same({ "a by two" }, env.values(s, "m"))
   end)
 
+  it("takes away what its file declares no longer", function()
+    local text = fs.read(path)
+    local two = ([[
+      return { (function() %s end)(), capability {
+        name = "also", input = { "n" }, output = { "o" },
+        invoke = function(job, asset) job:send { class = "o", value = asset.value } end } }]]):format(text)
+    write(two)
+    assert.same({ "told", "also" }, registry.reload(path))
+    env.run(s, "n", { "a" })
+    assert.same({ "a" }, env.values(s, "o"))
+    write(text)
+    assert.same({ "told", "also" }, registry.reload(path))
+    assert.same({ "told" }, registry.target_tasks("n"))
+    env.run(s, "n", { "b" })
+    assert.same({ "a" }, env.values(s, "o"))
+    assert.same({ "a by one", "b by one" }, env.values(s, "m"))
+  end)
+
+  it("takes away all of a file that is gone from its folder, and of no other", function()
+    local folder = assert(fs.temp_dir("rt-reload"))
+    for _, name in ipairs({ "here", "there" }) do
+      assert(fs.write(("%s/%s.lua"):format(folder, name), ([[
+        return capability { name = "%s", input = { "k" }, invoke = function() end }]]):format(name)))
+    end
+    assert(registry.register(folder))
+    assert.same({ "here", "there" }, registry.target_tasks("k"))
+    assert(fs.remove(folder .. "/here.lua"))
+    assert.same({ "here" }, registry.reload(folder))
+    assert.same({ "there" }, registry.target_tasks("k"))
+    assert.same({ "told" }, registry.target_tasks("n"))
+    assert(registry.unregister("there"))
+    fs.remove(folder, { recursive = true })
+  end)
+
+  it("counts a module that the file requires as a part of it", function()
+    local folder = assert(fs.temp_dir("rt-reload"))
+    local function module(word)
+      assert(fs.write(folder .. "/lib/words.lua", ('return { word = "%s" }'):format(word)))
+    end
+    assert(fs.mkdir(folder .. "/lib"))
+    module("first")
+    assert(fs.write(folder .. "/part.lua", [[
+      local words = require("lib.words")
+      return capability { name = "part", input = { "k" }, output = { "w" },
+        invoke = function(job, asset)
+          job:send { class = "w", value = asset.value .. " " .. words.word }
+        end }]]))
+    assert(registry.register(folder))
+    assert.same({ folder .. "/lib/words.lua" }, registry.get("part").modules)
+    env.run(s, "k", { "a" })
+    assert.same({}, registry.reload(folder))
+    module("second")
+    assert.same({ "part" }, registry.reload(folder))
+    env.run(s, "k", { "b" })
+    assert.same({ "a first", "b second" }, env.values(s, "w"))
+    local versions = {}
+    for job in s:jobs({ capability = "part" }) do
+      versions[#versions + 1] = job.version
+    end
+    assert.equal(2, #versions)
+    assert.is_not.equal(versions[1], versions[2])
+    assert(fs.write(folder .. "/lib/words.lua", "return {"))
+    local names, err = registry.reload(folder)
+    assert.is_nil(names)
+    assert.is_truthy(err:message():find("lib/words.lua:1:", 1, true), err:message())
+    env.run(s, "k", { "c" })
+    assert(registry.unregister("part"))
+    fs.remove(folder, { recursive = true })
+  end)
+
   it("does not take the name of another file's capability", function()
     local other = path .. ".other.lua"
     assert(fs.write(other, (fs.read(path))))
