@@ -7,7 +7,9 @@
 -- SPDX-License-Identifier: MIT
 local check = require("rt.check")
 local declaration = require("rt.declaration")
+local course = require("rt.test.course")
 local errors = require("rt.errors")
+local fence = require("rt.test.fence")
 local file = require("rt.test.file")
 local job = require("rt.test.job")
 local replay = require("rt.test.replay")
@@ -96,7 +98,7 @@ end
 
 -- The recorded attempt that a case with `replay` plays back: the first on its asset.
 local function recorded_run(path, case, name)
-  if case.run or not case.replay then return case.run end
+  if case.run or not case.replay or not case.asset then return case.run end
   local runs, fault = replay.read(file.beside(path, case.replay))
   if not runs then return nil, fault end
   for _, run in ipairs(runs) do
@@ -113,6 +115,24 @@ local function world_of(suite, case, look, opts)
   return world.new(fakes, look, opts.limit), fakes
 end
 
+-- What the case says of the asset and the scope, against what is declared; nil and what is wrong.
+local function check_asset(suite, case, declared, around)
+  local ok, fault = fence.install(around, case.scope or suite.scope)
+  if not ok then return nil, "scope: " .. fault end
+  around.active = declared.active and declared or nil
+  local asset = case.asset
+  if not asset then
+    if declared.every then return true end
+    return nil, "asset: expected { class =, value = }: only one with `every` runs without"
+  end
+  if not job.takes(declared.input, asset.class) then
+    return nil, ("asset: %s does not take class '%s'"):format(declared.name, asset.class)
+  end
+  local inside, why = fence.has(around, asset.class, asset.value)
+  if not inside then return nil, "asset: it is out of scope and would not run: " .. why end
+  return true
+end
+
 local function run_case(path, suite, case, opts)
   local capability_path = file.beside(path, suite.capability)
   local look = file.folder(capability_path) .. "?.lua;" .. file.folder(path) .. "?.lua"
@@ -122,14 +142,14 @@ local function run_case(path, suite, case, opts)
   local run, fault = recorded_run(path, case, declared.name)
   if fault then return broken(fault) end
   if run then replay.install(around, run, fakes) end
-  if not job.takes(declared.input, case.asset.class) then
-    local text = "asset: %s does not take class '%s'"
-    return broken(text:format(declared.name, case.asset.class))
-  end
+  local ok
+  ok, err = check_asset(suite, case, declared, around)
+  if not ok then return broken(err) end
   local options
   options, err = options_of(declared, suite, case)
   if not options then return broken(err) end
-  local result = job.run(around, declared, options, case)
+  local runner = case.advance and course or job
+  local result = runner.run(around, declared, options, case)
   return verdict.compare(case, result), result
 end
 

@@ -9,7 +9,7 @@
 ---@field detail string?   a traceback
 
 ---@class rt.TestResult
----@field state "completed"|"skipped"|"failed"|"retrying"|"snoozed"
+---@field state "completed"|"skipped"|"failed"|"retrying"|"snoozed"|"waiting"
 ---@field sent rt.Asset[]  in the order of sending
 ---@field calls string[]   "tcp.connect 192.0.2.7:22", ...
 ---@field logs {level: string, message: string, fields: table?}[]
@@ -20,6 +20,7 @@
 ---@field reason string?   why it was skipped
 ---@field error rt.Error?
 ---@field snooze number?   seconds
+---@field runs {at: number, state: string, reason: string?, attempt: integer, value: string}[]?
 
 ---@class rt.TestCase
 ---@field file string

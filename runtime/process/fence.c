@@ -10,8 +10,9 @@
 
 struct rt__fence {
   atomic_uint refs;
-  rt_session *session;       /* [own ref] */
+  rt_session *session;       /* [own ref]; NULL: it has a scope of its own */
   rt_capability *capability; /* [own ref] */
+  rt__scope scope;           /* [own] */
   rt__lease lease;
   bool has_lease;
 };
@@ -33,6 +34,20 @@ rt__fence *rt__fence_new(rt_session *session, const rt_capability *capability,
   return fence;
 }
 
+rt_err rt__fence_alone(rt__fence **out, const char *const *rules, size_t count,
+                       rt_error *err) {
+  rt__fence *fence = calloc(1, sizeof(*fence));
+  *out = NULL;
+  if (!fence) return rt_fail(err, RT_ENOMEM, "no memory");
+  atomic_init(&fence->refs, 1);
+  rt_err rc = rt__scope_init(&fence->scope, rules, count, err);
+  if (rc == RT_OK)
+    *out = fence;
+  else
+    free(fence);
+  return rc;
+}
+
 rt__fence *rt__fence_ref(rt__fence *fence) {
   if (fence) atomic_fetch_add(&fence->refs, 1);
   return fence;
@@ -42,6 +57,7 @@ void rt__fence_unref(rt__fence *fence) {
   if (!fence || atomic_fetch_sub(&fence->refs, 1) > 1) return;
   rt_session_unref(fence->session);
   rt__capability_unref(fence->capability);
+  rt__scope_deinit(&fence->scope);
   free(fence);
 }
 
@@ -84,6 +100,18 @@ static void put_error(const char *what, const char *place, const rt__addr *addr,
   rt_fail(err, RT_EPERM, "%s %.300s%s: out of scope: %s", what, place, at, why);
 }
 
+static bool reaches(const rt__fence *fence, const rt__target *target, char *why,
+                    size_t size) {
+  if (fence->session)
+    return rt__session_reaches(fence->session, target, why, size);
+  return rt__scope_reaches(&fence->scope, target, why, size);
+}
+
+bool rt__fence_has(const rt__fence *fence, const char *class_,
+                   const char *value, size_t size, char *why, size_t why_size) {
+  return rt__scope_has(&fence->scope, class_, value, size, why, why_size);
+}
+
 bool rt__fence_would_allow(const rt__fence *fence, const char *what,
                            const char *host, const char *url,
                            const rt__addr *addr, unsigned port, rt_error *err) {
@@ -99,8 +127,7 @@ bool rt__fence_would_allow(const rt__fence *fence, const char *what,
     target.family = addr->sa.sa_family;
     target.address = bytes_of(addr);
   }
-  if (rt__session_reaches(fence->session, &target, why, sizeof(why)))
-    return true;
+  if (reaches(fence, &target, why, sizeof(why))) return true;
   put_place(place, sizeof(place), host, url, addr, port);
   put_error(what, place, addr, why, err);
   return false;

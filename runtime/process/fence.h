@@ -24,6 +24,12 @@ typedef struct rt__fence rt__fence;
  * setup). NULL: it needs none; or memory is short, then *failed. */
 rt__fence *rt__fence_new(rt_session *session, const rt_capability *capability,
                          const rt__lease *lease, bool *failed);
+/* One with rules of its own, for tests: neither session nor capability. And is
+ * an asset inside of such a one? */
+rt_err rt__fence_alone(rt__fence **out, const char *const *rules, size_t count,
+                       rt_error *err);
+bool rt__fence_has(const rt__fence *fence, const char *class_,
+                   const char *value, size_t size, char *why, size_t why_size);
 rt__fence *rt__fence_ref(rt__fence *fence); /* NULL allowed */
 void rt__fence_unref(rt__fence *fence);     /* NULL allowed */
 /* Of the process that is running, or NULL. */

@@ -4,6 +4,7 @@
 local check = require("rt.check")
 local duration = require("rt.duration")
 local errors = require("rt.errors")
+local fence = require("rt.test.fence")
 local real = require("dns")
 
 local M = {}
@@ -48,11 +49,20 @@ local function spec_of(world, name, kind)
   return world:fake("dns", { typed })
 end
 
+local function may_ask(world, what, name, server)
+  local ok, err = fence.allows_name(world, what, name)
+  if not ok or not server then return ok, err end
+  local host, port = tostring(server):match("^%[?(.-)%]?:(%d+)$")
+  return fence.allows(world, "ask the server", host or tostring(server), tonumber(port or 53))
+end
+
 local function resolve(world, name, kind, opts)
   check.string(name, 1, "resolve")
   kind = (check.optional_string(kind, 2, "resolve") or "A"):upper()
   opts = check.optional_table(opts, 3, "resolve") or {}
   local timeout = duration.optional(opts.timeout, "timeout", "resolve") or TIMEOUT
+  local may, refused = may_ask(world, "resolve", name, opts.server)
+  if not may then return nil, refused end
   world:note(("dns.resolve %s %s"):format(name, kind))
   local spec = spec_of(world, name, kind)
   if type(spec) == "function" then spec = spec(name, kind) end

@@ -3,6 +3,7 @@
 -- stdout, an error, or a function(file, args, opts). SPDX-License-Identifier: MIT
 local check = require("rt.check")
 local duration = require("rt.duration")
+local fence = require("rt.test.fence")
 
 local M = {}
 
@@ -16,6 +17,8 @@ local function run(world, file, args, opts)
   end
   local line = table.concat(words, " ")
   local timeout = duration.optional(opts.timeout, "timeout", "run")
+  local may, refused = fence.allows_program(world, file)
+  if not may then return nil, refused end
   world:note("exec.run " .. line)
   local spec = world:fake("exec", { line, file })
   if type(spec) == "function" then spec = spec(file, args, opts) end

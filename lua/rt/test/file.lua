@@ -110,17 +110,48 @@ local function anything(_, value)
   return value
 end
 
+local function a_step(where, value)
+  if type(value) ~= "table" then return { after = seconds(where, value) } end
+  for key in pairs(value) do
+    if key ~= "after" and key ~= "metadata" then fail(where, "after and metadata only", key) end
+  end
+  if value.metadata ~= nil then a_table(where .. ".metadata", value.metadata) end
+  return { after = seconds(where .. ".after", value.after), metadata = value.metadata }
+end
+
+-- Durations, or { after =, metadata = }; one by itself is a list, too.
+local function some_steps(where, value)
+  if type(value) ~= "table" or value.after ~= nil then return { a_step(where, value) } end
+  local steps = {}
+  list_of(function(place, item)
+    steps[#steps + 1] = a_step(place, item)
+  end)(where, value)
+  return steps
+end
+
+-- How many, or when each begins.
+local function some_runs(where, value)
+  if type(value) == "number" and value >= 0 and value == math.floor(value) then return value end
+  if type(value) ~= "table" then fail(where, "a number of runs, or the times they begin", value) end
+  local times = {}
+  list_of(function(place, item)
+    times[#times + 1] = seconds(place, item)
+  end)(where, value)
+  return times
+end
+
 local CASE = {
   name = a_string, asset = an_asset, options = a_table, attempt = a_count, session = a_string,
   fakes = fakes, replay = a_string, expect = list_of(some_asset), ordered = a_boolean,
   state = a_state, reason = a_string, error = an_error, snooze = seconds,
   errors = list_of(a_table), calls = list_of(a_string), rate_key = anything,
-  prioritize = anything, check = a_function,
+  prioritize = anything, check = a_function, scope = list_of(a_string), advance = some_steps,
+  runs = some_runs,
 }
 
 local FILE = {
   capability = a_string, name = a_string, cases = list_of(a_table), fakes = fakes,
-  options = a_table, replay = a_string,
+  options = a_table, replay = a_string, scope = list_of(a_string),
 }
 
 local function check_fields(where, value, fields)
@@ -138,8 +169,11 @@ end
 local function check_case(case, i)
   local where = ("cases[%d]."):format(i)
   check_fields(where, case, CASE)
+  if case.runs and not case.advance then
+    fail(where .. "runs", "advance beside it, which makes several", case.runs)
+  end
   case.name = case.name or ("case %d"):format(i)
-  if not case.asset then fail(where .. "asset", "{ class =, value = }", nil) end
+  if not case.asset and not case.advance then fail(where .. "asset", "{ class =, value = }", nil) end
 end
 
 local function check(value)

@@ -4,6 +4,7 @@
 local check = require("rt.check")
 local duration = require("rt.duration")
 local errors = require("rt.errors")
+local fence = require("rt.test.fence")
 
 local M = {}
 
@@ -42,6 +43,15 @@ local function answer(world, request, spec, started)
   })
 end
 
+-- A proxy and a chosen address are targets as well.
+local function may_ask(world, asked)
+  local ok, err = fence.allows_url(world, asked.method, asked.url)
+  if ok and asked.address then ok, err = fence.allows(world, "connect to", asked.address) end
+  local host, port = tostring(asked.proxy):match("^%w+://%[?([^/%]]-)%]?:(%d+)")
+  if ok and host then ok, err = fence.allows(world, "use the proxy", host, tonumber(port)) end
+  return ok, err
+end
+
 local function request(world, opts, url)
   local asked = {}
   for key, value in pairs(opts) do
@@ -52,6 +62,8 @@ local function request(world, opts, url)
   local started = world.time.monotonic()
   local timeout = duration.optional(opts.timeout, "timeout", "request") or TIMEOUT
   local line = asked.method .. " " .. asked.url
+  local may, refused = may_ask(world, asked)
+  if not may then return nil, refused end
   world:note("http.request " .. line)
   local spec = world:fake("http", { line, asked.url })
   if type(spec) == "function" then spec = spec(asked) end

@@ -6,6 +6,7 @@ local copy = require("rt.copy")
 local core = require("rt.core.registry")
 local duration = require("rt.duration")
 local errors = require("rt.errors")
+local fence = require("rt.test.fence")
 local json = require("json")
 
 local M = {}
@@ -51,6 +52,7 @@ local function send_one(run, asset)
     return invalid(("class '%s' is not declared as an output"):format(asset.class))
   end
   local key = asset.key or asset.class .. ":" .. asset.value
+  if not fence.has(run.world, asset.class, asset.value) then return "out_of_scope" end
   if run.seen[key] then return "duplicate" end
   run.seen[key] = true
   local sent = run.world.sent
@@ -125,7 +127,7 @@ local function job_of(run, case)
     target = run.asset.class .. ":" .. run.asset.value,
     key = run.asset.key,
     errors = copy(case.errors or {}),
-    attempt = case.attempt or 1,
+    attempt = run.attempt,
     session = case.session or "test",
     options = run.options,
   }
@@ -238,30 +240,35 @@ end
 ---@param capability table  a checked declaration, made in this world
 ---@param options table  all options with their values
 ---@param case table
+---@param again {asset: table, attempt: integer, seen: table, ready: boolean?}?  one of several runs
 ---@return table result  {state, reason?, error?, snooze?, rate_key?, prioritize?, sent, calls, ...}
-function M.run(world, capability, options, case)
-  local asset = copy(case.asset)
+function M.run(world, capability, options, case, again)
+  again = again or { asset = case.asset, attempt = case.attempt or 1, seen = {} }
+  local asset = copy(again.asset)
   asset.key = asset.key or asset.class .. ":" .. asset.value
   local run = {
     world = world,
     capability = capability,
     options = options,
     asset = asset,
+    attempt = again.attempt,
     timeout = capability.timeout or nil,
-    seen = { [asset.key] = true },
+    seen = again.seen,
     progress = {},
   }
   local result = {
     sent = world.sent, calls = world.calls, logs = world.logs, events = world.events,
     files = world.tree, faults = world.faults, progress = run.progress,
   }
+  run.seen[asset.key] = true
   local context = { session = case.session or "test", options = options }
-  if set_up(run, result, context) and ask(run, result, context) then
+  again.ready = again.ready or set_up(run, result, context)
+  if again.ready and ask(run, result, context) then
     local job = job_of(run, case)
     local ending = world.clock:run(function()
       capability.invoke(job, asset)
     end, run.timeout)
-    settle(run, result, ending, case.attempt or 1)
+    settle(run, result, ending, run.attempt)
   end
   result.time = world.clock:elapsed()
   return result

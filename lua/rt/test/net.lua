@@ -5,6 +5,7 @@
 local check = require("rt.check")
 local duration = require("rt.duration")
 local errors = require("rt.errors")
+local fence = require("rt.test.fence")
 
 local M = {}
 
@@ -204,6 +205,8 @@ local function connect(world, kind, host, port, opts)
   opts = check.optional_table(opts, 3, "connect") or {}
   local timeout = duration.optional(opts.timeout, "timeout", "connect") or CONNECT_TIMEOUT
   local place = ("%s:%d"):format(host, port)
+  local may, refused = fence.allows(world, "connect to", host, port)
+  if not may then return nil, refused end
   world:note(("%s.connect %s"):format(kind, place))
   local spec = world:fake(kind, { place, host })
   local err = world:failure(spec, ("connect to %s port %d"):format(host, port), timeout)
@@ -230,6 +233,8 @@ function socket:send(bytes, host, port)
   check.integer(port, 3, "send")
   if self._closed then return nil, errors.make("send: closed", "CANCELED") end
   local world, place = self._world, ("%s:%d"):format(host, port)
+  local may, refused = fence.allows(world, "send to", host, port)
+  if not may then return nil, refused end
   world:note(("udp.send %s %s"):format(place, bytes))
   local spec = world:fake("udp", { place, host })
   local err = spec ~= "timeout" and world:failure(spec, "send to " .. place)

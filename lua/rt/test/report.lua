@@ -45,6 +45,7 @@ end
 local function summary_of(result)
   local sent = #result.sent
   local words = ("%s, %d %s"):format(result.state, sent, sent == 1 and "result" or "results")
+  if result.runs then words = ("%s, %d runs"):format(words, #result.runs) end
   if result.time > 0 then words = ("%s, %g s"):format(words, result.time) end
   return words
 end

@@ -137,6 +137,7 @@ end
 local function state_of(case)
   if case.state then return case.state end
   if case.reason then return "skipped" end
+  if case.runs == 0 then return "waiting" end
   if case.snooze then return "snoozed" end
   return not case.error and "completed" or nil
 end
@@ -159,6 +160,27 @@ local function check_state(lines, case, result)
   if case.snooze and case.snooze ~= result.snooze then
     add(lines, "snooze", case.snooze .. " s", result.snooze and result.snooze .. " s" or "none")
   end
+end
+
+local function times_of(runs)
+  local words = {}
+  for i, each in ipairs(runs) do
+    words[i] = ("%g s"):format(type(each) == "table" and each.at or each)
+  end
+  return ("%d (%s)"):format(#runs, #words > 0 and table.concat(words, ", ") or "none")
+end
+
+-- A number of them, or when each begins.
+local function check_runs(lines, wanted, runs)
+  if type(wanted) == "number" then
+    if wanted ~= #runs then add(lines, "runs", tostring(wanted), times_of(runs)) end
+    return
+  end
+  local same_times = #wanted == #runs
+  for i, at in ipairs(wanted) do
+    same_times = same_times and math.abs(runs[i].at - at) < 1e-3
+  end
+  if not same_times then add(lines, "runs", times_of(wanted), times_of(runs)) end
 end
 
 local function check_function(lines, case, result)
@@ -185,6 +207,7 @@ function M.compare(case, result)
       add(lines, field, show(case[field]), show(result[field]))
     end
   end
+  if case.runs then check_runs(lines, case.runs, result.runs) end
   if case.check then check_function(lines, case, result) end
   return lines
 end
