@@ -74,6 +74,8 @@ rt_err cli_runtime(cli *c, rt_runtime **out, const char *script_dir,
 int cli_check_common(cli *c, cli_common *common);
 /* An address of a DNS server as HOST:PORT? */
 bool cli_is_resolver(const char *text);
+/* Words of what scripts may use, between commas? */
+bool cli_is_allowed(const char *text);
 
 /* The data folder: the option, else $RUNTIME_DATA, else ".runtime". */
 const char *cli_data_dir(const char *option);

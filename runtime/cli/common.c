@@ -41,7 +41,7 @@ bool cli_is_resolver(const char *text) {
 }
 
 /* Words of what scripts may use, between commas. */
-static bool is_allowed(const char *text) {
+bool cli_is_allowed(const char *text) {
   static const char *const words[] = {"net", "fs", "exec", "env", "none", NULL};
   for (;; text++) {
     size_t size = strcspn(text, ",");
@@ -63,7 +63,7 @@ int cli_check_common(cli *c, cli_common *common) {
   if (common->allow && common->unsafe) {
     return cli_usage(c, "--allow: not with --unsafe");
   }
-  if (common->allow && !is_allowed(common->allow)) {
+  if (common->allow && !cli_is_allowed(common->allow)) {
     return cli_usage(c,
                      "--allow: '%s' is no list of net, fs, exec, env (or "
                      "none)",

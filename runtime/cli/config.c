@@ -61,8 +61,39 @@ static int told(cli *c, const char *path, const rt_value *error) {
   size_t size = 0;
   const char *text =
       rt_view_string(rt_view_get(rt_value_view(error), "message"), &size);
+  static const char returned[] = "result.";
+  if (text && !strncmp(text, returned, sizeof(returned) - 1)) {
+    char place[300];
+    const char *field = text + sizeof(returned) - 1;
+    const char *colon = memchr(field, ':', size - (sizeof(returned) - 1));
+    int length = colon ? (int)(colon - field) : 0;
+    char *name = colon ? strndup(field, (size_t)length) : NULL;
+    cli_config_place(path, NULL, name ? name : "?", place, sizeof(place));
+    free(name);
+    return cli_usage(c, "--config %s: %.*s: expected plain values, got%.*s",
+                     place, length, field,
+                     colon ? (int)(text + size - colon - 1) : 0, colon + 1);
+  }
   return cli_usage(c, "--config %s: %.*s", path, text ? (int)size : 14,
                    text ? text : "it has no value");
+}
+
+static const char *kind_of(rt_view view) {
+  switch (rt_view_type(view)) {
+  case RT_NIL:
+    return "nothing";
+  case RT_ARRAY:
+    return "a list";
+  case RT_STRING:
+    return "a string";
+  case RT_BOOL:
+    return "a boolean";
+  case RT_INT:
+  case RT_NUMBER:
+    return "a number";
+  default:
+    return "a table";
+  }
 }
 
 /* The table that the file returns, [own]. */
@@ -87,10 +118,9 @@ static int evaluate(cli *c, const char *path, rt_value **out) {
   } else if (e.error) {
     status = told(c, path, e.error);
   } else if (rt_view_type(rt_value_view(e.result)) != RT_MAP) {
-    status = cli_usage(c,
-                       "--config %s: expected a table, returned something "
-                       "else",
-                       path);
+    status = cli_usage(
+        c, "--config %s: expected a table of settings, returned %s", path,
+        kind_of(rt_value_view(e.result)));
   }
   free(source);
   if (rt) rt_runtime_stop(rt, 0);
@@ -145,16 +175,29 @@ static char *word_of(rt_view view) {
   }
 }
 
-static void refuse(writing *w, const char *field, const char *expected) {
-  w->status =
-      cli_usage(w->c, "--config %s: %s: expected %s", w->path, field, expected);
+static void refuse(writing *w, const char *field, const char *expected,
+                   rt_view got) {
+  char place[300];
+  cli_config_place(w->path, NULL, field, place, sizeof(place));
+  w->status = cli_usage(w->c, "--config %s: %s: expected %s, got %s", place,
+                        field, expected, kind_of(got));
+}
+
+static void refuse_option(writing *w, const char *capability,
+                          const char *option, rt_view got) {
+  char place[300];
+  cli_config_place(w->path, capability, option, place, sizeof(place));
+  w->status = cli_usage(w->c,
+                        "--config %s: options.%s.%s: expected a string, a "
+                        "number or a boolean, got %s",
+                        place, capability, option, kind_of(got));
 }
 
 /* options = { capability = { option = value } } */
 static void add_options(writing *w, rt_view capabilities) {
   rt_view name, options, key, value;
   if (rt_view_type(capabilities) != RT_MAP) {
-    refuse(w, "options", "a table for each capability");
+    refuse(w, "options", "a table for each capability", capabilities);
     return;
   }
   rt_iter each = rt_iter_of(capabilities);
@@ -162,14 +205,16 @@ static void add_options(writing *w, rt_view capabilities) {
     char *capability = word_of(name);
     rt_iter iter = rt_iter_of(options);
     if (rt_view_type(options) != RT_MAP) {
-      refuse(w, "options", "a table for each capability");
+      refuse(w, capability ? capability : "options", "a table of options",
+             options);
     }
     while (!w->status && rt_iter_next(&iter, &key, &value)) {
       char *option = word_of(key), *text = word_of(value);
       if (capability && option && text) {
         add(w, "--set=%s.%s=%s", capability, option, text);
       } else {
-        refuse(w, "options", "a string, a number or a boolean for each option");
+        refuse_option(w, capability ? capability : "?", option ? option : "?",
+                      value);
       }
       free(option);
       free(text);
@@ -196,23 +241,34 @@ static bool is_flag(const char *name) {
 
 static void add_flag(writing *w, const char *name, rt_view value) {
   if (rt_view_type(value) != RT_BOOL)
-    refuse(w, name, "true or false");
+    refuse(w, name, "true or false", value);
   else if (rt_view_bool(value, false))
     add(w, "--%s", name);
 }
 
+static bool is_known(const char *name) {
+  for (const cli_option *o = cli_run_options; o->name; o++)
+    if (!strcmp(o->name + 2, name)) return true;
+  return false;
+}
+
 static void add_setting(writing *w, const char *name, rt_view value) {
   rt_view item;
+  if (!is_known(name)) { /* which the parser says best */
+    add(w, "--%s", name);
+    return;
+  }
   if (is_flag(name)) {
     add_flag(w, name, value);
     return;
   }
-  if (rt_view_type(value) != RT_ARRAY) {
+  bool empty = rt_view_type(value) == RT_MAP && !rt_view_count(value);
+  if (rt_view_type(value) != RT_ARRAY && !empty) {
     char *text = word_of(value);
     if (text)
       add_word(w, name, text);
     else
-      refuse(w, name, "a value or a list of values");
+      refuse(w, name, "a value or a list of values", value);
     free(text);
     return;
   }
@@ -222,7 +278,7 @@ static void add_setting(writing *w, const char *name, rt_view value) {
     if (text)
       add_word(w, name, text);
     else
-      refuse(w, name, "a list of values");
+      refuse(w, name, "a list of values", item);
     free(text);
   }
 }
@@ -248,7 +304,8 @@ static void add_all(writing *w, rt_view table) {
     if (name && !strcmp(name, "options")) {
       add_options(w, value);
     } else if (!name || is_private(name)) {
-      refuse(w, name ? name : "?", "an option of run that may stand here");
+      refuse(w, name ? name : "?", "an option of run that may stand here",
+             value);
     } else {
       add_setting(w, name, value);
     }
@@ -258,26 +315,57 @@ static void add_all(writing *w, rt_view table) {
 
 /* --- together ---------------------------------------------------------- */
 
+/* One by one, so that a message can name the line: "--max-depth=3". */
+static bool parse_all(cli_parse *parse, const writing *w) {
+  bool ok = true;
+  for (size_t i = 0; i < w->args.count && ok; i++) {
+    char *word = (char *)w->args.items[i];
+    char at[300], place[320];
+    char *name = strndup(word + 2, strcspn(word + 2, "="));
+    cli_config_place(w->path, NULL, name ? name : "?", at, sizeof(at));
+    snprintf(place, sizeof(place), "--config %s", at);
+    parse->command = place;
+    ok = cli_parse_args(parse, 1, &word, stderr);
+    free(name);
+  }
+  parse->command = NULL;
+  return ok;
+}
+
+/* What the command line checks under its own name. */
+static int check_words(cli *c, const writing *w, const cli_common *common) {
+  char place[300];
+  if (common->resolver && !cli_is_resolver(common->resolver)) {
+    cli_config_place(w->path, NULL, "resolver", place, sizeof(place));
+    return cli_usage(c,
+                     "--config %s: resolver: '%s' is not an address and port "
+                     "like 127.0.0.1:53",
+                     place, common->resolver);
+  }
+  if (common->allow && !cli_is_allowed(common->allow)) {
+    cli_config_place(w->path, NULL, "allow", place, sizeof(place));
+    return cli_usage(c,
+                     "--config %s: allow: '%s' is no list of net, fs, exec, "
+                     "env (or none)",
+                     place, common->allow);
+  }
+  return 0;
+}
+
 static int merge(cli *c, cli_settings *settings, const writing *w) {
   cli_settings base;
-  char *place = NULL; /* for messages, like that of the command line */
-  if (asprintf(&place, "--config %s", w->path) < 0)
-    return cli_fail(c, "out of memory");
-  cli_parse parse = {.command = place, .options = cli_run_options};
+  cli_parse parse = {.options = cli_run_options};
   rt_error err = RT_ERROR_INIT;
   rt_value *map = NULL;
   cli_settings_init(&base, c);
   parse.fields = &base;
-  int status = 0;
-  if (!cli_parse_args(&parse, (int)w->args.count, (char **)w->args.items,
-                      stderr)) {
-    status = EXIT_USAGE;
-  } else if (cli_settings_store(&base, NULL, &map, &err) != RT_OK ||
-             !cli_settings_merge(settings, rt_value_view(map))) {
+  int status = parse_all(&parse, w) ? 0 : EXIT_USAGE;
+  if (!status) status = check_words(c, w, &base.common);
+  if (!status && (cli_settings_store(&base, NULL, &map, &err) != RT_OK ||
+                  !cli_settings_merge(settings, rt_value_view(map)))) {
     status = cli_fail(c, "out of memory");
   }
   if (!status && base.watch) settings->watch = true; /* it is not stored */
-  free(place);
   rt_value_unref(map);
   cli_list_free(&parse.bare);
   cli_settings_deinit(&base);

@@ -4,6 +4,7 @@
  * them back through the same table, so that a new option needs one line.
  *
  * SPDX-License-Identifier: MIT */
+#include "config.h"
 #include "settings.h"
 
 #include <stdlib.h>
@@ -217,13 +218,28 @@ static const char *keep(cli_settings *s, char *text) {
   return NULL;
 }
 
+/* Where "CAPABILITY.OPTION=VALUE" stands, or else a field. */
+static void place_of(const char *path, const char *set, const char *field,
+                     char *out, size_t size) {
+  const char *equals = set ? strchr(set, '=') : NULL, *dot = equals;
+  while (dot && dot > set && *dot != '.') dot--;
+  char *group = dot ? strndup(set, (size_t)(dot - set)) : NULL;
+  char *name = dot ? strndup(dot + 1, (size_t)(equals - dot - 1)) : NULL;
+  cli_config_place(path, group, name ? name : field, out, size);
+  free(group);
+  free(name);
+}
+
 const char *cli_settings_source(cli_settings *s, const char *option,
                                 const char *value) {
   char *text = NULL;
   for (size_t i = 0; i < s->from_config.count; i++) {
     if (s->from_config.items[i] != value) continue;
-    const char *field = strcmp(option, "--set") ? option + 2 : "options";
-    if (asprintf(&text, "--config %s: %s", s->config, field) < 0) return option;
+    bool set = !strcmp(option, "--set");
+    const char *field = set ? "options" : option + 2;
+    char place[300];
+    place_of(s->config, set ? value : NULL, field, place, sizeof(place));
+    if (asprintf(&text, "--config %s: %s", place, field) < 0) return option;
     const char *kept = keep(s, text);
     return kept ? kept : option;
   }

@@ -95,10 +95,10 @@ bad() { # NAME PATTERN TEXT
 bad "no table" "conf/bad.lua: expected a table" 'return 1'
 bad "bad syntax" "conf/bad.lua:[0-9]+: unexpected" 'return {'
 bad "an error" "conf/bad.lua:1: no" 'error("no")'
-bad "an unknown key" "conf/bad.lua: unknown option '--max-depht'; did you mean '--max-depth'" 'return { max_depht = 1 }'
-bad "a switch that is no boolean" "conf/bad.lua: watch: expected true or false" 'return { watch = 1 }'
-bad "a wrong type" "conf/bad.lua: --max-depth: 'x' is not a whole number" 'return { max_depth = "x" }'
-bad "a table for a value" "conf/bad.lua: deadline: expected a value" 'return { deadline = { a = 1 } }'
+bad "an unknown key" "conf/bad.lua:1: unknown option '--max-depht'; did you mean '--max-depth'" 'return { max_depht = 1 }'
+bad "a switch that is no boolean" "conf/bad.lua:1: watch: expected true or false" 'return { watch = 1 }'
+bad "a wrong type" "conf/bad.lua:1: --max-depth: 'x' is not a whole number" 'return { max_depth = "x" }'
+bad "a table for a value" "conf/bad.lua:1: deadline: expected a value" 'return { deadline = { a = 1 } }'
 bad "options that are no table" "options: expected a table for each" 'return { options = 1 }'
 bad "an option that is a table" "expected a string, a number or a boolean" \
   'return { options = { ["lists.one"] = { list = {} } } }'
@@ -106,16 +106,39 @@ bad "an option of the wrong type" "lists.one.count: 'x' is not a number" \
   'return { options = { ["lists.one"] = { count = "x" } } }'
 bad "an unknown option" "has no option 'lits'; did you mean 'list'" \
   'return { options = { ["lists.one"] = { lits = "x" } } }'
-bad "an option of the wrong type, by its file" "--config conf/bad.lua: options lists.one.count: 'x' is not a number" \
+bad "an option of the wrong type, by its file" "--config conf/bad.lua:1: options lists.one.count: 'x' is not a number" \
   'return { options = { ["lists.one"] = { count = "x" } } }'
-bad "an unknown option, by its file" "--config conf/bad.lua: options: lists.one has no option 'lits'" \
+bad "an unknown option, by its file" "--config conf/bad.lua:1: options: lists.one has no option 'lits'" \
   'return { options = { ["lists.one"] = { lits = "x" } } }'
-bad "an unknown capability, by its file" "--config conf/bad.lua: options: no capability 'nobody'" \
+bad "an unknown capability, by its file" "--config conf/bad.lua:1: options: no capability 'nobody'" \
   'return { options = { nobody = { lits = "x" } } }'
-bad "a name that chooses nothing" "--config conf/bad.lua: only: no capability 'nobody'" 'return { only = { "nobody" } }'
-bad "a faulty scope rule" "--config conf/bad.lua: scope: scope rule '10.0.0.0/99': the prefix is too long" \
+bad "a name that chooses nothing" "--config conf/bad.lua:1: only: no capability 'nobody'" 'return { only = { "nobody" } }'
+bad "a faulty scope rule" "--config conf/bad.lua:1: scope: scope rule '10.0.0.0/99': the prefix is too long" \
   'return { scope = { "10.0.0.0/99" } }'
-bad "an empty scope rule" "--config conf/bad.lua: scope: a rule is empty" 'return { scope = { "" } }'
+bad "an empty scope rule" "--config conf/bad.lua:1: scope: a rule is empty" 'return { scope = { "" } }'
+bad "a list" "conf/bad.lua: expected a table of settings, returned a list" 'return { "scope" }'
+bad "an unknown key with a table" "conf/bad.lua:2: unknown option '--scpe'; did you mean '--scope'" 'return {
+  scpe = { "a" } }'
+bad "a function for a value" "conf/bad.lua:2: concurrency: expected plain values, got function" 'return {
+  concurrency = function() end }'
+bad "another line" "conf/bad.lua:3: --deadline: 'soon' is not a duration" 'return {
+  max_depth = 3,
+  deadline = "soon" }'
+bad "a number where a table is" "conf/bad.lua:1: lists.one: expected a table of options, got a number" \
+  'return { options = { ["lists.one"] = 5 } }'
+bad "a table where a number is" "conf/bad.lua:3: options.lists.one.count: expected a string, a number or a boolean, got a table" \
+  'return { options = {
+    ["lists.two"] = { count = 1 },
+    ["lists.one"] = { count = {} } } }'
+bad "an option of the wrong type, by its line" "conf/bad.lua:2: options lists.one.count: 'x' is not a number" 'return { options = {
+    ["lists.one"] = { count = "x" } } }'
+bad "a list in a list" "conf/bad.lua:1: only: expected a list of values, got a list" 'return { only = { { 1 } } }'
+bad "a resolver" "conf/bad.lua:1: resolver: 'x' is not an address and port" 'return { resolver = "x" }'
+bad "what scripts may use" "conf/bad.lua:1: allow: 'all' is no list of" 'return { allow = "all" }'
+bad "a number out of range" "conf/bad.lua:1: --workers: '0' is not a whole number from 1 up" 'return { workers = 0 }'
+bad "a fraction" "conf/bad.lua:1: --max-depth: '1.5' is not a whole number" 'return { max_depth = 1.5 }'
+bad "one of some words" "conf/bad.lua:1: --progress: 'loud' is none of auto" 'return { progress = "loud" }'
+bad "a size" "conf/bad.lua:1: --memory: 'big' is not a size like" 'return { memory = "big" }'
 bad "what stands on the command line only" "session: expected an option of run" 'return { session = "x" }'
 bad "one that does not return" "did not return within 5 s" 'while true do end'
 expect "a configuration that is not there" 1 "cannot open nothere.lua" run --config nothere.lua -s n:1

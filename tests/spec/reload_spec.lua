@@ -188,7 +188,8 @@ describe("registry.reload", function()
     local two = ([[
       return { (function() %s end)(), capability {
         name = "also", input = { "n" }, output = { "o" },
-        invoke = function(job, asset) job:send { class = "o", value = asset.value } end } }]]):format(text)
+        invoke = function(job, asset) job:send { class = "o", value = asset.value } end } }]])
+      :format(text)
     write(two)
     assert.same({ "told", "also" }, registry.reload(path))
     env.run(s, "n", { "a" })
@@ -205,7 +206,8 @@ describe("registry.reload", function()
     local folder = assert(fs.temp_dir("rt-reload"))
     for _, name in ipairs({ "here", "there" }) do
       assert(fs.write(("%s/%s.lua"):format(folder, name), ([[
-        return capability { name = "%s", input = { "k" }, invoke = function() end }]]):format(name)))
+        return capability { name = "%s", input = { "k" },
+          invoke = function() end }]]):format(name)))
     end
     assert(registry.register(folder))
     assert.same({ "here", "there" }, registry.target_tasks("k"))

@@ -122,7 +122,8 @@ describe("testing: times", function()
         error(errors.new { message = "busy", kind = "UNAVAILABLE", retryable = true })
       end
       job:send { class = "y", value = tostring(job.attempt) } end]]
-    passes(busy, X .. 'advance = "1m", runs = { 0, "500ms", "1500ms" }, expect = { { value = "3" } }')
+    passes(busy,
+      X .. 'advance = "1m", runs = { 0, "500ms", "1500ms" }, expect = { { value = "3" } }')
     passes(busy, X .. 'advance = "1s", runs = 2, state = "retrying", expect = {}')
   end)
 
@@ -133,7 +134,8 @@ describe("testing: times", function()
 
   it("refuses what makes no sense", function()
     fails(TICKS, 'advance = "soon"', 'cases[1].advance: expected a duration such as "5s"')
-    fails(TICKS, 'advance = { { word = 1 } }', "cases[1].advance[1]: expected after and metadata only")
+    fails(TICKS, 'advance = { { word = 1 } }',
+      "cases[1].advance[1]: expected after and metadata only")
     fails(TICKS, 'advance = { {} }', "cases[1].advance[1].after: expected a duration")
     fails(TICKS, 'advance = "1h", runs = "x"', "cases[1].runs: expected a number of runs")
     fails(ONCE:format("once"), X .. "runs = 1", "cases[1].runs: expected advance beside it")
@@ -180,7 +182,8 @@ describe("testing: scope", function()
   end
 
   it("lets through what is inside, and all that is not active", function()
-    local rest = 'fakes = { tcp = { ["*"] = true }, exec = { nmap = "" } }, expect = { { value = "yes" } }'
+    local rest = [[fakes = { tcp = { ["*"] = true }, exec = { nmap = "" } },
+      expect = { { value = "yes" } }]]
     passes(active('say(tcp.connect("192.0.2.1", 80))'), in_scope('"192.0.2.0/24"', rest))
     passes(active('say(exec.run("nmap"))', "exec = true,"), in_scope('"192.0.2.0/24"', rest))
     passes(active('say(tcp.connect("192.0.2.1", 80))'):gsub("active = true", "active = false"),

@@ -1,7 +1,7 @@
 --- rt.test.fence - the scope of a capability test.
--- What a case with `scope` sends out of it is not taken, and what an active capability asks for out
--- of it is refused before a fake is looked for, in the words of a session: rt.core.fence is the code
--- that decides there. Names are looked up in fakes.dns, where that knows them.
+-- What a case with `scope` sends out of it is not taken; what an active capability asks for out
+-- of it is refused before a fake is looked for, in the words of a session: rt.core.fence is the
+-- code that decides there. Names are looked up in fakes.dns, where that knows them.
 -- SPDX-License-Identifier: MIT
 local core = require("rt.core.fence")
 local errors = require("rt.errors")

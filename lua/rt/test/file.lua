@@ -132,7 +132,9 @@ end
 -- How many, or when each begins.
 local function some_runs(where, value)
   if type(value) == "number" and value >= 0 and value == math.floor(value) then return value end
-  if type(value) ~= "table" then fail(where, "a number of runs, or the times they begin", value) end
+  if type(value) ~= "table" then
+    fail(where, "a number of runs, or the times they begin", value)
+  end
   local times = {}
   list_of(function(place, item)
     times[#times + 1] = seconds(place, item)
@@ -173,7 +175,9 @@ local function check_case(case, i)
     fail(where .. "runs", "advance beside it, which makes several", case.runs)
   end
   case.name = case.name or ("case %d"):format(i)
-  if not case.asset and not case.advance then fail(where .. "asset", "{ class =, value = }", nil) end
+  if not case.asset and not case.advance then
+    fail(where .. "asset", "{ class =, value = }", nil)
+  end
 end
 
 local function check(value)
