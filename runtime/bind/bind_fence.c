@@ -1,6 +1,6 @@
-/* bind_fence.c - rt.core.fence: the rules of a scope for capability tests, which
- * have no session. What an active capability may reach is decided, and said, by
- * the code that does it in a session. SPDX-License-Identifier: MIT */
+/* bind_fence.c - rt.core.fence: the rules of a scope for capability tests,
+ * which have no session. What an active capability may reach is decided, and
+ * said, by the code that does it in a session. SPDX-License-Identifier: MIT */
 #include <lauxlib.h>
 #include <stdlib.h>
 
@@ -109,10 +109,8 @@ static int l_allows_url(lua_State *L) {
 int rt__open_fence(lua_State *L);
 int rt__open_fence(lua_State *L) {
   static const luaL_Reg functions[] = {
-      {"new", l_new},
-      {"has", l_has},
-      {"allows", l_allows},
-      {"allows_url", l_allows_url},
+      {"new", l_new},       {"has", l_has},
+      {"allows", l_allows}, {"allows_url", l_allows_url},
       {NULL, NULL},
   };
   lua_newtable(L);

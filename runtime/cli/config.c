@@ -118,9 +118,9 @@ static int evaluate(cli *c, const char *path, rt_value **out) {
   } else if (e.error) {
     status = told(c, path, e.error);
   } else if (rt_view_type(rt_value_view(e.result)) != RT_MAP) {
-    status = cli_usage(
-        c, "--config %s: expected a table of settings, returned %s", path,
-        kind_of(rt_value_view(e.result)));
+    status =
+        cli_usage(c, "--config %s: expected a table of settings, returned %s",
+                  path, kind_of(rt_value_view(e.result)));
   }
   free(source);
   if (rt) rt_runtime_stop(rt, 0);

@@ -4,8 +4,8 @@
  * them back through the same table, so that a new option needs one line.
  *
  * SPDX-License-Identifier: MIT */
-#include "config.h"
 #include "settings.h"
+#include "config.h"
 
 #include <stdlib.h>
 #include <string.h>

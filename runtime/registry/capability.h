@@ -117,7 +117,8 @@ rt_err rt__registry_change(rt_registry *registry, const rt_value *declaration,
 /* [any] The name [own] of the first for which `is`, which may not use the
  * registry, says so; or NULL. */
 typedef bool (*rt__capability_is_fn)(const rt_capability *c, void *arg);
-char *rt__registry_find(rt_registry *registry, rt__capability_is_fn is, void *arg);
+char *rt__registry_find(rt_registry *registry, rt__capability_is_fn is,
+                        void *arg);
 void rt__registry_give_back(rt_registry *registry, const char *name);
 /* [any] All capabilities now, by priority then ordinal; `*out` is an array
  * [own, rt_free] of `*count` references [own]. */
