@@ -52,6 +52,25 @@ static char *joined(rt_view list, const char *between) {
   return text;
 }
 
+/* Its classes and times: "domain, every 3600 s". */
+static char *takes(rt_view capability) {
+  char *classes = joined(rt_view_get(capability, "input"), ", ");
+  char *every = cli_member(capability, "every"), *text = NULL;
+  rt_view when = rt_view_get(capability, "every");
+  if (!every || rt_view_type(when) == RT_NIL) {
+    free(every);
+    return classes;
+  }
+  const char *unit = rt_view_type(when) == RT_STRING ? "" : " s";
+  const char *comma = classes && *classes ? ", " : "";
+  if (asprintf(&text, "%s%severy %s%s", classes ? classes : "", comma, every,
+               unit) < 0)
+    text = NULL;
+  free(classes);
+  free(every);
+  return text;
+}
+
 static void print_table(rt_view plan, FILE *out) {
   static const char *const heads[] = {"PRIORITY", "CAPABILITY", "TAKES",
                                       "GIVES", "FILE"};
@@ -63,7 +82,7 @@ static void print_table(rt_view plan, FILE *out) {
   while (rt_iter_next(&iter, NULL, &item)) {
     cli_table_add(&table, cli_member(item, "priority"));
     cli_table_add(&table, cli_member(item, "name"));
-    cli_table_add(&table, joined(rt_view_get(item, "input"), ", "));
+    cli_table_add(&table, takes(item));
     cli_table_add(&table, joined(rt_view_get(item, "output"), ", "));
     cli_table_add(&table, cli_member(item, "file"));
   }

@@ -98,6 +98,11 @@ static void put_capabilities(plan *p) {
     put_list(p->out, "output", c->output, c->output_count);
     rt_builder_key(p->out, "priority");
     rt_builder_int(p->out, c->priority);
+    if (rt__capability_scheduled(c)) { /* seconds, or a cron expression */
+      rt_builder_key(p->out, "every");
+      rt_builder_view(p->out,
+                      rt_view_get(rt_value_view(c->declaration), "every"));
+    }
     rt_builder_key(p->out, "file");
     if (c->file)
       rt_builder_string(p->out, c->file);

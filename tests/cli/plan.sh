@@ -133,4 +133,15 @@ expect "a choice of nothing" 2 "chooses no capability" plan caps.lua --dry-run -
 expect "an option that is not there" 2 "nix" plan caps.lua --dry-run -s n:1 --set gate.nix=1
 expect "two forms" 2 "not both" plan caps.lua --dry-run -s n:1 --dot
 TMPDIR=$tmp/gone expect "no folder for it" 1 "cannot make a folder" plan caps.lua --dry-run -s n:1
+cat >times.lua <<'END'
+local function invoke() end
+return { capability { name = "hourly", every = "1h", input = { "x" }, invoke = invoke },
+  capability { name = "nightly", every = "0 3 * * *", invoke = invoke },
+  capability { name = "never", input = { "x" }, invoke = invoke } }
+END
+expect "times stand beside the classes" 0 "" plan times.lua
+same "as declared" "5 hourly x, every 3600 s times.lua|5 nightly every 0 3 * * * times.lua|5 never x times.lua" \
+  "$(rows | grep times.lua | paste -sd '|')"
+expect "times in JSON" 0 "" plan times.lua --json
+check "seconds, or the expression" grep -q '"every":3600.*"every":"0 3 \* \* \*"' out
 finish
