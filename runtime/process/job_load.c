@@ -275,8 +275,9 @@ static bool is_orphan(const rt_capability *c, void *arg) {
   while (size && folder[size - 1] == '/') size--;
   if (!c->file || strncmp(c->file, folder, size) != 0 || c->file[size] != '/')
     return false;
-  return !strchr(c->file + strlen(folder) + !ends_in(folder, "/"), '/') &&
-         access(c->file, F_OK) != 0 && errno == ENOENT;
+  const char *rest = c->file + size;
+  while (*rest == '/') rest++;
+  return !strchr(rest, '/') && access(c->file, F_OK) != 0 && errno == ENOENT;
 }
 
 static void take_out(rt_registry *registry, rt__capability_is_fn is, void *arg,
