@@ -136,6 +136,7 @@ static void invoke(rt_job *job, void *arg) {
 static void capabilities(rt_runtime *rt) {
   static const char *const input[] = {"a"};
   rt_capability_opts full = RT_CAPABILITY_OPTS_INIT;
+  rt_value *made = NULL;
   NEWER(rt_capability_opts, full);
   newer.known.name = "newer";
   newer.known.input = input;
@@ -148,6 +149,13 @@ static void capabilities(rt_runtime *rt) {
   full.input_count = 1;
   full.invoke = invoke;
   CHECK(rt_registry_add(rt_runtime_registry(rt), &full, &err) == RT_EINVAL);
+  full.size = offsetof(rt_capability_opts, active);
+  full.active = true; /* nothing of that program's */
+  CHECK(rt_registry_add(rt_runtime_registry(rt), &full, &err) == RT_OK);
+  CHECK(rt_registry_get(rt_runtime_registry(rt), "older", &made, &err) ==
+        RT_OK);
+  CHECK(!rt_view_bool(rt_view_get(rt_value_view(made), "active"), true));
+  rt_value_unref(made);
 }
 
 static void sessions(rt_runtime *rt, const char *dir) {
