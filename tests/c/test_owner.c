@@ -179,7 +179,7 @@ static void removed_with_all_that_is_its_own(void **state) {
     memset(name, 'n', size);
     name[size] = '\0';
     kit_close(kit_open(k, name, NULL));
-    char *socket = rt__session_socket(k->dir, name);
+    char *socket = rt_session_socket(k->dir, name);
     assert_non_null(socket);
     snprintf(path, sizeof(path), "%s/%s.sock", k->dir, name);
     assert_int_equal(strcmp(path, socket) == 0, size == 60);
