@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: MIT */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +24,7 @@ typedef struct fixture {
   /* what a capability in C is told to do */
   uv_sem_t release;
   uv_thread_t thread;
-  bool threaded;
+  atomic_bool threaded;
   rt_job *job;
 } fixture;
 
@@ -306,8 +307,15 @@ static void wait_released(void *arg) {
 static void hang(rt_job *job, void *arg) {
   fixture *f = arg;
   f->job = job;
-  f->threaded = true;
   uv_thread_create(&f->thread, wait_released, f);
+  atomic_store(&f->threaded, true);
+}
+
+static void await_thread(fixture *f) {
+  for (int ms = 0; !atomic_load(&f->threaded); ms++) {
+    if (ms > 60000) fail_msg("the job never began");
+    uv_sleep(1);
+  }
 }
 
 static void test_times_out(void **state) {
@@ -316,6 +324,7 @@ static void test_times_out(void **state) {
   rt_session *s = open_session(f);
   dispatch(s, "{\"class\":\"in\",\"value\":\"1\"}");
   wait_finished(s);
+  await_thread(f);
   uv_sem_post(&f->release); /* what it does now goes nowhere */
   uv_thread_join(&f->thread);
   f->threaded = false;
@@ -329,13 +338,12 @@ static void test_cancel_gives_up(void **state) {
   add(f, hang, 0, NULL);
   rt_session *s = open_session(f);
   dispatch(s, "{\"class\":\"in\",\"value\":\"1\"}");
-  assert_int_equal(rt_session_wait(s, 0.2, NULL, NULL), RT_ETIMEOUT);
+  await_thread(f);
+  assert_int_equal(rt_session_wait(s, 0, NULL, NULL), RT_ETIMEOUT);
   assert_int_equal(rt_session_cancel(s, "enough", false, NULL), RT_OK);
-  if (f->threaded) {
-    uv_sem_post(&f->release);
-    uv_thread_join(&f->thread);
-    f->threaded = false;
-  }
+  uv_sem_post(&f->release);
+  uv_thread_join(&f->thread);
+  f->threaded = false;
   close_session(s);
   rt_value_unref(job_in_state(f, "queued"));
 }

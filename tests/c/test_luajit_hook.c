@@ -493,7 +493,7 @@ static void *watch_deadline(void *arg) {
   struct timespec until;
   int rc = 0;
   clock_gettime(CLOCK_REALTIME, &until);
-  until.tv_sec += getenv("STRESS_ARMS") ? 3600 : 110;
+  until.tv_sec += getenv("STRESS_ARMS") ? 3600 : 280;
   pthread_mutex_lock(&d->lock);
   while (!d->over && rc == 0)
     rc = pthread_cond_timedwait(&d->changed, &d->lock, &until);

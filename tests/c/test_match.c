@@ -5,7 +5,6 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include <cmocka.h>
 #include <lauxlib.h>
@@ -18,7 +17,7 @@
 static void as_in_c(void **state) {
   (void)state;
   const char *asked = getenv("SEED");
-  long seed = asked ? atol(asked) : (long)(time(NULL) % 1000000);
+  long seed = asked ? atol(asked) : 1;
   lua_State *L = luaL_newstate();
   assert_non_null(L);
   luaL_openlibs(L);

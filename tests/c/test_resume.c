@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #include "engine_kit.h"
 
@@ -78,9 +77,34 @@ static bool ended(pid_t pid) {
   return false;
 }
 
+/* What ran at three of the kills was given up, which is as it should be; it is
+ * put back. Nothing else may fail. */
+static bool crashed_often(kit *k, const char *name) {
+  static const char words[] = "crashed the runtime";
+  rt_report *report = NULL;
+  rt_value *page = NULL;
+  rt_view job;
+  int64_t put_back = 0;
+  KIT_OK(rt_report_open(&report, k->dir, name, err));
+  KIT_OK(rt_report_jobs(report, "failed", NULL, "", 10000, &page, err));
+  rt_iter iter = rt_iter_of(rt_view_get(rt_value_view(page), "jobs"));
+  bool any = iter.left > 0;
+  while (rt_iter_next(&iter, NULL, &job)) {
+    size_t size = 0;
+    const char *why = rt_view_string(rt_view_get(job, "reason"), &size);
+    if (size != strlen(words) || memcmp(why, words, size) != 0)
+      fail_msg("a job failed: %.*s", (int)size, why ? why : "");
+  }
+  rt_value_unref(page);
+  rt_report_close(report);
+  if (any) KIT_OK(rt_session_retry(k->dir, name, &put_back, err));
+  return any;
+}
+
 static void kill_and_resume_keeps_the_set(void **state) {
   kit *k = kit_start(state);
-  unsigned seed = (unsigned)time(NULL) ^ (unsigned)getpid();
+  const char *given = getenv("SEED");
+  unsigned seed = given ? (unsigned)atol(given) : 1;
   bool done = false;
   print_message("seed %u\n", seed);
   for (int round = 0; !done && round < ROUNDS; round++) {
@@ -90,6 +114,8 @@ static void kill_and_resume_keeps_the_set(void **state) {
     done = ended(pid);
   }
   if (!done) assert_true(ended(start(k->dir, "killed")));
+  for (int i = 0; i < 3 && crashed_often(k, "killed"); i++)
+    assert_true(ended(start(k->dir, "killed")));
   assert_int_equal(kit_assets(k, "killed"), KIT_NODES);
   rt_report *report = NULL;
   rt_value *status = NULL;

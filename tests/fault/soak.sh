@@ -1,4 +1,4 @@
 #!/usr/bin/env bash
-# A short soak; `make soak SECONDS=600` runs a long one.
+# A short soak, the same each time (SEED); `make soak SECONDS=600` runs a long one.
 # SPDX-License-Identifier: MIT
-exec "$BUILD/fault/soak" 12
+exec "$BUILD/fault/soak" 12 "${SEED:-1}"

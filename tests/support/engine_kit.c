@@ -373,5 +373,5 @@ rt_value *kit_error(const char *message, const char *kind, bool retryable) {
 
 void kit_main(int argc, char **argv) {
   (void)argc, (void)argv;
-  alarm(300);
+  alarm(590);
 }

@@ -76,11 +76,11 @@ rt_value *kit_error(const char *message, const char *kind, bool retryable);
 void kit_never(rt_job *job, void *arg); /* an invoke that is not called */
 /* Hang guard, and options of the program. */
 void kit_main(int argc, char **argv);
-/* Repeat until true; fails the test after half a minute. */
+/* Repeat until true; fails the test after a minute. */
 #define KIT_UNTIL(cond)                                                        \
   do {                                                                         \
     for (int kit_i = 0; !(cond); kit_i++) {                                    \
-      if (kit_i > 6000) fail_msg("never: %s", #cond);                          \
+      if (kit_i > 12000) fail_msg("never: %s", #cond);                         \
       usleep(5000);                                                            \
     }                                                                          \
   } while (0)
