@@ -9,7 +9,7 @@ local time = require("time")
 local work, deps, part = arg[1], arg[2], arg[3] or ""
 assert(work and deps, "usage: run.lua WORK DEPS [PART]")
 local tree, build = work .. "/tree", work .. "/build"
-local PARTS = { "Makefile", "include", "runtime", "lua", "deps", "tools", "tests", "scripts",
+local PARTS = { "Makefile", "include", "runtime", "lua", "deps", "tools", "tests", "scripts", "docs",
   "examples" }
 -- A fault may make its test hang: that, too, is seen.
 local LIMIT = "150s"
