@@ -44,6 +44,24 @@ check "a policy forbids the network" grep -q "default-src 'none'" bare.html
 same "nothing is loaded" "" "$(grep -Eno 'https?:|src=|href=|url\(|@import|fetch\(|import\(' bare.html)"
 same "no text becomes markup or code" "" \
   "$(grep -Eno 'innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function' bare.html)"
+# What the script asks for is in the page, and the filter is one of it: seen without a browser.
+used=$(grep -oE '\$\("[a-z-]+"\)|getElementById\("[a-z-]+"\)' bare.html | grep -oE '"[a-z-]+"' | sort -u | tr -d '"')
+check "the script asks for its elements" test "$(wc -w <<<"$used")" -ge 8
+for id in $used; do
+  [ "$id" = data ] || same "the page has one element '$id'" 1 "$(grep -c " id=\"$id\"" bare.html)"
+done
+for id in filter graph rows range status details; do check "among them is '$id'" grep -qx "$id" <<<"$used"; done
+check "the filter hears what is typed" grep -qE '\$\("filter"\)\.oninput = ' bare.html
+check "it looks for each of its words" grep -qE 'words\.every\(w => a\.search\.includes\(w\)\)' bare.html
+check "in its key, in lower case" grep -qE 'search: n\.key\.toLowerCase\(\)' bare.html
+check "the table and the graph show what it lets through" grep -qE 'shown = kept \? visible\.filter' bare.html
+echo 'const a = b => b?.c ?? `${b}`;' >probe.js
+if node --check probe.js 2>/dev/null; then
+  sed -n '/<script>/,/<\/script>/p' bare.html | sed 's/<\/*script>//g' >bare.js
+  check "the script is well formed" node --check bare.js
+else
+  pass "the script is well formed # SKIP no node that knows such scripts"
+fi
 check "its size is that of its assets" test "$(wc -c <page.html)" -lt $((5006 * 250))
 rt run -c caps.lua -s domain:b.example --only notes --session small >/dev/null 2>&1
 check "words for dot are as they are" grep -qF '"note:<!--<script>"' <(rt graph small --dot)

@@ -9,8 +9,8 @@ local time = require("time")
 local work, deps, part = arg[1], arg[2], arg[3] or ""
 assert(work and deps, "usage: run.lua WORK DEPS [PART]")
 local tree, build = work .. "/tree", work .. "/build"
-local PARTS = { "Makefile", "include", "runtime", "lua", "deps", "tools", "tests", "scripts", "docs",
-  "examples" }
+local PARTS = { "Makefile", "include", "runtime", "lua", "deps", "tools", "tests", "scripts",
+  "examples", "docs" }
 -- A fault may make its test hang: that, too, is seen.
 local LIMIT = "150s"
 
