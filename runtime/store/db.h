@@ -193,6 +193,7 @@ struct rt__store {
   int64_t log_max;                 /* bytes; 0: no bound */
   bool held;                       /* a reader keeps them there */
   uint64_t checkpoint_ns;          /* not to be tried before */
+  bool full;                       /* the last commit found no room */
   sqlite3_stmt *stmts[RT__SQL_COUNT];
 };
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -13,6 +14,8 @@
 
 #define LOG_FRAMES   4000 /* the log is moved into the file from here on */
 #define LOG_HELD     (4 * LOG_FRAMES)
+#define LOG_LEAST    64 /* earlier than that when the disk has little room: */
+#define LOG_PART     4  /* when the log is this part of what is left */
 #define LOG_AGAIN_NS 1000000000ull
 #define PAGE_BYTES   4096
 #define PATIENCE_MS  50
@@ -92,20 +95,42 @@ static int on_log(void *arg, sqlite3 *db, const char *name, int frames) {
   return SQLITE_OK;
 }
 
+static int64_t log_bytes(const rt__store *store) {
+  return (int64_t)store->frames * PAGE_BYTES;
+}
+
+/* What the disk has left; when it does not tell, it is not asked for. */
+static int64_t room_left(const rt__store *store) {
+  struct statvfs disk;
+  if (statvfs(store->path, &disk) != 0) return INT64_MAX;
+  return (int64_t)(disk.f_bavail * disk.f_frsize);
+}
+
 /* Move what the log holds into the file, as far as readers allow. Each attempt
- * looks at all of the log, so while a reader stays they are rare. */
-static void checkpoint(rt__store *store) {
+ * looks at all of the log, so while a reader stays they are rare. `tight`: the
+ * log gives its room back too, if nobody reads from it. */
+static void checkpoint(rt__store *store, bool tight) {
   int all = 0, moved = 0;
   uint64_t now = rt__now_ns();
   if (now < store->checkpoint_ns) return;
+  sqlite3_busy_timeout(store->db, 0);
   int code = sqlite3_wal_checkpoint_v2(store->db, NULL,
-                                       SQLITE_CHECKPOINT_PASSIVE, &all, &moved);
-  store->held = code == SQLITE_OK && moved < all;
+                                       tight ? SQLITE_CHECKPOINT_TRUNCATE
+                                             : SQLITE_CHECKPOINT_PASSIVE,
+                                       &all, &moved);
+  sqlite3_busy_timeout(store->db, PATIENCE_MS);
+  if (tight && code == SQLITE_OK) store->frames = 0;
+  bool read = code == SQLITE_OK || (code & 0xff) == SQLITE_BUSY;
+  store->held = read && moved < all;
   store->checkpoint_ns = moved < all || code ? now + LOG_AGAIN_NS : 0;
 }
 
-static int64_t log_bytes(const rt__store *store) {
-  return (int64_t)store->frames * PAGE_BYTES;
+/* After a commit: is it time for that? A log that is left to grow on a small
+ * disk takes the room that the data needs. */
+static void look_at_log(rt__store *store) {
+  if (store->frames < LOG_LEAST) return;
+  bool tight = log_bytes(store) > room_left(store) / LOG_PART;
+  if (tight || store->frames >= LOG_FRAMES) checkpoint(store, tight);
 }
 
 int64_t rt__store_held_bytes(const rt__store *store) {
@@ -143,10 +168,13 @@ rt_err rt__store_commit(rt__store *store, rt_error *err) {
   if (!store->open) return RT_OK;
   sqlite3_stmt *stmt = rt__sql(store, RT__SQL_COMMIT, err);
   rt_err rc = stmt ? rt__sql_run(store, stmt, err) : RT_EUNAVAIL;
-  if (rc != RT_OK) return rc;
-  store->open = false;
+  if (rc != RT_OK) {
+    store->full = (sqlite3_errcode(store->db) & 0xff) == SQLITE_FULL;
+    return rc;
+  }
+  store->open = store->full = false;
   if (store->cleared) store->died = store->cleared = false;
-  if (store->frames >= LOG_FRAMES) checkpoint(store);
+  look_at_log(store);
   return RT_OK;
 }
 
@@ -386,6 +414,10 @@ static rt_err write_over(rt__store *store, rt_error *err) {
 rt_err rt__store_reopen(rt__store *store, bool normal, rt_error *err) {
   rt_err rc = RT_OK, there = rt__store_present(store, err);
   bool log_gone = there == RT_EUNAVAIL;
+  if (store->db && there == RT_OK && store->full) {
+    store->checkpoint_ns = 0; /* what it holds may fit, and makes room in it */
+    checkpoint(store, true);
+  }
   if (store->db && there == RT_OK) rc = write_over(store, err);
   if (rc == RT_EUNAVAIL || rc == RT_ENOMEM) return rc;
   close_db(store);
