@@ -199,6 +199,12 @@ void rt__process_doom(rt__process *process, rt_err how, rt_value *error);
 void rt__process_note(rt__process *process, lua_State *L);
 void rt__process_tell_where(rt__process *process, rt_err how,
                             const rt_value *error);
+
+/* death.c: why it ends, as an error [own], when nobody else said; tells that to
+ * all who are to know. */
+rt_value *rt__process_reason(const rt__process *process, rt_err how);
+void rt__process_tell(rt__process *process, rt_err how, rt_value *result,
+                      rt_value *error);
 /* End it now. Not from inside its own fibers. */
 void rt__process_end(rt__process *process, rt_err how, rt_value *result,
                      rt_value *error);
