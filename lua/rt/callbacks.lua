@@ -3,7 +3,10 @@
 -- runs: such a function could neither wait nor be preempted. These behave alike and hold none. What
 -- calls nothing back is still left to C; a gsub that takes long there begins again here.
 -- SPDX-License-Identifier: MIT
-local error, pcall, type, select = error, pcall, type, select
+local match = require("rt.match")
+local raise = require("rt.blame").raise
+
+local error, pcall, type, select, rawequal = error, pcall, type, select, rawequal
 local ceil, floor, tobit = math.ceil, math.floor, require("bit").tobit
 local tonumber, raw_tostring = tonumber, tostring
 local getmetatable = debug.getmetatable
@@ -56,7 +59,7 @@ local function heap(t, first, last, less)
 end
 
 local function bad_order()
-  error("invalid order function for sorting", 0)
+  raise("invalid order function for sorting")
 end
 
 -- Moves the median of three to the middle and returns it.
@@ -105,6 +108,30 @@ local function ascending(a, b)
   return a < b
 end
 
+local function has_order(a, kind, b)
+  if kind ~= type(b) then return false end
+  if kind == "number" or kind == "string" then return true end
+  local one, other = getmetatable(a), getmetatable(b)
+  local less = one and one.__lt
+  return less ~= nil and other ~= nil and rawequal(less, other.__lt)
+end
+
+-- The same, when something may be among them that has no order: C names no line then.
+local function ascending_if(a, b)
+  local kind = type(a)
+  if has_order(a, kind, b) then return a < b end
+  local other = type(b)
+  local both = kind == other and "two " .. kind .. " values" or kind .. " with " .. other
+  error("attempt to compare " .. both, 0)
+end
+
+local function is_all(t, count, kind)
+  for i = 2, count do
+    if type(t[i]) ~= kind then return false end
+  end
+  return kind == "number" or kind == "string"
+end
+
 function M.sort(t, less)
   if type(t) ~= "table" then
     error("bad argument #1 to 'sort' (table expected, got " .. type(t) .. ")", 2)
@@ -117,7 +144,7 @@ function M.sort(t, less)
   if not less then
     local kind = type(t[1])
     if count <= MANY and (kind == "number" or kind == "string") then return raw_sort(t) end
-    less = ascending
+    less = is_all(t, count, kind) and ascending or ascending_if
   end
   local depth, n = 2, count
   while n > 1 do
@@ -142,7 +169,8 @@ end
 --- As in C, some items at a time. What is wrong with an argument is left to C to say.
 function M.concat(t, separator, first, last)
   if type(t) == "table" and (first == nil or type(first) == "number")
-    and (last == nil or type(last) == "number") then
+    and (last == nil or type(last) == "number")
+    and (separator == nil or type(separator) == "string" or type(separator) == "number") then
     local from, to = first or 1, last or #t
     if to - from >= MANY and from >= -2 ^ 31 and to < 2 ^ 31 and from % 1 == 0 then
       return concat_parts(t, separator, from, to)
@@ -163,6 +191,37 @@ local function as_pattern(pattern)
   return pattern
 end
 
+-- Patterns that were found to have nothing wrong in them.
+local sound, sound_count = {}, 0
+local SOUND_MOST = 256
+local LONG = 150 -- a longer one may be too complex, which depends on the text
+
+local function is_sound(pattern)
+  if sound[pattern] then return true end
+  if #pattern > LONG then return false end
+  if not find(pattern, "[%%()%[]") then return true end
+  if not match.is_sound(pattern) then return false end
+  if sound_count == SOUND_MOST then
+    sound, sound_count = {}, 0
+  end
+  sound[pattern], sound_count = true, sound_count + 1
+  return true
+end
+
+local function checked(ok, ...)
+  if ok then return ... end
+  raise((...))
+end
+
+-- string.find, told by who called the library what is wrong with the pattern.
+local function find_checked(s, pattern, pos)
+  return checked(pcall(find, s, pattern, pos))
+end
+
+local function finder(pattern)
+  return is_sound(pattern) and find or find_checked
+end
+
 -- --- string.gsub ---------------------------------------------------------------------------------
 
 -- The replacement's text, with what its %0 to %9 stand for.
@@ -176,7 +235,7 @@ local function expand(repl, whole, ...)
     if digit == 0 then
       out[#out + 1] = whole
     elseif digit and digit >= 1 and digit <= 9 then
-      if digit > 1 and digit > select("#", ...) then error("invalid capture index", 0) end
+      if digit > 1 and digit > select("#", ...) then raise("invalid capture index") end
       out[#out + 1] = select(digit, ...) or whole
     else -- behind a last % there is a zero, in C
       out[#out + 1] = at < #repl and sub(repl, at + 1, at + 1) or "\0"
@@ -199,7 +258,7 @@ local function replacement(repl, whole, capture, ...)
   end
   if not value then return whole end
   if type(value) ~= "string" and type(value) ~= "number" then
-    error("invalid replacement value (a " .. type(value) .. ")", 0)
+    raise("invalid replacement value (a " .. type(value) .. ")")
   end
   return value
 end
@@ -236,8 +295,9 @@ local function gsub(s, given, repl, max)
   if max then max = most_of(max) end
   local anchored = byte(pattern) == 94
   local out, pos, count, size = {}, 1, 0, #s
+  local search = finder(pattern)
   while (not max or count < max) and pos <= size + 1 do
-    local first, last = replace(s, repl, out, pos, find(s, pattern, pos))
+    local first, last = replace(s, repl, out, pos, search(s, pattern, pos))
     if not first then break end
     count = count + 1
     pos = last + 1
@@ -281,7 +341,7 @@ function M.gmatch(s, given)
   if not pattern then return raw_gmatch(s, given) end
   s = raw_tostring(s)
   if byte(pattern) == 94 then pattern = "%" .. pattern end -- no anchor here
-  local pos, size = 1, #s
+  local pos, size, search = 1, #s, finder(pattern)
   local function found(first, last, capture, ...)
     if not first then
       pos = size + 2
@@ -293,7 +353,7 @@ function M.gmatch(s, given)
   end
   return function()
     if pos > size + 1 then return nil end
-    return found(find(s, pattern, pos))
+    return found(search(s, pattern, pos))
   end
 end
 

@@ -3,12 +3,14 @@
 -- called in its place, with the position it came to: what begins there is matched in Lua, where it
 -- may be preempted anywhere; what begins behind it is left to C again.
 -- SPDX-License-Identifier: MIT
+local raise = require("rt.blame").raise
+
 local byte, char, find, match, sub = string.byte, string.char, string.find, string.match, string.sub
-local error, unpack = error, unpack
+local ipairs, unpack = ipairs, unpack
 
 local M = {}
 
-local DEPTH = 200 -- as in C
+local DEPTH, CAPTURES = 200, 32 -- as in C
 local UNFINISHED, POSITION = -1, -2
 local CARET, PERCENT, OPEN, CLOSE, BRACKET, DOLLAR = 94, 37, 40, 41, 91, 36
 local REPEATS = { [42] = "*", [43] = "+", [45] = "-", [63] = "?" }
@@ -59,7 +61,7 @@ local function frontier_at(pattern, i)
   if byte(pattern, i) ~= BRACKET then return wrong(pattern, "missing '[' after '%f' in pattern") end
   local stop, words = class_end(pattern, i)
   if not stop then return wrong(pattern, words) end
-  return { kind = "frontier", set = set_of(sub(pattern, i, stop - 1)) }, stop
+  return { kind = "frontier", class = sub(pattern, i, stop - 1) }, stop
 end
 
 -- The part of the pattern at `i`, and where the next one begins.
@@ -78,8 +80,8 @@ local function part_at(pattern, i)
   if c == PERCENT and d and d >= 48 and d <= 57 then return { kind = "back", n = d - 48 }, i + 2 end
   local stop, words = class_end(pattern, i)
   if not stop then return wrong(pattern, words) end
-  local set, times = set_of(sub(pattern, i, stop - 1)), REPEATS[byte(pattern, stop)]
-  return { kind = times or "one", set = set }, times and stop + 1 or stop
+  local class, times = sub(pattern, i, stop - 1), REPEATS[byte(pattern, stop)]
+  return { kind = times or "one", class = class }, times and stop + 1 or stop
 end
 
 local function parts_of(pattern)
@@ -93,6 +95,33 @@ local function parts_of(pattern)
   return parts
 end
 
+local function close_one(open)
+  local level = #open
+  while level > 0 and not open[level] do
+    level = level - 1
+  end
+  open[level] = false
+  return level > 0
+end
+
+--- Can no match of the pattern raise an error?
+function M.is_sound(pattern)
+  local parts = parts_of(pattern)
+  local open = {} -- capture -> is it open?
+  if #parts >= DEPTH then return false end
+  for _, part in ipairs(parts) do
+    local kind = part.kind
+    if kind == "open" then
+      open[#open + 1] = part.length == UNFINISHED
+    elseif kind == "close" and not close_one(open) then
+      return false
+    elseif kind == "wrong" or (kind == "back" and open[part.n] ~= false) then
+      return false
+    end
+  end
+  return #open <= CAPTURES and not close_one(open)
+end
+
 -- --- matching ------------------------------------------------------------------------------------
 
 -- A state: the subject, the parts, the captures (where each begins, how long it is). Parts of which
@@ -104,7 +133,7 @@ local ways, steps = {}, {}
 
 -- Where the match of the parts from `k` on ends that begins at `s`; nil: there is none.
 local function go(state, s, k)
-  if state.depth == DEPTH then error("pattern too complex", 0) end
+  if state.depth == DEPTH then raise("pattern too complex") end
   state.depth = state.depth + 1
   local parts = state.parts
   local part = parts[k]
@@ -138,7 +167,7 @@ ways["?"] = function(state, s, part, k)
 end
 
 function ways.wrong(_, _, part)
-  error(part.words, 0)
+  raise(part.words)
 end
 
 function ways.balance(state, s, part)
@@ -165,7 +194,7 @@ end
 function ways.back(state, s, part)
   local n = part.n
   local length = n <= state.level and state.length[n]
-  if not length or length == UNFINISHED then error("invalid capture index", 0) end
+  if not length or length == UNFINISHED then raise("invalid capture index") end
   if length == POSITION then return nil end
   local text, first = state.text, state.first[n]
   if #text + 1 - s < length then return nil end
@@ -218,7 +247,7 @@ end
 
 function steps.open(state, s, k, part)
   local level = state.level + 1
-  if level > 32 then error("too many captures", 0) end
+  if level > CAPTURES then raise("too many captures") end
   state.level, state.first[level], state.length[level] = level, s, part.length
   local stop = go(state, s, k + 1)
   if not stop then state.level = level - 1 end
@@ -230,7 +259,7 @@ function steps.close(state, s, k)
   while level > 0 and length[level] ~= UNFINISHED do
     level = level - 1
   end
-  if level == 0 then error("invalid pattern capture", 0) end
+  if level == 0 then raise("invalid pattern capture") end
   length[level] = s - state.first[level]
   local stop = go(state, s, k + 1)
   if not stop then length[level] = UNFINISHED end
@@ -241,7 +270,7 @@ local function captures(state)
   local list = {}
   for i = 1, state.level do
     local first, length = state.first[i], state.length[i]
-    if length == UNFINISHED then error("unfinished capture", 0) end
+    if length == UNFINISHED then raise("unfinished capture") end
     list[i] = length == POSITION and first or sub(state.text, first, first + length - 1)
   end
   return unpack(list, 1, state.level)
@@ -250,6 +279,9 @@ end
 -- What matches from `at` on: its state and where it ends.
 local function try(text, pattern, at)
   local state = { text = text, parts = parts_of(pattern), depth = 0 }
+  for _, part in ipairs(state.parts) do
+    part.set = part.class and set_of(part.class)
+  end
   state.level, state.first, state.length = 0, {}, {}
   return state, go(state, at, 1)
 end

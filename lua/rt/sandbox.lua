@@ -14,6 +14,7 @@ local error, type, tostring, select, pairs = error, type, callbacks.tostring, se
 local next, rawget, rawset = next, rawget, rawset
 local setmetatable, getmetatable = setmetatable, getmetatable
 local getfenv, setfenv, load = getfenv, setfenv, load
+local compile = core.compile
 local collectgarbage = collectgarbage
 local raw_meta, set_meta = debug.getmetatable, debug.setmetatable
 local getinfo, traceback = debug.getinfo, debug.traceback
@@ -132,6 +133,9 @@ function safe.getfenv(f)
   if type(f) == "number" then
     if f == 0 then return getfenv(0) end
     f = f + 1
+    if not getinfo(f, "f") then error("bad argument #1 to 'getfenv' (invalid level)", 2) end
+  elseif type(f) ~= "function" then
+    error("bad argument #1 to 'getfenv' (number expected, got " .. type(f) .. ")", 2)
   end
   local env = getfenv(f)
   if env == LIBRARY then return getfenv(0) end
@@ -155,6 +159,12 @@ function safe.setfenv(f, env)
   return setfenv(f, env)
 end
 
+-- load(), which may be ended in the middle of a long text.
+local function load_text(text, name, mode, env)
+  if type(text) ~= "string" then return load(text, name, mode, env) end
+  return compile(text, name or text, mode, env)
+end
+
 --- Code for scripts is text; what they load sees their globals.
 function safe.load(chunk, name, _, env)
   if type(chunk) == "function" then
@@ -170,14 +180,14 @@ function safe.load(chunk, name, _, env)
     name = name or "=(load)"
   end
   if env == nil then env = getfenv(0) end
-  return load(chunk, name, "t", env)
+  return load_text(chunk, name, "t", env)
 end
 
 function safe.loadstring(text, name)
   if type(text) ~= "string" then
     error("bad argument #1 to 'loadstring' (string expected, got " .. type(text) .. ")", 2)
   end
-  return load(text, name or text, "t", getfenv(0))
+  return compile(text, name or text, "t", getfenv(0))
 end
 
 function safe.collectgarbage(what, n)
@@ -333,6 +343,7 @@ local function unsafe_base()
   end
   base.string = string
   base.print = safe.print
+  base.load, base.loadstring = load_text, load_text
   return base
 end
 

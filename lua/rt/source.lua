@@ -12,7 +12,7 @@ local task = require("rt.task")
 local texts = require("rt.texts")
 
 local load, setmetatable, error, type, pcall = load, setmetatable, error, type, pcall
-local clone = core.clone
+local clone, compile = core.clone, core.compile
 
 local M = {}
 local settings = core.settings()
@@ -35,7 +35,7 @@ function M.compile(text, name)
   local fn = named and named[text]
   if fn then return fn end
   local err
-  fn, err = load(without_shebang(text), name, settings.unsafe and "bt" or "t")
+  fn, err = compile(without_shebang(text), name, settings.unsafe and "bt" or "t")
   if not fn then return nil, err end
   if not named then
     named = {}
@@ -211,7 +211,7 @@ local function safe_loadfile(path, _, env)
   local text, err = M.read(path)
   if not text then return nil, "cannot open " .. err end
   local mode = settings.unsafe and "bt" or "t"
-  return load(without_shebang(text), "@" .. path, mode, env or core.globals())
+  return compile(without_shebang(text), "@" .. path, mode, env or core.globals())
 end
 
 local function safe_dofile(path)

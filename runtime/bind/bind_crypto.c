@@ -2,10 +2,13 @@
  * OpenSSL. Names of digests are checked by lua/crypto.lua.
  * SPDX-License-Identifier: MIT */
 #include <lauxlib.h>
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <openssl/params.h>
 #include <openssl/rand.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "process/sched.h"
@@ -52,17 +55,47 @@ static int l_digest(lua_State *L) {
   return 1;
 }
 
+typedef struct bytes {
+  const unsigned char *at;
+  size_t size;
+} bytes;
+
+/* HMAC() of much, piece by piece. */
+static bool long_hmac(lua_State *L, const EVP_MD *md, bytes key, bytes data,
+                      unsigned char *out, unsigned *n) {
+  char *name = (char *)(uintptr_t)EVP_MD_get0_name(md); /* is only read */
+  OSSL_PARAM params[] = {
+      OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0),
+      OSSL_PARAM_construct_end()};
+  EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+  EVP_MAC_CTX *ctx = mac ? EVP_MAC_CTX_new(mac) : NULL;
+  size_t used = 0;
+  bool ok = ctx && EVP_MAC_init(ctx, key.at, key.size, params);
+  for (size_t i = 0; ok && i < data.size && !is_over(L, i); i += SLICE)
+    ok = EVP_MAC_update(ctx, data.at + i,
+                        data.size - i < SLICE ? data.size - i : SLICE);
+  ok = ok && EVP_MAC_final(ctx, out, &used, EVP_MAX_MD_SIZE);
+  *n = (unsigned)used;
+  EVP_MAC_CTX_free(ctx);
+  EVP_MAC_free(mac);
+  return ok;
+}
+
+static bool hmac(lua_State *L, const EVP_MD *md, bytes key, bytes data,
+                 unsigned char *out, unsigned *n) {
+  if (data.size > SLICE) return long_hmac(L, md, key, data, out, n);
+  return HMAC(md, key.at, (int)key.size, data.at, data.size, out, n);
+}
+
 /* hmac(name, key, data) -> bytes | nil, err */
 static int l_hmac(lua_State *L) {
-  size_t key_size, size;
+  bytes key, data;
   const EVP_MD *md = EVP_get_digestbyname(luaL_checkstring(L, 1));
-  const char *key = luaL_checklstring(L, 2, &key_size);
-  const char *data = luaL_checklstring(L, 3, &size);
+  key.at = (const unsigned char *)luaL_checklstring(L, 2, &key.size);
+  data.at = (const unsigned char *)luaL_checklstring(L, 3, &data.size);
   unsigned char out[EVP_MAX_MD_SIZE];
   unsigned n = 0;
-  if (!md ||
-      !HMAC(md, key, (int)key_size, (const unsigned char *)data, size, out, &n))
-    return fail(L, "no such digest");
+  if (!md || !hmac(L, md, key, data, out, &n)) return fail(L, "no such digest");
   lua_pushlstring(L, (const char *)out, n);
   return 1;
 }

@@ -220,6 +220,52 @@ static int l_clone(lua_State *L) {
   return 1;
 }
 
+/* --- compiling ------------------------------------------------------------
+ */
+
+/* Bytes of a text between two looks at who is to end. */
+#define PIECE (1u << 16)
+
+typedef struct text {
+  const char *at;
+  size_t left;
+  bool first; /* most have but one, of which nothing is asked */
+} text;
+
+/* No text that its process does not live to run: half of it may be one, too. */
+static const char *next_piece(lua_State *L, void *data, size_t *size) {
+  text *t = data;
+  const char *piece = t->at;
+  if (t->left > 0 && !t->first && rt__vm_is_ending(L)) {
+    lua_pushliteral(L, "terminated");
+    lua_error(L);
+  }
+  *size = t->left < PIECE ? t->left : PIECE;
+  t->first = false;
+  t->at += *size;
+  t->left -= *size;
+  return *size ? piece : NULL;
+}
+
+/* compile(text, name, mode, env) -> function | nil, words: load() of a text,
+ * which may be ended in the middle of a long one */
+static int l_compile(lua_State *L) {
+  text t = {NULL, 0, true};
+  t.at = luaL_checklstring(L, 1, &t.left);
+  const char *name = luaL_optstring(L, 2, t.at);
+  const char *mode = luaL_optstring(L, 3, NULL);
+  if (lua_loadx(L, next_piece, &t, name, mode) != 0) {
+    lua_pushnil(L);
+    lua_insert(L, -2);
+    return 2;
+  }
+  if (lua_istable(L, 4)) {
+    lua_pushvalue(L, 4);
+    lua_setfenv(L, -2);
+  }
+  return 1;
+}
+
 /* embedded(name) -> is there such a module? */
 static int l_embedded(lua_State *L) {
   const struct rt__embedded *m = rt__embedded_find(luaL_checkstring(L, 1));
@@ -276,19 +322,31 @@ static int l_settings(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg functions[] = {
-    {"await", l_await},         {"take", l_take},
-    {"park", l_park},           {"stand", l_stand},
-    {"serial", l_serial},       {"unpark", l_unpark},
-    {"expired", l_expired},     {"wake", l_wake},
-    {"hand", l_hand},           {"fiber", l_fiber},
-    {"spawn", l_spawn},         {"state", l_state},
-    {"peek", l_peek},           {"globals", l_globals},
-    {"yieldable", l_yieldable}, {"keep_on", l_keep_on},
-    {"output", l_output},       {"exit", l_exit},
-    {"clone", l_clone},         {"embedded", l_embedded},
-    {"modules", l_modules},     {"settings", l_settings},
-    {"stamp", l_stamp},         {NULL, NULL}};
+static const luaL_Reg functions[] = {{"await", l_await},
+                                     {"take", l_take},
+                                     {"park", l_park},
+                                     {"stand", l_stand},
+                                     {"serial", l_serial},
+                                     {"unpark", l_unpark},
+                                     {"expired", l_expired},
+                                     {"wake", l_wake},
+                                     {"hand", l_hand},
+                                     {"fiber", l_fiber},
+                                     {"spawn", l_spawn},
+                                     {"state", l_state},
+                                     {"peek", l_peek},
+                                     {"globals", l_globals},
+                                     {"yieldable", l_yieldable},
+                                     {"keep_on", l_keep_on},
+                                     {"output", l_output},
+                                     {"exit", l_exit},
+                                     {"clone", l_clone},
+                                     {"embedded", l_embedded},
+                                     {"modules", l_modules},
+                                     {"settings", l_settings},
+                                     {"stamp", l_stamp},
+                                     {"compile", l_compile},
+                                     {NULL, NULL}};
 
 static void set_tag(lua_State *L, const char *name, const char *tag) {
   lua_pushlightuserdata(L, (void *)tag);

@@ -213,8 +213,7 @@ void rt__process_end(rt__process *process, rt_err how, rt_value *result,
     rt__process_note(process, process->preempted->co);
   if (process->dying) how = RT_EUNKNOWN;
   if (!error && process->rare->end_error) error = process->rare->end_error;
-  if (!error && how != RT_OK)
-    error = made = rt__process_reason(process, how);
+  if (!error && how != RT_OK) error = made = rt__process_reason(process, how);
   process->ending = how != RT_OK ? how : RT_ECANCELED;
   rt__process_unqueue(process);
   rt__process_set_deadline(process, -1);

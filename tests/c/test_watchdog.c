@@ -142,6 +142,36 @@ static void a_deadline_ends_what_runs_and_what_waits(void **state) {
 /* --- memory
  * ---------------------------------------------------------------------- */
 
+/* What the worker computes for it, in seconds. */
+static double cpu_of(runner *r, const char *code, double deadline, rt_err how) {
+  rt__worker *worker = rt__runtime_worker(runner_runtime(r), 0);
+  uint64_t before = rt__worker_cpu(worker);
+  assert_int_equal(run_timed(r, code, deadline), how);
+  return (double)(rt__worker_cpu(worker) - before) / 1e9;
+}
+
+/* A function of C in the middle of which it is ended computes less. */
+static void is_ended_within(const char *code) {
+  runner *r = runner_new(1, 0);
+  assert_int_equal(run_timed(r, "return 5", 0), RT_OK); /* it has begun */
+  double whole = cpu_of(r, code, 0, RT_OK), part = whole;
+  for (int i = 0; i < 3 && part > whole / 2; i++)
+    part = cpu_of(r, code, 0.02, RT_ETIMEOUT);
+  if (part > whole / 2) fail_msg("%.3f of %.3f s: %s", part, whole, code);
+  runner_free(r);
+}
+
+/* The texts are made in the first run, for all. */
+static void a_deadline_ends_long_calls_of_c(void **state) {
+  (void)state;
+  is_ended_within("TEXT = TEXT or ('do end '):rep(3e6)\n"
+                  "assert(require('rt.core.task').compile(TEXT))");
+  is_ended_within("TEXT = TEXT or 'return [[' .. ('x'):rep(5e7) .. ']]'\n"
+                  "assert(require('rt.core.task').compile(TEXT, 'x'))");
+  is_ended_within("TEXT = TEXT or ('x'):rep(1.5e8)\n"
+                  "require('rt.core.crypto').hmac('sha512', 'k', TEXT)");
+}
+
 static void a_hog_is_ended_and_others_live(void **state) {
   (void)state;
   runner *r = runner_new(1, 48u << 20);
@@ -200,6 +230,7 @@ int main(void) {
       cmocka_unit_test(loops_share_a_worker),
       cmocka_unit_test(preemption_changes_no_result),
       cmocka_unit_test(a_deadline_ends_what_runs_and_what_waits),
+      cmocka_unit_test(a_deadline_ends_long_calls_of_c),
       cmocka_unit_test(a_hog_is_ended_and_others_live),
       cmocka_unit_test(an_idle_runtime_uses_no_cpu),
   };

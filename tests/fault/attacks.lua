@@ -323,6 +323,24 @@ attack("encodings of much", function()
     pcall(crypto.hex_decode, crypto.hex_encode(s))
     pcall(crypto.base64_decode, crypto.base64_encode(s))
     pcall(crypto.sha512, s)
+    pcall(crypto.hmac, "sha512", "key", s)
+  end
+end, { memory = true })
+
+attack("compiling much", function()
+  local text = ("do end "):rep(1e6)
+  while true do pcall(loadstring, text) end
+end, { memory = true })
+
+attack("reading much code", function()
+  local text = "return [[" .. ("x"):rep(1e7) .. "]]"
+  while true do
+    local once = text
+    pcall(load, function()
+      local part = once
+      once = nil
+      return part
+    end)
   end
 end, { memory = true })
 
