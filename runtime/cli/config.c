@@ -62,7 +62,8 @@ static int told(cli *c, const char *path, const rt_value *error) {
   const char *text =
       rt_view_string(rt_view_get(rt_value_view(error), "message"), &size);
   static const char returned[] = "result.";
-  if (text && !strncmp(text, returned, sizeof(returned) - 1)) {
+  if (text && size >= sizeof(returned) &&
+      !memcmp(text, returned, sizeof(returned) - 1)) {
     char place[300];
     const char *field = text + sizeof(returned) - 1;
     const char *colon = memchr(field, ':', size - (sizeof(returned) - 1));
@@ -72,7 +73,8 @@ static int told(cli *c, const char *path, const rt_value *error) {
     free(name);
     return cli_usage(c, "--config %s: %.*s: expected plain values, got%.*s",
                      place, length, field,
-                     colon ? (int)(text + size - colon - 1) : 0, colon + 1);
+                     colon ? (int)(text + size - colon - 1) : 0,
+                     colon ? colon + 1 : "");
   }
   return cli_usage(c, "--config %s: %.*s", path, text ? (int)size : 14,
                    text ? text : "it has no value");
