@@ -13,7 +13,9 @@
 #define MAX_RULES 1000
 
 static rt__fence *check_fence(lua_State *L) {
-  return *(rt__fence **)luaL_checkudata(L, 1, FENCE);
+  rt__fence *fence = *(rt__fence **)luaL_checkudata(L, 1, FENCE);
+  if (!fence) luaL_argerror(L, 1, "it has been dropped");
+  return fence;
 }
 
 static int l_gc(lua_State *L) {
@@ -33,7 +35,9 @@ static int l_new(lua_State *L) {
     return rt__lua_fail_text(L, RT_EINVAL, "more than 1000 rules");
   for (size_t i = 0; i < count; i++) { /* the list keeps the texts */
     lua_rawgeti(L, 1, (int)i + 1);
-    rules[i] = luaL_checkstring(L, -1);
+    if (lua_type(L, -1) != LUA_TSTRING)
+      return rt__lua_fail_text(L, RT_EINVAL, "a rule is a string");
+    rules[i] = lua_tostring(L, -1);
     lua_pop(L, 1);
   }
   rt__fence **slot = lua_newuserdata(L, sizeof(rt__fence *));
@@ -41,6 +45,8 @@ static int l_new(lua_State *L) {
   if (luaL_newmetatable(L, FENCE)) {
     lua_pushcfunction(L, l_gc);
     lua_setfield(L, -2, "__gc");
+    lua_pushboolean(L, 0);
+    lua_setfield(L, -2, "__metatable");
   }
   lua_setmetatable(L, -2);
   if (rt__fence_alone(slot, rules, count, &err) != RT_OK)

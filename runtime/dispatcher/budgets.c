@@ -131,9 +131,11 @@ static bool floods(const rt_session *s, const rt__live *live, bool bounded) {
          sent / FLOOD_MIN >= s->assets;
 }
 
+/* Who sends each asset there is once sends no flood, whatever its fan-out. */
 void rt__budget_met(rt_session *s, rt__live *live) {
   live->met++;
-  live->flooding = live->flooding || floods(s, live, true);
+  if (live->flooding || live->met <= s->assets) return;
+  live->flooding = floods(s, live, true);
 }
 
 char *rt__budget_flood_words(const rt_session *s, const rt__live *live) {
