@@ -259,7 +259,7 @@ void kit_on_waited(rt_err code, const rt_error *err, rt_value *result,
 }
 
 void kit_wait(rt_session *s) {
-  KIT_OK(rt_session_wait(s, 120, NULL, err));
+  KIT_OK(rt_session_wait(s, 250, NULL, err));
 }
 
 rt_value *kit_stats(rt_session *s) {
