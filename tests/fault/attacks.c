@@ -156,6 +156,16 @@ static bool keeps_rate(fight *f, const attack *a, double cpu) {
   return cpu <= ROUND_CPU || has_ended(f);
 }
 
+/* It takes the name "attack" before it attacks. */
+static bool wait_begun(fight *f, rt_pid pid) {
+  uint64_t end = uv_hrtime() + HANG_NS;
+  while (rt_process_lookup(f->rt, "attack") != pid && !has_ended(f)) {
+    if (uv_hrtime() > end) return false;
+    uv_sleep(1);
+  }
+  return true;
+}
+
 static unsigned population(fight *f) {
   unsigned sum = 0;
   rt__vm *vm;
@@ -288,7 +298,8 @@ static const char *run(fight *f, const attack *a, size_t number,
   f->log_size = 0;
   if (f->log) *f->log = 0;
   f->kind[0] = f->message[0] = 0;
-  if (!start_attack(f, number, &pid)) return "cannot be started";
+  if (!start_attack(f, number, &pid) || !wait_begun(f, pid))
+    return "cannot be started";
   double cpu, took = wait_rounds_cpu(f, ROUNDS, &cpu) / ROUNDS;
   if (took < 0) return "the innocent made no rounds any more";
   bool keeps = keeps_rate(f, a, cpu);
