@@ -2,8 +2,19 @@
 -- Call with (seed, rounds); raises at the first difference.
 -- SPDX-License-Identifier: MIT
 local seed, rounds = ...
-local match = assert(loadfile("lua/rt/match.lua"))()
-local callbacks = assert(loadfile("lua/rt/callbacks.lua"))()
+
+-- Called as it is in the runtime, so that its errors name who called it.
+local function library(name)
+  local file = assert(io.open("lua/rt/" .. name .. ".lua"))
+  local text = file:read("*a")
+  file:close()
+  return assert(load(text, "=rt/" .. name .. ".lua"))
+end
+
+package.preload["rt.blame"] = library("blame")
+package.preload["rt.match"] = library("match")
+local match = require("rt.match")
+local callbacks = library("callbacks")()
 local random = math.random
 math.randomseed(seed)
 
