@@ -246,8 +246,7 @@ static void an_older_file_is_brought_up_to_date(void **state) {
   reports_find_all(1900);
   for (int i = 0; i < 2; i++) {
     store = open_store();
-    assert_int_equal(number(store, "PRAGMA user_version"),
-                     RT__SCHEMA_VERSION);
+    assert_int_equal(number(store, "PRAGMA user_version"), RT__SCHEMA_VERSION);
     assert_int_equal(number(store, "SELECT count(*) FROM sqlite_schema WHERE"
                                    " name='asset_hash'"),
                      0);
