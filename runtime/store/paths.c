@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "rt/session.h"
+
 #define NAME_MAX_BYTES  100
 #define SOCKET_NAME_MAX 60 /* a longer name is replaced by its hash */
 
