@@ -145,9 +145,8 @@ RT_API rt_err rt_job_allows(rt_job *job, const rt_target *target,
 /* Stream one result {class, value, key?, metadata?}. RT_EINVAL: malformed or
  * undeclared; RT_EFULL: try later; RT_ECANCELED: the lease is gone. */
 RT_API rt_err rt_job_send(rt_job *job, const rt_value *asset, rt_error *err);
-/* Tell how far it is: `fraction` from 0 to 1, `text` may be NULL. It is an
- * event
- * (`job.progress`), and nothing is stored. */
+/* Tell how far it is: `fraction` from 0 to 1, `text` may be NULL. That is the
+ * event `job.progress`, and nothing is stored. */
 RT_API void rt_job_progress(rt_job *job, double fraction, const char *text);
 /* Done (`failure` NULL) or failed. The job is gone afterwards. */
 RT_API void rt_job_complete(rt_job *job, const rt_error *failure);

@@ -133,7 +133,9 @@ function safe.getfenv(f)
   if type(f) == "number" then
     if f == 0 then return getfenv(0) end
     f = f + 1
-    if not getinfo(f, "f") then error("bad argument #1 to 'getfenv' (invalid level)", 2) end
+    if not (f >= 2 and getinfo(f, "f")) then
+      error("bad argument #1 to 'getfenv' (invalid level)", 2)
+    end
   elseif type(f) ~= "function" then
     error("bad argument #1 to 'getfenv' (number expected, got " .. type(f) .. ")", 2)
   end
@@ -149,7 +151,7 @@ function safe.setfenv(f, env)
   if type(f) == "number" then
     if f == 0 then return setfenv(0, env) end
     f = f + 1
-    local info = getinfo(f, "f")
+    local info = f >= 2 and getinfo(f, "f")
     if not info then error("bad argument #1 to 'setfenv' (invalid level)", 2) end
     f = info.func
   end

@@ -21,7 +21,7 @@ local matches = {
     return text
   end },
   { "invalid capture index", function(s) local text = s:gsub(HARD .. "%2", "") return text end },
-  { "unfinished capture", function(s) for _ in s:gmatch("[ab]-a-a-c(") do return end end },
+  { "unfinished capture", function(s) local at = s:gmatch("[ab]-a-a-c(")() return at end },
 }
 
 local sorts = {
@@ -84,6 +84,12 @@ describe("the error of", function()
   it("getfenv names the script", function()
     local words = error_of(function() return (getfenv(100)) end)
     assert.matches("words_spec.lua:%d+: bad argument #1 to 'getfenv' %(invalid level%)$", words)
+    for _, level in ipairs({ -1, 0.5, 0 / 0 }) do -- not the library's own functions
+      assert.matches("words_spec.lua:%d+: bad argument #1 to 'getfenv' %(invalid level%)$",
+        error_of(function() return (getfenv(level)) end))
+      assert.matches("words_spec.lua:%d+: bad argument #1 to 'setfenv' %(invalid level%)$",
+        error_of(function() return (setfenv(level, {})) end))
+    end
     words = error_of(function() return (getfenv({})) end)
     assert.matches("words_spec.lua:%d+: bad argument #1 to 'getfenv' %(number expected", words)
   end)
