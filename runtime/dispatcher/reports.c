@@ -220,6 +220,7 @@ void rt__engine_progress(rt__engine *engine, rt_session *session,
   progress->lease = lease;
   progress->fraction = fraction;
   progress->text = text ? strdup(text) : NULL;
+  progress->cmd.bytes += progress->text ? strlen(progress->text) : 0;
   rt__port_post(session->port, &progress->cmd);
 }
 

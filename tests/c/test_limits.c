@@ -427,6 +427,48 @@ static void a_flood_is_counted(void **state) {
   kit_stop(k);
 }
 
+/* --- what waits for the engine ----------------------------------------------
+ */
+typedef struct holding {
+  uv_sem_t held, go_on;
+} holding;
+
+static void hold_engine(rt_err code, const rt_error *err, rt_value *result,
+                        void *arg) {
+  holding *h = arg;
+  (void)code, (void)err;
+  rt_value_unref(result);
+  uv_sem_post(&h->held);
+  uv_sem_wait(&h->go_on);
+}
+
+/* Texts of progress count among it: a job in C may send them without end. */
+static void long_texts_fill_the_engine(void **state) {
+  static char text[1 << 20];
+  const rt__lease nobody = {0, 0, 0, 0};
+  holding h;
+  kit *k = kit_start(state);
+  rt_session *s = kit_open(k, "texts", NULL);
+  rt_value *list = many_nodes(0);
+  int sent = 0;
+  uv_sem_init(&h.held, 0);
+  uv_sem_init(&h.go_on, 0);
+  memset(text, 'x', sizeof(text) - 1);
+  rt__session_dispatch_async(s, list, NULL, hold_engine, &h);
+  uv_sem_wait(&h.held);
+  while (sent < 100 && !rt__engine_full(k->engine)) {
+    rt__engine_progress(k->engine, s, nobody, 0.5, text);
+    sent++;
+  }
+  uv_sem_post(&h.go_on);
+  assert_in_range(sent, 1, 99);
+  rt_value_unref(list);
+  kit_close(s);
+  kit_stop(k);
+  uv_sem_destroy(&h.held);
+  uv_sem_destroy(&h.go_on);
+}
+
 int main(int argc, char **argv) {
   kit_main(argc, argv);
   const struct CMUnitTest tests[] = {
@@ -436,6 +478,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(a_flood_is_counted),
       cmocka_unit_test(who_floods_for_ever_is_ended),
       cmocka_unit_test(who_sends_the_same_for_ever_is_ended),
+      cmocka_unit_test(long_texts_fill_the_engine),
       cmocka_unit_test(assets_bound_a_session),
       cmocka_unit_test(explain_names_the_chain),
   };
