@@ -214,8 +214,9 @@ test-embed: deps ## test the installed headers and library
 .PHONY: crash
 ROUNDS ?= 200
 crash: deps ## kill sessions ROUNDS times at random instants, resume them (for a night)
-	@$(MAKE) --no-print-directory $(BUILD)/tests/test_crash
+	@$(MAKE) --no-print-directory $(BUILD)/tests/test_crash $(BUILD)/tests/test_crash_again
 	@CRASH_ROUNDS=$(ROUNDS) $(BUILD)/tests/test_crash
+	@CRASH_ROUNDS=$(ROUNDS) $(BUILD)/tests/test_crash_again
 
 .PHONY: mutants
 PART ?=

@@ -14,18 +14,14 @@
  * Environment: CRASH_ROUNDS (20: lives that end early), CRASH_SEED (1; with
  * CRASH_ROUNDS another each time).
  * SPDX-License-Identifier: MIT */
-#include <dirent.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -55,7 +51,6 @@ enum { KILLED, AT_WRITE, TORN_WRITE, AT_STATEMENT, HOWS };
 
 static char self[512], dir[256];
 static long seed;
-extern char **environ;
 
 /* --- the graph ---------------------------------------------------------------
  */
@@ -457,31 +452,11 @@ static long below(long n) {
 static pid_t begin(int life, int how, long n) {
   char hows[16], ns[32], lives[16];
   char *argv[] = {self, "life", hows, ns, NULL};
-  pid_t pid = 0;
   snprintf(hows, sizeof(hows), "%d", how);
   snprintf(ns, sizeof(ns), "%ld", n);
   snprintf(lives, sizeof(lives), "%d", life);
   setenv("CRASH_LIFE", lives, 1);
-  assert_int_equal(posix_spawn(&pid, self, NULL, NULL, argv, environ), 0);
-  return pid;
-}
-
-/* Answers whether it ended by itself, and well. */
-static bool end(pid_t pid, bool may_die) {
-  int status = 0;
-  for (time_t until = time(NULL) + 150; waitpid(pid, &status, WNOHANG) == 0;) {
-    if (time(NULL) > until) {
-      kill(pid, SIGKILL);
-      waitpid(pid, &status, 0);
-      fail_msg("a life does not end");
-    }
-    usleep(1000);
-  }
-  if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && may_die)
-    return false;
-  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-    fail_msg("a life ended with status %x", status);
-  return true;
+  return crash_begin(argv);
 }
 
 static bool live_once(int life, int how) {
@@ -492,26 +467,15 @@ static bool live_once(int life, int how) {
     usleep((useconds_t)(1000 + below(below(3) ? 150000 : 900000)) * SLOWER);
     kill(pid, SIGKILL);
   }
-  return end(pid, true);
+  return crash_end(pid, true);
 }
 
 static void make_dir(void) {
-  const char *tmp = getenv("TMP");
   char text[32];
-  snprintf(dir, sizeof(dir), "%s/crash.XXXXXX", tmp ? tmp : "/tmp");
-  assert_non_null(mkdtemp(dir));
+  crash_folder(dir, sizeof(dir));
   setenv("CRASH_DIR", dir, 1);
   snprintf(text, sizeof(text), "%ld", seed);
   setenv("CRASH_SEED", text, 1);
-}
-
-static void remove_dir(void) {
-  DIR *folder = opendir(dir);
-  assert_non_null(folder);
-  for (struct dirent *entry; (entry = readdir(folder));)
-    unlinkat(dirfd(folder), entry->d_name, 0);
-  closedir(folder);
-  rmdir(dir);
 }
 
 /* One graph to its end. Adds what crashed, and how, to `fired`. */
@@ -535,12 +499,12 @@ static void run_graph(int fired[HOWS], int rounds) {
   for (int last = 0; !finished || !verify(&k); last++) {
     assert_true(last < 4);
     life++;
-    finished = end(begin(life, KILLED, 0), false);
+    finished = crash_end(begin(life, KILLED, 0), false);
     look(&k, life);
   }
   print_message("graph %ld: %d nodes, %d crashes\n", seed, k.wanted_count,
                 k.crashes);
-  remove_dir();
+  crash_remove(dir);
 }
 
 static void crash_and_resume_keeps_the_set(void **state) {
@@ -566,8 +530,7 @@ static void crash_and_resume_keeps_the_set(void **state) {
 }
 
 int main(int argc, char **argv) {
-  ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-  if (n <= 0) return 1;
+  if (!crash_self(self, sizeof(self))) return 1;
   if (argc == 4 && strcmp(argv[1], "life") == 0) {
     snprintf(dir, sizeof(dir), "%s", getenv("CRASH_DIR"));
     seed = atol(getenv("CRASH_SEED"));

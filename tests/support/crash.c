@@ -2,11 +2,25 @@
  * SPDX-License-Identifier: MIT */
 #include "crash.h"
 
+#include <dirent.h>
+#include <fcntl.h>
+#include <setjmp.h>
 #include <signal.h>
+#include <spawn.h>
 #include <sqlite3.h>
+#include <stdarg.h>
 #include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
+
+#include <cmocka.h>
+
+extern char **environ;
 
 static _Atomic long writes_left, statements_left;
 static bool tears;
@@ -91,4 +105,50 @@ void crash_middles(const char *path, long counts[CRASH_MIDDLES]) {
   }
   sqlite3_finalize(stmt);
   sqlite3_close(db);
+}
+
+/* --- lives
+ * -------------------------------------------------------------------- */
+bool crash_self(char *self, size_t size) {
+  ssize_t n = readlink("/proc/self/exe", self, size - 1);
+  if (n > 0) self[n] = 0;
+  return n > 0;
+}
+
+pid_t crash_begin(char *const argv[]) {
+  pid_t pid = 0;
+  assert_int_equal(posix_spawn(&pid, argv[0], NULL, NULL, argv, environ), 0);
+  return pid;
+}
+
+bool crash_end(pid_t pid, bool may_die) {
+  int status = 0;
+  for (time_t until = time(NULL) + 150; waitpid(pid, &status, WNOHANG) == 0;) {
+    if (time(NULL) > until) {
+      kill(pid, SIGKILL);
+      waitpid(pid, &status, 0);
+      fail_msg("a life does not end");
+    }
+    usleep(1000);
+  }
+  if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && may_die)
+    return false;
+  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+    fail_msg("a life ended with status %x", (unsigned)status);
+  return true;
+}
+
+void crash_folder(char *dir, size_t size) {
+  const char *tmp = getenv("TMP");
+  snprintf(dir, size, "%s/crash.XXXXXX", tmp ? tmp : "/tmp");
+  assert_non_null(mkdtemp(dir));
+}
+
+void crash_remove(const char *dir) {
+  DIR *folder = opendir(dir);
+  assert_non_null(folder);
+  for (struct dirent *entry; (entry = readdir(folder));)
+    unlinkat(dirfd(folder), entry->d_name, 0);
+  closedir(folder);
+  rmdir(dir);
 }

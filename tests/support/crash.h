@@ -9,6 +9,7 @@
 #define RT_TEST_CRASH_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 void crash_at_write(long n, bool torn);
 void crash_at_statement(long n);
@@ -24,5 +25,16 @@ enum {
   CRASH_MIDDLES
 };
 void crash_middles(const char *path, long counts[CRASH_MIDDLES]);
+
+/* This program's own path. */
+bool crash_self(char *self, size_t size);
+/* Start it with these arguments. */
+pid_t crash_begin(char *const argv[]);
+/* Answers whether it ended by itself, and well; `may_die`: or was killed. All
+ * else, and more than two minutes, fails the test. */
+bool crash_end(pid_t pid, bool may_die);
+/* A new folder for its files; away with it, and them. */
+void crash_folder(char *dir, size_t size);
+void crash_remove(const char *dir);
 
 #endif
