@@ -47,9 +47,9 @@ named() { # by the page that fixes the names, where it names a call
   for name in rt_runtime_{new,free,run,run_async,stop,bus,registry,add_module} rt_value_{ref,unref,from_json,to_json} \
     rt_bus_{new,stop,free,subscribe,unsubscribe,send,wanted} rt_subscriber_{new,close} rt_router_{new,add,stop,free} \
     rt_awaiter_{new,prepare,free} rt_waiter_{wait,wait_async,event,close} rt_queue_{has,append,next,processed,delete} \
-    rt_session_{open,dispatch,wait,stats,pause,resume,cancel,done,close,list,remove,owner} \
+    rt_session_{open,dispatch,wait,stats,pause,resume,cancel,done,close,list,remove,owner,socket} \
     rt_report_{assets,asset,edges,jobs,explain,why,why_not} rt_registry_{add,load,load_code,remove,get,list,plan,target_tasks} \
-    rt_job_{asset,send,complete,snooze,progress,canceled,allows} rt_process_{spawn,exec,send,start,receive,monitor,cancel,terminate} \
+    rt_job_{asset,id,session,send,complete,snooze,progress,canceled,allows} rt_process_{spawn,exec,send,start,receive,monitor,cancel,terminate} \
     rt_status_{text,kind,from_kind} rt_version; do
     exported | grep -qx "$name" || { echo "there is no $name"; return 1; }
   done
