@@ -59,10 +59,13 @@ static void tell_free(rt_session *s) {
 }
 
 /* A reader that stays keeps the log from being taken into the file: the log
- * grows, and when it is full nothing more is written. */
+ * grows, and when it is full nothing more is written. Once told it is looked
+ * for each time: it may go when nothing is written any more. */
 void rt__session_tell_held(rt_session *s) {
+  if (s->locked || s->failed) return;
+  if (s->held_told && s->loaded) rt__store_empty_log(s->store, NULL);
   int64_t bytes = s->loaded ? rt__store_held_bytes(s->store) : 0;
-  if (s->locked || s->failed || (bytes > 0) == s->held_told) return;
+  if ((bytes > 0) == s->held_told) return;
   s->held_told = bytes > 0;
   snprintf(s->held_words, sizeof(s->held_words), RT__HELD_WORDS " %lld MB",
            (long long)(bytes >> 20));

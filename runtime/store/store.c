@@ -134,8 +134,8 @@ static void look_at_log(rt__store *store) {
 }
 
 int64_t rt__store_held_bytes(const rt__store *store) {
-  bool held = store->held && store->frames >= LOG_HELD;
-  return held || rt__store_log_full(store) ? log_bytes(store) : 0;
+  bool large = store->frames >= LOG_HELD || rt__store_log_full(store);
+  return store->held && large ? log_bytes(store) : 0;
 }
 
 void rt__store_bound_log(rt__store *store, int64_t bytes) {

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "engine_kit.h"
+#include "store/store.h"
 
 #define LOG_MAX (1 << 20)
 #define JOBS    700
@@ -292,6 +293,33 @@ static void a_full_log_holds_writers_back(void **state) {
   kit_stop(k);
 }
 
+/* A full log that nobody reads is no fault: the next commit empties it. */
+static void a_full_log_needs_a_reader(void **state) {
+  kit *k = kit_start(state);
+  char path[300], value[64];
+  rt__store *store = NULL;
+  sqlite3 *db = NULL;
+  KIT_OK(rt__store_open(&store, k->dir, "bare", RT_OPEN_ANY, true, err));
+  rt__store_bound_log(store, 64 << 10);
+  for (int i = 0; !rt__store_log_full(store); i++) {
+    snprintf(value, sizeof(value), "%d", i);
+    KIT_OK(rt__store_set_text(store, value, "some text", err));
+    KIT_OK(rt__store_commit(store, err));
+  }
+  assert_int_equal(rt__store_held_bytes(store), 0);
+  path_of(k, "bare", "", path);
+  assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+  other_does(db, "BEGIN; SELECT count(*) FROM asset");
+  assert_int_equal(rt__store_empty_log(store, NULL), RT_ETIMEOUT);
+  assert_true(rt__store_held_bytes(store) >= 64 << 10);
+  other_does(db, "COMMIT");
+  KIT_OK(rt__store_empty_log(store, err));
+  assert_int_equal(rt__store_held_bytes(store), 0);
+  sqlite3_close(db);
+  rt__store_close(store);
+  kit_stop(k);
+}
+
 /* Readers that come and go, one always there: it gets through all the same. */
 static void readers_that_take_turns(void **state) {
   kit *k = kit_start(state);
@@ -355,6 +383,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(an_emptied_file_is_told),
       cmocka_unit_test(it_stays_owned),
       cmocka_unit_test(a_full_log_holds_writers_back),
+      cmocka_unit_test(a_full_log_needs_a_reader),
       cmocka_unit_test(readers_that_take_turns),
       cmocka_unit_test(ends_with_a_full_log),
   };
